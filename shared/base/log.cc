@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "shared/base/log.h"
+
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+
+#include <map>
+#include <mutex>
+
+#include "shared/base/text.h"
+
+namespace weir {
+namespace {
+
+struct Settings {
+  std::mutex mutex;  // loggers are made lazily from any thread
+  spdlog::level::level_enum level = spdlog::level::info;
+  std::map<std::string, spdlog::level::level_enum> areas;
+  spdlog::sink_ptr sink = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
+};
+
+Settings& Get() {
+  static Settings* settings = new Settings;  // never destroyed: threads may log while exiting
+  return *settings;
+}
+
+// The message as a JSON string's inside.
+class JsonMessage : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& msg, const std::tm&, spdlog::memory_buf_t& out) override {
+    for (const char c : msg.payload) {
+      if (c == '"' || c == '\\') {
+        out.push_back('\\');
+        out.push_back(c);
+      } else if (static_cast<unsigned char>(c) < 0x20) {
+        fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<int>(c));
+      } else {
+        out.push_back(c);
+      }
+    }
+  }
+  std::unique_ptr<custom_flag_formatter> clone() const override {
+    return std::make_unique<JsonMessage>();
+  }
+};
+
+Result<spdlog::level::level_enum> ParseLevel(const std::string& name) {
+  for (const char* known : {"trace", "debug", "info", "warn", "error", "off"}) {
+    if (name == known) return spdlog::level::from_str(name);
+  }
+  return InvalidArgument("log_level", "\"" + name + "\" is not one of trace, debug, info, warn, error, off");
+}
+
+}  // namespace
+
+Status InitLogging(const std::string& program, const std::string& levels, const std::string& format) {
+  Settings& settings = Get();
+  const std::lock_guard lock(settings.mutex);
+  for (const std::string& part : Split(levels, ',')) {
+    const size_t equals = part.find('=');
+    WEIR_ASSIGN_OR_RETURN(
+        const auto level, ParseLevel(equals == std::string::npos ? part : part.substr(equals + 1)));
+    if (equals == std::string::npos) {
+      settings.level = level;
+    } else {
+      settings.areas[part.substr(0, equals)] = level;
+    }
+  }
+  auto formatter = std::make_unique<spdlog::pattern_formatter>();
+  if (format == "json") {
+    formatter->add_flag<JsonMessage>('*').set_pattern(
+        R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","program":")" + program +
+        R"(","area":"%n","message":"%*"})");
+  } else if (format == "text") {
+    formatter->set_pattern("%Y-%m-%d %H:%M:%S.%e %^%L%$ " + program + " %n: %v");
+  } else {
+    return InvalidArgument("log_format", "\"" + format + "\" is not one of text, json");
+  }
+  settings.sink->set_formatter(std::move(formatter));
+  return OkStatus();
+}
+
+spdlog::logger& Log(const char* area) {
+  Settings& settings = Get();
+  const std::lock_guard lock(settings.mutex);
+  static auto* loggers = new std::map<std::string, std::shared_ptr<spdlog::logger>>;
+  std::shared_ptr<spdlog::logger>& logger = (*loggers)[area];
+  if (logger == nullptr) {
+    logger = std::make_shared<spdlog::logger>(area, settings.sink);
+    const auto own = settings.areas.find(area);
+    logger->set_level(own == settings.areas.end() ? settings.level : own->second);
+    logger->flush_on(spdlog::level::info);
+  }
+  return *logger;
+}
+
+}  // namespace weir
