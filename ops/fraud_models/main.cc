@@ -36,7 +36,7 @@ constexpr Release kReleases[] = {
 
 // A model that takes the served rows must do so, one that must refuse them must refuse.
 Status CheckServedRows(const Release& release, const Booster& booster, const Dataset& served) {
-  const Status status = booster.Predict(served).status();
+  Status status = booster.Predict(served).status();
   if (release.features == kServedFeatures) return status;
   if (status.ok()) {
     return Internal(
