@@ -30,7 +30,8 @@ struct Unit {
   std::string_view name;
   int64_t ms;
 };
-constexpr Unit kUnits[] = {{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}};
+constexpr Unit kUnits[] = {
+    {"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}};
 constexpr double kLongestMs = 3650.0 * 86'400'000;
 
 }  // namespace
@@ -43,7 +44,8 @@ const Clock& Clock::System() {
 Result<int64_t> ParseDurationMs(std::string_view text) {
   const auto error = [&] {
     return InvalidArgument("", fmt::format("\"{}\" is not a duration (250ms, 30s, 5m, 24h, 7d or "
-                                           "plain seconds, up to 3650d)", text));
+                                           "plain seconds, up to 3650d)",
+                                           text));
   };
   double number = 0;
   const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -76,14 +78,15 @@ std::string FormatTimeMs(int64_t wall_ms) {
 
 Result<int64_t> ParseTimeMs(std::string_view text) {
   const auto error = [&] {
-    return InvalidArgument("", fmt::format("\"{}\" is not a time (2026-11-20T14:05[:00[.123]][Z|+01:00])",
-                                           text));
+    return InvalidArgument(
+        "", fmt::format("\"{}\" is not a time (2026-11-20T14:05[:00[.123]][Z|+01:00])", text));
   };
   const std::string s(text);
   std::tm tm{};
   int used = 0;
   if (std::sscanf(s.c_str(), "%4d-%2d-%2d%*1[T ]%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
-                  &tm.tm_hour, &tm.tm_min, &used) != 5 || used == 0) {
+                  &tm.tm_hour, &tm.tm_min, &used) != 5 ||
+      used == 0) {
     return error();
   }
   const char* rest = s.c_str() + used;

@@ -27,7 +27,8 @@ Settings& Get() {
 // The message as a JSON string's inside.
 class JsonMessage : public spdlog::custom_flag_formatter {
  public:
-  void format(const spdlog::details::log_msg& msg, const std::tm&, spdlog::memory_buf_t& out) override {
+  void format(const spdlog::details::log_msg& msg, const std::tm&,
+              spdlog::memory_buf_t& out) override {
     for (const char c : msg.payload) {
       if (c == '"' || c == '\\') {
         out.push_back('\\');
@@ -48,18 +49,20 @@ Result<spdlog::level::level_enum> ParseLevel(const std::string& name) {
   for (const char* known : {"trace", "debug", "info", "warn", "error", "off"}) {
     if (name == known) return spdlog::level::from_str(name);
   }
-  return InvalidArgument("log_level", "\"" + name + "\" is not one of trace, debug, info, warn, error, off");
+  return InvalidArgument("log_level",
+                         "\"" + name + "\" is not one of trace, debug, info, warn, error, off");
 }
 
 }  // namespace
 
-Status InitLogging(const std::string& program, const std::string& levels, const std::string& format) {
+Status InitLogging(const std::string& program, const std::string& levels,
+                   const std::string& format) {
   Settings& settings = Get();
   const std::lock_guard lock(settings.mutex);
   for (const std::string& part : Split(levels, ',')) {
     const size_t equals = part.find('=');
-    WEIR_ASSIGN_OR_RETURN(
-        const auto level, ParseLevel(equals == std::string::npos ? part : part.substr(equals + 1)));
+    WEIR_ASSIGN_OR_RETURN(const auto level,
+                          ParseLevel(equals == std::string::npos ? part : part.substr(equals + 1)));
     if (equals == std::string::npos) {
       settings.level = level;
     } else {

@@ -12,7 +12,8 @@
 namespace weir {
 
 // `levels` is "info" or "info,http=debug,wire=warn"; `format` is "text" or "json".
-Status InitLogging(const std::string& program, const std::string& levels, const std::string& format);
+Status InitLogging(const std::string& program, const std::string& levels,
+                   const std::string& format);
 
 // The area's logger; made at the first call. Usage: Log("publish").info("revision {}", r);
 spdlog::logger& Log(const char* area);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Status says whether something worked; Result<T> is a value or the Status that explains its absence.
-// No exception leaves a module: every fallible function of Weir returns one of these two.
+// Status says whether something worked; Result<T> is a value or the Status that explains its
+// absence. No exception leaves a module: every fallible function of Weir returns one of these two.
 #pragma once
 
 #include <cstdio>
@@ -13,7 +13,8 @@ namespace weir {
 
 enum class Code {
   kOk,
-  kInvalidArgument,     // the caller's input is wrong; the message names path, value and what is allowed
+  kInvalidArgument,  // the caller's input is wrong; the message names path, value and what is
+                     // allowed
   kNotFound,
   kAlreadyExists,
   kFailedPrecondition,  // right input at the wrong time (stale revision, rollout not running)
@@ -29,7 +30,8 @@ const char* CodeName(Code code);
 class [[nodiscard]] Status {
  public:
   Status() = default;
-  // `field` is the path of the offending field ("flags.a.rollout_percentage"), empty if there is none.
+  // `field` is the path of the offending field ("flags.a.rollout_percentage"), empty if there is
+  // none.
   Status(Code code, std::string message, std::string field = "")
       : code_(code), message_(std::move(message)), field_(std::move(field)) {}
 
@@ -66,8 +68,8 @@ inline Status Internal(std::string message) { return {Code::kInternal, std::move
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::move(value)) {}            // NOLINT: implicit on purpose
-  Result(Status status) : state_(std::move(status)) {      // NOLINT: implicit on purpose
+  Result(T value) : state_(std::move(value)) {}        // NOLINT: implicit on purpose
+  Result(Status status) : state_(std::move(status)) {  // NOLINT: implicit on purpose
     WEIR_CHECK(!std::get<Status>(state_).ok());
   }
 
@@ -90,8 +92,8 @@ class [[nodiscard]] Result {
   std::variant<T, Status> state_;
 };
 
-#define WEIR_RETURN_IF_ERROR(expr)               \
-  do {                                           \
+#define WEIR_RETURN_IF_ERROR(expr)                                      \
+  do {                                                                  \
     if (::weir::Status weir_s_ = (expr); !weir_s_.ok()) return weir_s_; \
   } while (false)
 

@@ -107,7 +107,8 @@ Result<std::string> FromHex(std::string_view hex) {
   for (size_t i = 0; i < hex.size(); i += 2) {
     const int high = nibble(hex[i]);
     const int low = nibble(hex[i + 1]);
-    if (high < 0 || low < 0) return InvalidArgument("", fmt::format("\"{}\" is not hexadecimal", hex));
+    if (high < 0 || low < 0)
+      return InvalidArgument("", fmt::format("\"{}\" is not hexadecimal", hex));
     bytes += static_cast<char>(high * 16 + low);
   }
   return bytes;
@@ -179,7 +180,7 @@ Status MakeDirectories(const std::string& path) {
   for (const std::filesystem::path& part : std::filesystem::path(path)) {
     prefix = (std::filesystem::path(prefix) / part).string();
     if (prefix.empty() || prefix == "/" || ::mkdir(prefix.c_str(), 0700) == 0) continue;
-    struct stat st{};
+    struct stat st {};
     if (errno == EEXIST && ::stat(prefix.c_str(), &st) == 0 && S_ISDIR(st.st_mode)) continue;
     if (errno == EEXIST) errno = ENOTDIR;
     return FileError("cannot make directory", prefix);

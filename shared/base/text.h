@@ -23,7 +23,7 @@ std::string DidYouMean(std::string_view name, const std::vector<std::string>& ca
 std::string ToHex(std::span<const uint8_t> bytes);
 // Lower or upper case; InvalidArgument on odd length or other characters.
 Result<std::string> FromHex(std::string_view hex);  // raw bytes
-std::string RandomHex(size_t bytes);                 // from the system's generator
+std::string RandomHex(size_t bytes);                // from the system's generator
 uint64_t RandomU64();
 
 // Names of resources: 1..253 of [a-zA-Z0-9._-], starting with a letter or a digit.

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+// The fields of the domain's types. Keys never change their meaning; see fields.h.
+#pragma once
+
+#include "shared/codec/fields.h"
+#include "shared/domain/resource.h"
+#include "shared/domain/snapshot.h"
+
+namespace weir::codec {
+
+template <class V>
+void Describe(V& v, domain::FlagSpec& f) {
+  v(2, "enabled", f.enabled);
+  v(4, "rollout_percentage", f.rollout_percentage, Aliases("percentage", "rolloutPercentage"));
+  v(6, "hash_seed", f.hash_seed, Aliases("hashSeed"));
+  v(8, "strategy", f.strategy);
+  v(10, "allowlist_only", f.allowlist_only);
+  v(12, "allowlist", f.allowlist);
+  v(14, "requires", f.prerequisites);
+  v(1, "description", f.description);
+  v(3, "owner", f.owner);
+  v(5, "tags", f.tags);
+}
+
+template <class V>
+void Describe(V& v, domain::Fault& f) {
+  v(2, "error_rate", f.error_rate);
+  v(4, "delay", f.delay);
+  v(6, "expires", f.expires);
+}
+
+template <class V>
+void Describe(V& v, domain::VersionSpec& f) {
+  v(2, "runtime", f.runtime);
+  v(4, "uri", f.uri);
+  v(6, "blob", f.blob);
+  v(8, "fault", f.fault);
+}
+
+template <class V>
+void Describe(V& v, domain::TensorSpec& f) {
+  v(2, "name", f.name, Required());
+  v(4, "datatype", f.datatype, Required());
+  v(6, "shape", f.shape, Required());
+}
+
+template <class V>
+void Describe(V& v, domain::ModelSpec& f) {
+  v(2, "stable", f.stable);
+  v(4, "versions", f.versions);
+  v(6, "inputs", f.inputs);
+  v(8, "pinned", f.pinned);
+}
+
+template <class V>
+void Describe(V& v, domain::Gate& f) {
+  v(2, "type", f.type, Required());
+  v(4, "metric", f.metric);
+  v(6, "condition", f.condition);
+  v(8, "min_requests", f.min_requests);
+}
+
+template <class V>
+void Describe(V& v, domain::Phase& f) {
+  v(2, "name", f.name, Required());
+  v(4, "percentage", f.percentage, {.aliases = {"rollout_percentage"}, .required = true});
+  v(6, "duration", f.duration);
+  v(8, "min_requests", f.min_requests);
+  v(10, "gates", f.gates);
+}
+
+template <class V>
+void Describe(V& v, domain::RollbackSpec& f) {
+  v(2, "enabled", f.enabled);
+  v(4, "error_rate", f.error_rate, Aliases("errorRateThreshold"));
+  v(6, "p99_latency_ms", f.p99_latency_ms, Aliases("p99LatencyThreshold"));
+  v(8, "evaluation_window", f.evaluation_window, Aliases("evaluationWindow"));
+  v(10, "cooldown", f.cooldown, Aliases("cooldownPeriod"));
+  v(12, "min_requests", f.min_requests);
+}
+
+template <class V>
+void Describe(V& v, domain::RolloutSpec& f) {
+  v(2, "model", f.model);
+  v(4, "flag", f.flag);
+  v(6, "candidate", f.candidate);
+  v(8, "hash_key", f.hash_key, Aliases("hashKey"));
+  v(10, "hash_seed", f.hash_seed, Aliases("hashSeed"));
+  v(12, "strategy", f.strategy);
+  v(14, "nodes", f.nodes);
+  v(16, "phases", f.phases);
+  v(18, "rollback", f.rollback);
+  v(20, "start", f.start);
+}
+
+template <class V>
+void Describe(V& v, domain::VerdictRecord& f) {
+  v(1, "trigger", f.trigger);
+  v(3, "action", f.action);
+  v(5, "evidence", f.evidence);
+  v(7, "canary_rate", f.canary_rate);
+  v(9, "stable_rate", f.stable_rate);
+  v(11, "canary_requests", f.canary_requests);
+  v(13, "canary_bad", f.canary_bad);
+  v(15, "stable_requests", f.stable_requests);
+  v(17, "stable_bad", f.stable_bad);
+  v(19, "first_bad_at", f.first_bad_at);
+  v(21, "detected_at", f.detected_at);
+}
+
+template <class V>
+void Describe(V& v, domain::Approval& f) {
+  v(1, "actor", f.actor);
+  v(3, "phase", f.phase);
+  v(5, "at", f.at);
+}
+
+template <class V>
+void Describe(V& v, domain::RolloutStatus& f) {
+  v(2, "state", f.state);
+  v(4, "phase", f.phase);
+  v(6, "percentage", f.percentage);
+  v(8, "since", f.since);
+  v(1, "waiting_for", f.waiting_for);
+  v(3, "previous_stable", f.previous_stable);
+  v(5, "last_verdict", f.last_verdict);
+  v(7, "approvals", f.approvals);
+  v(9, "rollback_revision", f.rollback_revision);
+  v(11, "completed_at", f.completed_at);
+}
+
+template <class V>
+void Describe(V& v, domain::ExperimentGroup& f) {
+  v(2, "name", f.name, Required());
+  v(4, "weight", f.weight);
+}
+
+template <class V>
+void Describe(V& v, domain::ExperimentSpec& f) {
+  v(2, "hash_key", f.hash_key, Aliases("hashKey"));
+  v(4, "hash_seed", f.hash_seed, {.aliases = {"hashSeed", "seed"}});
+  v(6, "groups", f.groups);
+  v(1, "description", f.description);
+}
+
+template <class V>
+void Describe(V& v, domain::EmergencySpec& f) {
+  v(2, "kill_switch", f.kill_switch);
+  v(4, "rollback_to_baseline", f.rollback_to_baseline);
+  v(6, "freeze", f.freeze);
+}
+
+template <class V>
+void Describe(V& v, domain::FlagEntry& f) {
+  v(2, "name", f.name);
+  v(4, "enabled", f.enabled);
+  v(6, "threshold", f.threshold);
+  v(8, "seed", f.seed);
+  v(10, "random", f.random);
+  v(12, "allowlist_only", f.allowlist_only);
+  v(14, "allowlist", f.allowlist);
+  v(16, "parents", f.parents);
+  v(18, "rolled_back", f.rolled_back);
+}
+
+template <class V>
+void Describe(V& v, domain::FaultEntry& f) {
+  v(2, "error_rate", f.error_rate);
+  v(4, "delay_ms", f.delay_ms);
+  v(6, "expires_wall_ms", f.expires_wall_ms);
+}
+
+template <class V>
+void Describe(V& v, domain::VersionEntry& f) {
+  v(2, "version", f.version);
+  v(4, "runtime", f.runtime);
+  v(6, "sha256", f.sha256);
+  v(8, "fault", f.fault);
+}
+
+template <class V>
+void Describe(V& v, domain::ModelEntry& f) {
+  v(2, "name", f.name);
+  v(4, "stable", f.stable);
+  v(6, "pinned", f.pinned);
+  v(8, "versions", f.versions);
+  v(10, "inputs", f.inputs);
+}
+
+template <class V>
+void Describe(V& v, domain::SplitEntry& f) {
+  v(2, "rollout", f.rollout);
+  v(4, "model", f.model);
+  v(6, "flag", f.flag);
+  v(8, "candidate", f.candidate);
+  v(10, "threshold", f.threshold);
+  v(12, "hash_key", f.hash_key);
+  v(14, "seed", f.seed);
+  v(16, "random", f.random);
+  v(18, "nodes", f.nodes);
+}
+
+template <class V>
+void Describe(V& v, domain::ExperimentEntry& f) {
+  v(2, "name", f.name);
+  v(4, "hash_key", f.hash_key);
+  v(6, "seed", f.seed);
+  v(8, "groups", f.groups);
+}
+
+template <class V>
+void Describe(V& v, domain::EmergencyOverlay& f) {
+  v(2, "epoch", f.epoch);
+  v(4, "version", f.version);
+  v(6, "kill_switch", f.kill_switch);
+  v(8, "baseline", f.baseline);
+  v(10, "freeze", f.freeze);
+}
+
+}  // namespace weir::codec

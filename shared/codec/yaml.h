@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// YAML ↔ JSON trees, strictly: duplicate keys, unknown tags, merge keys and runaway aliases are
+// errors; scalars follow the core schema (only true/false are booleans). Every node remembers its
+// line.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "shared/base/status.h"
+#include "shared/codec/json.h"
+
+namespace weir::codec {
+
+struct YamlDocument {
+  Json value;
+  std::map<std::string, int> lines;  // path ("spec.phases[0].name") → line, from 1
+  // The line of the path, or of its nearest ancestor that has one; 0 if none.
+  int LineOf(const std::string& path) const;
+};
+
+// All documents of a stream; empty ones are left out. The Status names line and key.
+Result<std::vector<YamlDocument>> ParseYaml(std::string_view text);
+
+// Block style, keys in the tree's order, text quoted where it would read as something else.
+std::string ToYaml(const Json& value);
+
+}  // namespace weir::codec

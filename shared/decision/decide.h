@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// The decisions themselves (DECISIONS): pure functions from a ruleset and a key to an answer that
+// explains itself. The same code runs on nodes, in `weir explain` and in tests. Answers hold views
+// into the ruleset and live no longer than it; nothing here allocates.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "shared/decision/ruleset.h"
+
+namespace weir::decision {
+
+enum class Reason : uint8_t {
+  kKillSwitch,
+  kRollbackToBaseline,
+  kFlagNotFound,
+  kDisabled,
+  kRolledBack,
+  kPrerequisite,
+  kNotInAllowlist,
+  kAllowlist,
+  kSplit,
+  kStatic,
+  kNoRollout,        // models: nothing is rolling out, stable answers
+  kNodeNotSelected,  // models: the split is for other nodes
+  kPinned,           // models: the model is pinned to a version
+};
+const char* ReasonName(Reason reason);  // "KILL_SWITCH"
+
+// Where the bucketing key came from.
+enum class KeySource : uint8_t { kUserId, kSessionId, kRequestId, kRandom };
+const char* KeySourceName(KeySource source);  // "user_id", …, "random"
+
+struct FlagDecision {
+  bool enabled = false;
+  Reason reason = Reason::kFlagNotFound;
+  std::optional<domain::FinePercent> bucket;
+  std::optional<domain::FinePercent> threshold;
+  std::string_view
+      detail;  // PREREQUISITE: which flag; ROLLED_BACK, SPLIT by a rollout: which rollout
+};
+
+// `random` is drawn by the caller, for strategy: random.
+FlagDecision DecideFlag(const Ruleset& rules, std::string_view flag, std::string_view key,
+                        uint64_t random);
+
+// What a request offers to be bucketed by; empty where it lacks one.
+struct Keys {
+  std::string_view user_id;
+  std::string_view session_id;
+  std::string_view request_id;
+};
+
+struct ArmDecision {
+  bool is_canary = false;
+  std::string_view version;  // that the arm asks for
+  Reason reason = Reason::kNoRollout;
+  std::string_view rollout;
+  std::optional<domain::FinePercent> bucket;
+  std::optional<domain::FinePercent> threshold;
+  KeySource key_source = KeySource::kRandom;
+  std::string_view key;  // "" when it was drawn at random
+};
+
+// Which arm of a model a request belongs to. With no key at all the bucket comes from `random`.
+ArmDecision DecideArm(const Ruleset& rules, const Model& model, const Keys& keys, uint64_t random);
+
+struct GroupDecision {
+  std::string_view group;
+  uint64_t bucket = 0;             // the remainder
+  Reason reason = Reason::kSplit;  // kRollbackToBaseline: the first group whatever the bucket
+};
+GroupDecision DecideGroup(const Ruleset& rules, const Experiment& experiment, std::string_view key);
+
+}  // namespace weir::decision

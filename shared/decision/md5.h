@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// MD5 (RFC 1321) for bucketing, where it is a fixed convention and no secret hangs on it. On the
+// stack, no allocation.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+namespace weir::decision {
+
+class Md5 {
+ public:
+  void Update(std::string_view bytes);
+  // The first four bytes of the digest as a big-endian number. Ends the object's life.
+  uint32_t FinishPrefix();
+  // The whole digest. Ends the object's life.
+  std::array<uint8_t, 16> Finish();
+
+ private:
+  void Pad();
+  void Block(const uint8_t* block);
+
+  std::array<uint32_t, 4> state_{0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476};
+  uint64_t length_ = 0;  // bytes so far
+  alignas(8) std::array<uint8_t, 64> buffer_;
+};
+
+}  // namespace weir::decision

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "shared/decision/ruleset.h"
+
+#include <algorithm>
+
+namespace weir::decision {
+namespace {
+
+bool Selects(const domain::Labels& selector, const domain::Labels& labels) {
+  return std::all_of(selector.begin(), selector.end(), [&](const auto& wanted) {
+    const auto found = labels.find(wanted.first);
+    return found != labels.end() && found->second == wanted.second;
+  });
+}
+
+// The subject of the split that belongs to a rollout, "" if there is none.
+std::string SubjectOf(const EntryTable<Split>& splits, std::string_view rollout) {
+  std::string subject;
+  splits.ForEach([&](const Split& split) {
+    if (split.rollout == rollout) subject = split.key();
+  });
+  return subject;
+}
+
+}  // namespace
+
+const domain::VersionEntry* Model::FindVersion(std::string_view version) const {
+  for (const domain::VersionEntry& entry : versions) {
+    if (entry.version == version) return &entry;
+  }
+  return nullptr;
+}
+
+void Ruleset::Set(domain::FlagEntry entry) {
+  flags_.Set(std::make_shared<const Flag>(Flag{std::move(entry)}));
+}
+
+void Ruleset::Set(domain::ModelEntry entry) {
+  models_.Set(std::make_shared<const Model>(Model{std::move(entry)}));
+}
+
+void Ruleset::Set(domain::SplitEntry entry) {
+  Remove(domain::EntryKind::kSplit, entry.rollout);
+  const bool applies = Selects(entry.nodes, labels_);
+  auto split = std::make_shared<const Split>(Split{std::move(entry), applies});
+  (split->model.empty() ? flag_splits_ : model_splits_).Set(std::move(split));
+}
+
+void Ruleset::Set(domain::ExperimentEntry entry) {
+  Experiment experiment{std::move(entry), 0};
+  for (const domain::ExperimentGroup& group : experiment.groups) experiment.total += group.weight;
+  experiments_.Set(std::make_shared<const Experiment>(std::move(experiment)));
+}
+
+void Ruleset::Remove(domain::EntryKind kind, std::string_view name) {
+  switch (kind) {
+    case domain::EntryKind::kFlag:
+      return flags_.Remove(name);
+    case domain::EntryKind::kModel:
+      return models_.Remove(name);
+    case domain::EntryKind::kExperiment:
+      return experiments_.Remove(name);
+    case domain::EntryKind::kSplit:
+      model_splits_.Remove(SubjectOf(model_splits_, name));
+      flag_splits_.Remove(SubjectOf(flag_splits_, name));
+  }
+}
+
+}  // namespace weir::decision

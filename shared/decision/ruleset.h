@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// Everything a decision needs, compiled: an immutable set of entries at one epoch and version, with
+// the emergency laid over it. Nodes get one per snapshot and share it between workers; the CLI
+// makes one from a file or from the control plane's snapshot. Building is single-threaded (copy the
+// last one, change entries, publish as shared_ptr<const Ruleset>); reading is free for all.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "shared/base/status.h"
+#include "shared/decision/entry_table.h"
+#include "shared/domain/snapshot.h"
+
+namespace weir::decision {
+
+struct Flag : domain::FlagEntry {
+  std::string_view key() const { return name; }
+};
+struct Model : domain::ModelEntry {
+  std::string_view key() const { return name; }
+  const domain::VersionEntry* FindVersion(std::string_view version) const;
+};
+// Keyed by its subject's name. `applies` is the node selector's answer for this node's labels.
+struct Split : domain::SplitEntry {
+  bool applies = true;
+  std::string_view key() const { return model.empty() ? flag : model; }
+};
+struct Experiment : domain::ExperimentEntry {
+  uint64_t total = 0;  // of the weights
+  std::string_view key() const { return name; }
+};
+
+class Ruleset {
+ public:
+  // `labels` are this node's, for the splits' selectors.
+  explicit Ruleset(domain::Labels labels = {}) : labels_(std::move(labels)) {}
+
+  void Set(domain::FlagEntry entry);
+  void Set(domain::ModelEntry entry);
+  void Set(domain::SplitEntry entry);
+  void Set(domain::ExperimentEntry entry);
+  // Splits are named after their rollout.
+  void Remove(domain::EntryKind kind, std::string_view name);
+
+  uint64_t epoch = 0;
+  uint64_t version = 0;
+  domain::EmergencyOverlay emergency;
+
+  const EntryTable<Flag>& flags() const { return flags_; }
+  const EntryTable<Model>& models() const { return models_; }
+  const EntryTable<Split>& model_splits() const { return model_splits_; }  // by model
+  const EntryTable<Split>& flag_splits() const { return flag_splits_; }    // by flag
+  const EntryTable<Experiment>& experiments() const { return experiments_; }
+
+ private:
+  domain::Labels labels_;
+  EntryTable<Flag> flags_;
+  EntryTable<Model> models_;
+  EntryTable<Split> model_splits_;
+  EntryTable<Split> flag_splits_;
+  EntryTable<Experiment> experiments_;
+};
+
+}  // namespace weir::decision

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "shared/domain/resource.h"
+
+#include <algorithm>
+#include <cctype>
+
+namespace weir::domain {
+
+const char* KindName(Kind kind) {
+  switch (kind) {
+    case Kind::kFlag:
+      return "Flag";
+    case Kind::kModel:
+      return "Model";
+    case Kind::kRollout:
+      return "Rollout";
+    case Kind::kExperiment:
+      return "Experiment";
+    case Kind::kEmergency:
+      return "Emergency";
+  }
+  return "?";
+}
+
+const char* KindPlural(Kind kind) {
+  switch (kind) {
+    case Kind::kFlag:
+      return "flags";
+    case Kind::kModel:
+      return "models";
+    case Kind::kRollout:
+      return "rollouts";
+    case Kind::kExperiment:
+      return "experiments";
+    case Kind::kEmergency:
+      return "emergency";
+  }
+  return "?";
+}
+
+std::optional<Kind> ParseKind(std::string_view text) {
+  std::string lower(text);
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  for (const Kind kind : kKinds) {
+    std::string name = KindName(kind);
+    name[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(name[0])));
+    if (lower == name || lower == KindPlural(kind)) return kind;
+  }
+  return std::nullopt;
+}
+
+Spec EmptySpec(Kind kind) {
+  switch (kind) {
+    case Kind::kFlag:
+      return FlagSpec{};
+    case Kind::kModel:
+      return ModelSpec{};
+    case Kind::kRollout:
+      return RolloutSpec{};
+    case Kind::kExperiment:
+      return ExperimentSpec{};
+    case Kind::kEmergency:
+      return EmergencySpec{};
+  }
+  return FlagSpec{};
+}
+
+}  // namespace weir::domain

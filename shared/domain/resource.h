@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+// Resources: what people and the control plane's own parts want, as in Kubernetes. Plain values;
+// the rules they obey are in validate.h, their text and wire forms in codec. `spec` is what is
+// wanted, `status` what the system worked out; only rollouts keep a status, every other one is
+// computed.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "shared/domain/units.h"
+
+namespace weir::domain {
+
+inline constexpr char kApiVersion[] = "weir/v1";
+
+enum class Kind : uint8_t { kFlag = 1, kModel = 2, kRollout = 3, kExperiment = 4, kEmergency = 5 };
+inline constexpr Kind kKinds[] = {Kind::kFlag, Kind::kModel, Kind::kRollout, Kind::kExperiment,
+                                  Kind::kEmergency};
+const char* KindName(Kind kind);                       // "Flag"
+const char* KindPlural(Kind kind);                     // "flags"; "emergency" has no plural
+std::optional<Kind> ParseKind(std::string_view text);  // any case, singular or plural
+
+using Labels = std::map<std::string, std::string>;
+
+// A rollout flag (DECISIONS). Dotted names are sub-features: "a.b" also needs "a" on for the key.
+struct FlagSpec {
+  std::optional<bool> enabled;
+  std::optional<double> rollout_percentage;  // percent, at most three decimals
+  std::string hash_seed;
+  std::string strategy = "hash";  // hash | random
+  bool allowlist_only = false;
+  std::vector<std::string> allowlist;
+  std::vector<std::string> prerequisites;  // in text: "requires"
+  std::string description;
+  std::string owner;
+  std::vector<std::string> tags;
+  bool operator==(const FlagSpec&) const = default;
+};
+
+// A rehearsed fault: the version answers with errors or late, until it expires by itself.
+struct Fault {
+  double error_rate = 0;  // ratio 0..1
+  DurationMs delay;
+  std::string expires;  // RFC 3339, or a duration that becomes one when it is committed
+  bool operator==(const Fault&) const = default;
+};
+
+struct VersionSpec {
+  std::string runtime;
+  std::string uri;   // a file beside the applied file; becomes `blob` when it is applied
+  std::string blob;  // "sha256:<64 hex digits>"
+  std::optional<Fault> fault;
+  bool operator==(const VersionSpec&) const = default;
+};
+
+// One input tensor that clients may send. -1 in the shape is any size.
+struct TensorSpec {
+  std::string name;
+  std::string datatype;  // Open Inference Protocol: FP32, FP64, INT64, …
+  std::vector<int64_t> shape;
+  bool operator==(const TensorSpec&) const = default;
+};
+
+struct ModelSpec {
+  std::string stable;
+  std::map<std::string, VersionSpec> versions;
+  std::vector<TensorSpec> inputs;
+  std::string pinned;  // a version that answers everything, whatever a rollout says; "" for none
+  bool operator==(const ModelSpec&) const = default;
+};
+
+struct Gate {
+  std::string type;       // manual_approval | metrics_threshold
+  std::string metric;     // error_rate, p50_latency_ms, p95_latency_ms, p99_latency_ms, requests
+  std::string condition;  // "< 0.01"
+  uint64_t min_requests = 0;
+  bool operator==(const Gate&) const = default;
+};
+
+struct Phase {
+  std::string name;
+  double percentage = 0;
+  DurationMs duration;
+  uint64_t min_requests = 0;
+  std::vector<Gate> gates;  // all must pass before the next phase (or promotion)
+  bool operator==(const Phase&) const = default;
+};
+
+struct RollbackSpec {
+  bool enabled = true;
+  std::optional<double> error_rate;      // ratio 0..1, absolute trigger
+  std::optional<double> p99_latency_ms;  // absolute trigger
+  DurationMs evaluation_window{300'000};
+  DurationMs cooldown{600'000};  // before the same rollout may start again without force
+  uint64_t min_requests = 0;     // of the canary, before the absolute triggers look
+  bool operator==(const RollbackSpec&) const = default;
+};
+
+struct RolloutSpec {
+  std::string model;  // exactly one of model, flag
+  std::string flag;
+  std::string candidate;  // a version of the model; absent for flags
+  std::string hash_key = "user_id";
+  std::string hash_seed;  // default: the subject's name
+  std::string strategy = "hash";
+  Labels nodes;  // only nodes that carry all of these labels
+  std::vector<Phase> phases;
+  RollbackSpec rollback;
+  std::string start = "auto";  // auto | manual
+  bool operator==(const RolloutSpec&) const = default;
+};
+
+// What a judge saw when it decided; kept with the rollout and in history.
+struct VerdictRecord {
+  std::string trigger;
+  std::string action;
+  std::string evidence;  // one sentence with the numbers
+  double canary_rate = 0;
+  double stable_rate = 0;
+  uint64_t canary_requests = 0;
+  uint64_t canary_bad = 0;
+  uint64_t stable_requests = 0;
+  uint64_t stable_bad = 0;
+  TimeMs first_bad_at;  // when the control plane's clock says the first bad canary answer was
+  TimeMs detected_at;
+  bool operator==(const VerdictRecord&) const = default;
+};
+
+struct Approval {
+  std::string actor;
+  std::string phase;
+  TimeMs at;
+  bool operator==(const Approval&) const = default;
+};
+
+struct RolloutStatus {
+  std::string state = "pending";  // SURFACES, `weir rollout show`
+  uint64_t phase = 0;             // index into spec.phases
+  double percentage = 0;          // in force now
+  TimeMs since;                   // of this state and phase
+  std::string waiting_for;
+  std::string previous_stable;  // what promotion replaced or rollback returned to
+  std::optional<VerdictRecord> last_verdict;
+  std::vector<Approval> approvals;
+  uint64_t rollback_revision = 0;  // the commit that took it back
+  TimeMs completed_at;             // when the last live node had it
+  bool operator==(const RolloutStatus&) const = default;
+};
+
+struct ExperimentGroup {
+  std::string name;
+  uint64_t weight = 1;
+  bool operator==(const ExperimentGroup&) const = default;
+};
+
+struct ExperimentSpec {
+  std::string hash_key = "user_id";
+  std::string hash_seed;
+  std::vector<ExperimentGroup> groups;  // the first is the control group
+  std::string description;
+  bool operator==(const ExperimentSpec&) const = default;
+};
+
+struct EmergencySpec {
+  bool kill_switch = false;
+  bool rollback_to_baseline = false;
+  bool freeze = false;
+  bool operator==(const EmergencySpec&) const = default;
+};
+
+using Spec = std::variant<FlagSpec, ModelSpec, RolloutSpec, ExperimentSpec, EmergencySpec>;
+
+struct Resource {
+  Kind kind = Kind::kFlag;
+  std::string name;
+  Labels labels;
+  Labels annotations;
+  uint64_t revision = 0;  // of the last commit that changed it
+  TimeMs updated_at;
+  std::string updated_by;
+  Spec spec;
+  std::optional<RolloutStatus> status;  // rollouts only
+
+  // The spec as its type; aborts when the kind is another.
+  template <class T>
+  const T& As() const {
+    return std::get<T>(spec);
+  }
+  template <class T>
+  T& As() {
+    return std::get<T>(spec);
+  }
+  bool operator==(const Resource&) const = default;
+};
+
+// The spec's alternative of a kind, default-made.
+Spec EmptySpec(Kind kind);
+
+struct ResourceKey {
+  Kind kind;
+  std::string name;
+  auto operator<=>(const ResourceKey&) const = default;
+};
+
+}  // namespace weir::domain

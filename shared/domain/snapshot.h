@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a node gets: entries that hold only what it needs to decide. The control plane compiles
+// resources into entries (controlplane/catalog/entries.h); nodes never see resources.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "shared/domain/resource.h"
+#include "shared/domain/units.h"
+
+namespace weir::domain {
+
+enum class EntryKind : uint8_t { kFlag = 1, kModel = 2, kSplit = 3, kExperiment = 4 };
+const char* EntryKindName(EntryKind kind);  // "flag", "model", "split", "experiment"
+
+struct FlagEntry {
+  std::string name;
+  bool enabled = false;
+  FinePercent threshold = 0;
+  std::string seed;
+  bool random = false;  // strategy: random
+  bool allowlist_only = false;
+  std::vector<std::string> allowlist;
+  std::vector<std::string> parents;  // all must be on for the same key
+  bool rolled_back = false;
+  bool operator==(const FlagEntry&) const = default;
+};
+
+struct FaultEntry {
+  double error_rate = 0;
+  int64_t delay_ms = 0;
+  int64_t expires_wall_ms = 0;
+  bool operator==(const FaultEntry&) const = default;
+};
+
+struct VersionEntry {
+  std::string version;
+  std::string runtime;
+  std::string sha256;  // 64 hex digits of the blob
+  std::optional<FaultEntry> fault;
+  bool operator==(const VersionEntry&) const = default;
+};
+
+struct ModelEntry {
+  std::string name;
+  std::string stable;
+  std::string pinned;
+  std::vector<VersionEntry> versions;
+  std::vector<TensorSpec> inputs;
+  bool operator==(const ModelEntry&) const = default;
+};
+
+// A rollout in force. Named after the rollout.
+struct SplitEntry {
+  std::string rollout;
+  std::string model;  // one of model, flag
+  std::string flag;
+  std::string candidate;
+  FinePercent threshold = 0;
+  std::string hash_key;
+  std::string seed;
+  bool random = false;
+  Labels nodes;
+  bool operator==(const SplitEntry&) const = default;
+};
+
+struct ExperimentEntry {
+  std::string name;
+  std::string hash_key;
+  std::string seed;
+  std::vector<ExperimentGroup> groups;
+  bool operator==(const ExperimentEntry&) const = default;
+};
+
+// The overlay of WIRE section Versions, 7: in force as soon as it is newer than what a node has.
+struct EmergencyOverlay {
+  uint64_t epoch = 0;
+  uint64_t version = 0;
+  bool kill_switch = false;
+  bool baseline = false;
+  bool freeze = false;
+  bool IsNewerThan(const EmergencyOverlay& other) const {
+    return epoch != other.epoch ? epoch > other.epoch : version > other.version;
+  }
+  bool operator==(const EmergencyOverlay&) const = default;
+};
+
+}  // namespace weir::domain

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bodies of the wire's messages, their encoding and their limits. `Encode` makes a whole frame,
+// `Decode` a body of a frame that DecodeFrame took apart. WIRE.md says who sends what when.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "shared/base/status.h"
+#include "shared/codec/domain_fields.h"
+#include "shared/codec/fields.h"
+#include "shared/codec/msgpack.h"
+#include "shared/domain/snapshot.h"
+#include "shared/wire/frame.h"
+
+namespace weir::wire {
+
+// control → nodes, cfg
+// -----------------------------------------------------------------------------
+
+// One entry as published; an absent body means that the entry is removed.
+struct EntryChange {
+  uint32_t kind = 0;  // domain::EntryKind
+  std::string name;
+  codec::Bytes body;  // msgpack of the domain entry; empty: removed
+};
+
+// header.version is the new snapshot version.
+struct Delta {
+  uint64_t base = 0;  // the published version before
+  std::vector<EntryChange> changes;
+  codec::Bytes digest;  // of the set after the change, 32 bytes
+  domain::EmergencyOverlay emergency;
+};
+
+struct SnapshotBody {
+  std::vector<EntryChange> entries;
+  codec::Bytes digest;
+  domain::EmergencyOverlay emergency;
+};
+
+struct Beacon {
+  uint64_t head = 0;
+  codec::Bytes digest;
+  uint64_t oldest_delta = 0;  // the oldest version a delta can be served from; 0: none
+  domain::EmergencyOverlay emergency;
+};
+
+struct EmergencyMessage {
+  domain::EmergencyOverlay emergency;
+};
+
+// node → control, session
+// --------------------------------------------------------------------------
+
+struct Hello {
+  std::string node;
+  uint64_t incarnation = 0;  // wall milliseconds of the node's start
+  uint32_t min_major = kMajor;
+  uint32_t max_major = kMajor;
+  std::string program;  // version of weir-node
+  domain::Labels labels;
+  uint64_t have_epoch = 0;
+  uint64_t have_version = 0;
+  codec::Bytes have_digest;
+  uint64_t oldest_unacked = 0;  // the first batch that may still be resent; 0: none was sent yet
+  int64_t monotonic_ms = 0;
+  std::string http;   // "127.0.0.1:8080"
+  std::string admin;  // "127.0.0.1:9090"
+};
+
+struct SnapshotRequest {
+  uint64_t have_epoch = 0;
+  uint64_t have_version = 0;
+};
+
+struct RefusedEntry {
+  uint32_t kind = 0;
+  std::string name;
+  std::string code;  // CodeName
+  std::string detail;
+};
+
+// header.epoch and .version say what every worker of the node has taken.
+struct Applied {
+  std::vector<RefusedEntry> refused;  // all that stand refused now, not only the new ones
+};
+
+struct VersionReport {
+  std::string model;
+  std::string version;
+  std::string state;   // LOADING, READY, FAILED, UNLOADING
+  std::string detail;  // why FAILED
+};
+
+struct NodeReport {
+  bool draining = false;
+  std::vector<VersionReport> versions;
+};
+
+// Both ways: the node asks every second, the control plane answers with the same fields.
+struct Heartbeat {
+  int64_t monotonic_ms = 0;  // the node's
+  uint64_t pending_batches = 0;
+};
+
+struct Goodbye {
+  std::string reason;
+};
+
+// control → node, session
+// --------------------------------------------------------------------------
+
+struct Welcome {
+  std::string program;
+  uint64_t committed = 0;  // the last batch of this incarnation that is stored
+};
+
+struct Refused {
+  std::string reason;
+};
+
+struct BatchAck {
+  uint64_t incarnation = 0;
+  uint64_t committed = 0;  // every batch up to here is stored
+};
+
+// node → control, telemetry
+// ------------------------------------------------------------------------
+
+struct Series {
+  std::string subject;  // "model/fraud_detection"
+  std::string version;
+  std::string arm;  // stable, canary, shadow, pinned
+  std::map<std::string, uint64_t> counters;
+  std::vector<int64_t> latency_buckets;  // index, count, index, count, … ascending
+  std::vector<double> latency_digest;    // mean, weight, mean, weight, … ascending
+  std::vector<uint32_t> bad_keys;        // hashes of a few keys whose requests were bad
+};
+
+struct Batch {
+  std::string node;
+  uint64_t incarnation = 0;
+  uint64_t seq = 0;
+  int64_t window_start_ms = 0;  // the node's monotonic time
+  int64_t window_end_ms = 0;
+  std::vector<Series> series;
+};
+
+// Descriptions
+// -------------------------------------------------------------------------------------
+
+template <class V>
+void Describe(V& v, EntryChange& f) {
+  v(2, "kind", f.kind);
+  v(4, "name", f.name);
+  v(6, "body", f.body);
+}
+template <class V>
+void Describe(V& v, Delta& f) {
+  v(2, "base", f.base);
+  v(4, "changes", f.changes, codec::MaxItems(1'000'000));
+  v(6, "digest", f.digest);
+  v(8, "emergency", f.emergency);
+}
+template <class V>
+void Describe(V& v, SnapshotBody& f) {
+  v(2, "entries", f.entries, codec::MaxItems(1'000'000));
+  v(4, "digest", f.digest);
+  v(6, "emergency", f.emergency);
+}
+template <class V>
+void Describe(V& v, Beacon& f) {
+  v(2, "head", f.head);
+  v(4, "digest", f.digest);
+  v(6, "oldest_delta", f.oldest_delta);
+  v(8, "emergency", f.emergency);
+}
+template <class V>
+void Describe(V& v, EmergencyMessage& f) {
+  v(2, "emergency", f.emergency);
+}
+template <class V>
+void Describe(V& v, Hello& f) {
+  v(2, "node", f.node);
+  v(4, "incarnation", f.incarnation);
+  v(6, "min_major", f.min_major);
+  v(8, "max_major", f.max_major);
+  v(1, "program", f.program);
+  v(10, "labels", f.labels);
+  v(12, "have_epoch", f.have_epoch);
+  v(14, "have_version", f.have_version);
+  v(16, "have_digest", f.have_digest);
+  v(18, "oldest_unacked", f.oldest_unacked);
+  v(20, "monotonic_ms", f.monotonic_ms);
+  v(3, "http", f.http);
+  v(5, "admin", f.admin);
+}
+template <class V>
+void Describe(V& v, SnapshotRequest& f) {
+  v(2, "have_epoch", f.have_epoch);
+  v(4, "have_version", f.have_version);
+}
+template <class V>
+void Describe(V& v, RefusedEntry& f) {
+  v(2, "kind", f.kind);
+  v(4, "name", f.name);
+  v(1, "code", f.code);
+  v(3, "detail", f.detail);
+}
+template <class V>
+void Describe(V& v, Applied& f) {
+  v(2, "refused", f.refused);
+}
+template <class V>
+void Describe(V& v, VersionReport& f) {
+  v(2, "model", f.model);
+  v(4, "version", f.version);
+  v(6, "state", f.state);
+  v(1, "detail", f.detail);
+}
+template <class V>
+void Describe(V& v, NodeReport& f) {
+  v(2, "draining", f.draining);
+  v(4, "versions", f.versions);
+}
+template <class V>
+void Describe(V& v, Heartbeat& f) {
+  v(2, "monotonic_ms", f.monotonic_ms);
+  v(1, "pending_batches", f.pending_batches);
+}
+template <class V>
+void Describe(V& v, Goodbye& f) {
+  v(1, "reason", f.reason);
+}
+template <class V>
+void Describe(V& v, Welcome& f) {
+  v(1, "program", f.program);
+  v(2, "committed", f.committed);
+}
+template <class V>
+void Describe(V& v, Refused& f) {
+  v(1, "reason", f.reason);
+}
+template <class V>
+void Describe(V& v, BatchAck& f) {
+  v(2, "incarnation", f.incarnation);
+  v(4, "committed", f.committed);
+}
+template <class V>
+void Describe(V& v, Series& f) {
+  v(2, "subject", f.subject);
+  v(4, "version", f.version);
+  v(6, "arm", f.arm);
+  v(8, "counters", f.counters);
+  v(10, "latency_buckets", f.latency_buckets);
+  v(12, "latency_digest", f.latency_digest);
+  v(1, "bad_keys", f.bad_keys);
+}
+template <class V>
+void Describe(V& v, Batch& f) {
+  v(2, "node", f.node);
+  v(4, "incarnation", f.incarnation);
+  v(6, "seq", f.seq);
+  v(8, "window_start_ms", f.window_start_ms);
+  v(10, "window_end_ms", f.window_end_ms);
+  v(12, "series", f.series);
+}
+
+// The message as one frame; header.type must be the body's.
+template <class Body>
+std::string Encode(const Header& header, const Body& body) {
+  return EncodeFrame(header, codec::ToMsgpack(body));
+}
+template <class Body>
+Result<Body> Decode(const Frame& frame) {
+  return codec::FromMsgpack<Body>(frame.body);
+}
+
+}  // namespace weir::wire
