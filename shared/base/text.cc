@@ -162,7 +162,7 @@ Status WriteFileAtomic(const std::string& path, std::string_view content, uint32
   const Status written = WriteAll(fd, content, temporary);
   ::close(fd);
   if (!written.ok() || ::rename(temporary.c_str(), path.c_str()) != 0) {
-    const Status status = written.ok() ? FileError("cannot rename to", path) : written;
+    Status status = written.ok() ? FileError("cannot rename to", path) : written;
     ::unlink(temporary.c_str());
     return status;
   }
