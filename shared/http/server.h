@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// An HTTP/1.1 server: N workers, each one thread with its own event loop, and one acceptor that
+// gives each connection to the worker with the fewest. A connection, its requests and its answers
+// live on that worker's thread; nothing on the way of a request is locked or shared.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "shared/base/executor.h"
+#include "shared/base/status.h"
+#include "shared/http/message.h"
+
+namespace weir::http {
+
+// One request and its answer. The handler may answer at once or keep the pointer and answer later;
+// everything here is called on the thread of `worker()` (from elsewhere: Server::worker(i).Post).
+// Either Respond once, or StartStream, any number of Write, and End. After the client has gone,
+// after the request time-out or after the answer, every call is ignored: check closed() to save
+// work. An exchange that nobody answers is answered with 503 when the request time-out passes.
+class Exchange {
+ public:
+  explicit Exchange(internal::Session* session);
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
+
+  const Request& request() const { return request_; }
+  int worker() const { return worker_; }
+
+  void Respond(Response response);
+
+  // Sends the head now and the body in pieces as they come (chunked; for SSE set content_type
+  // "text/event-stream"). head.body is ignored. The request time-out ends with the head. A peer
+  // that reads too slowly (16 MiB waiting) is cut off.
+  void StartStream(Response head);
+  void Write(std::string_view chunk);
+  void End();
+
+  // Nothing written now would arrive: the client has gone, the time-out passed, or it is answered.
+  bool closed() const { return session_ == nullptr; }
+  // Called on the worker's thread if the exchange is cut off before it was answered or ended
+  // (client gone, time-out, Stop); at once if that has already happened. Several may be registered.
+  void OnClose(std::function<void()> callback);
+
+ private:
+  friend class internal::Session;
+
+  Request request_;
+  internal::Session* session_;  // null once the exchange is over
+  int worker_;
+  bool cut_off_ = false;
+  std::vector<std::function<void()>> on_close_;
+};
+
+using Handler = std::function<void(std::shared_ptr<Exchange>)>;
+
+struct ServerOptions {
+  std::string listen = "127.0.0.1:0";  // "host:port", "[::1]:port", ":port"; port 0 picks one
+  int workers = 1;
+  size_t max_body = 8 * 1024 * 1024;   // bytes; above: 413
+  size_t max_header = 16 * 1024;       // bytes, request line included; above: 431
+  int64_t header_timeout_ms = 10'000;  // from a request's first byte to its last header: 408
+  int64_t idle_timeout_ms = 75'000;    // between requests, and for a peer that does not read: close
+  int64_t request_timeout_ms = 60'000;  // for the body to come (408), then for the handler (503)
+  size_t max_connections = 10'000;      // above: 503
+  size_t max_concurrent_requests = 0;   // above: 503; 0 means no limit
+};
+
+// Sums over all workers since Start.
+struct ServerCounters {
+  uint64_t accepted = 0;  // connections
+  uint64_t open = 0;      // connections now
+  uint64_t requests = 0;  // handed to the handler
+  uint64_t rejected_malformed = 0;
+  uint64_t rejected_oversize = 0;  // body
+  uint64_t rejected_headers = 0;   // head too large
+  uint64_t rejected_busy = 0;      // limits on connections or concurrent requests
+  uint64_t header_timeouts = 0;    // the body's too
+  uint64_t request_timeouts = 0;
+};
+
+// Lifecycle: SetIdleHook (optional) → Start → [Drain] → Stop. These are called on one thread, which
+// is not a worker's; address, worker, workers and counters on any thread between Start and Stop.
+class Server {
+ public:
+  Server();
+  ~Server();  // Stop()
+
+  // Before Start. The hook runs on a worker's thread, with its index, after each round of events in
+  // which anything ran there: a runtime can batch all requests that one round brought.
+  void SetIdleHook(std::function<void(int worker)> hook);
+
+  // Listens and starts the workers. Handlers run on the workers' threads; one that throws gives
+  // 500. InvalidArgument: a bad address; Unavailable: the port is in use; both name host:port. On
+  // failure nothing is left running.
+  Status Start(const ServerOptions& options, Handler handler);
+
+  std::string address() const;  // with the real port: "127.0.0.1:43211"
+  int workers() const;
+  Executor& worker(int index);
+  ServerCounters counters() const;
+  // Open connections of each worker.
+  std::vector<size_t> connections() const;
+
+  // Stops accepting, closes idle connections, answers what is in flight with Connection: close, and
+  // returns when every connection has ended or the deadline has passed. Workers go on until Stop.
+  void Drain(int64_t deadline_ms);
+  // Cuts off what is left and joins the threads. Idempotent.
+  void Stop();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace weir::http

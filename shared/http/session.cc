@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "shared/http/session.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
+#include <exception>
+
+#include "shared/base/log.h"
+#include "shared/http/response_head.h"
+
+namespace weir::http::internal {
+namespace {
+
+constexpr size_t kSmallBody = 16 * 1024;          // copied behind its head: one buffer, one call
+constexpr size_t kFlushAt = 64 * 1024;            // pipelined answers gather up to this
+constexpr size_t kMaxBacklog = 16 * 1024 * 1024;  // of a stream whose peer does not read
+constexpr size_t kReadSpace = 4 * 1024;           // for heads; idle connections hold no more
+constexpr size_t kBodyReadSpace = 64 * 1024;
+constexpr int64_t kLingerMs = 2000;
+
+}  // namespace
+
+Session::Session(Worker* worker, Tcp::socket socket, std::string remote)
+    : worker_(*worker),
+      options_(worker->shared().options),
+      socket_(std::move(socket)),
+      remote_(std::move(remote)) {}
+
+void Session::Start() {
+  boost::system::error_code ec;
+  socket_.non_blocking(true, ec);
+  if (!ec) socket_.set_option(Tcp::no_delay(true), ec);
+  if (ec) return Close();
+  Enter(State::kIdle, options_.header_timeout_ms);
+  Read();
+}
+
+void Session::Refuse() {
+  boost::system::error_code ec;
+  socket_.non_blocking(true, ec);
+  Fail(503, "too many connections");
+}
+
+void Session::Close() {
+  if (closed_) return;
+  closed_ = true;
+  boost::system::error_code ignored;
+  socket_.close(ignored);
+  if (active()) CutOff();
+  worker_.Remove(this);
+}
+
+void Session::Enter(State state, int64_t timeout_ms) {
+  state_ = state;
+  deadline_ms_ = timeout_ms == kNever ? kNever : worker_.DeadlineAfter(timeout_ms);
+}
+
+void Session::OnDeadline() {
+  if (closed_) return;
+  if (worker_.now_ms() >= stall_ms_) return Close();
+  switch (state_) {
+    case State::kIdle:
+      if (!HasOutput()) Close();  // a slow reader is the stall's business
+      return;
+    case State::kHead:
+    case State::kBody:
+      worker_.counters.header_timeouts.Add(1);
+      return Fail(408,
+                  state_ == State::kHead ? "the headers took too long" : "the body took too long");
+    case State::kHandling:
+      worker_.counters.request_timeouts.Add(1);
+      return Fail(503, fmt::format("timed out after {} ms", options_.request_timeout_ms));
+    case State::kStreaming:
+      return;
+    case State::kLingering:
+      return Close();
+  }
+}
+
+void Session::Read() {
+  if (reading_ || closed_ || peer_ended_) return;
+  // While a request is being answered, reading goes on (the peer may leave), up to a bound.
+  if (active() && input_.size() >= options_.max_header) return;
+  const size_t wanted = state_ == State::kBody ? kBodyReadSpace : kReadSpace;
+  if (!input_.Prepare(wanted, std::max(options_.max_header, kBodyReadSpace) + kReadSpace)) {
+    if (active()) return;
+    worker_.counters.malformed.Add(1);
+    return Fail(400, "malformed request: a chunk's header is too large");
+  }
+  reading_ = true;
+  socket_.async_read_some(asio::buffer(input_.space(), input_.space_size()),
+                          [self = shared_from_this()](const boost::system::error_code& ec,
+                                                      size_t n) { self->OnRead(ec, n); });
+}
+
+void Session::OnRead(const boost::system::error_code& ec, size_t n) {
+  reading_ = false;
+  if (closed_) return;
+  if (state_ == State::kLingering) {
+    if (ec) return Close();
+    input_.Clear();
+    return Read();
+  }
+  if (ec == asio::error::eof) return OnReadEnd();
+  if (ec) return Close();
+  input_.Commit(n);
+  Advance();
+}
+
+// A peer that has sent its end of file is gone, or waits for its answer with half a connection. A
+// handler that asked to be told, and a stream, take it as gone.
+void Session::OnReadEnd() {
+  const bool awaited = state_ == State::kHandling ? exchange_->on_close_.empty()
+                                                  : state_ != State::kStreaming && HasOutput();
+  if (!awaited) return Close();
+  peer_ended_ = true;
+}
+
+void Session::Advance() {
+  if (parsing_ || closed_) return;
+  parsing_ = true;
+  Parse();
+  parsing_ = false;
+  if (!closed_) Settle();
+}
+
+void Session::Parse() {
+  while (!closed_ && !active() && !close_after_ && !waiting_ && BeginRequest()) {
+    beast::error_code ec;
+    do {
+      input_.Consume(parser_->put({input_.data(), input_.size()}, ec));
+    } while (!ec && !parser_->is_done() && !input_.empty());
+    if (!CheckParse(ec)) return;
+    Dispatch();
+    if ((out_.size() >= kFlushAt || !body_.empty()) && !closed_ && !Flush()) return;
+  }
+}
+
+// True if there are bytes for the current request, which may be a new one.
+bool Session::BeginRequest() {
+  if (!parser_) {  // blank lines before a request are ignored
+    while (!input_.empty() && (*input_.data() == '\r' || *input_.data() == '\n')) input_.Consume(1);
+  }
+  if (input_.empty()) return false;
+  if (parser_) return true;
+  if (exchange_ && exchange_.use_count() == 1) {
+    exchange_->cut_off_ = false;
+  } else {  // the first one, or somebody still holds the last one
+    exchange_ = std::make_shared<Exchange>(this);
+    exchange_->session_ = nullptr;
+    exchange_->request_.remote = remote_;
+  }
+  parser_.emplace(&exchange_->request_, options_.max_header, options_.max_body);
+  continued_ = false;
+  Enter(State::kHead, options_.header_timeout_ms);
+  return true;
+}
+
+// True if the request is complete; otherwise more is needed or it has been refused.
+bool Session::CheckParse(const beast::error_code& ec) {
+  using Error = beast::http::error;
+  if (ec && ec != Error::need_more) {
+    if (ec == Error::header_limit) {
+      worker_.counters.headers.Add(1);
+      Fail(431, fmt::format("the headers exceed {} bytes", options_.max_header));
+    } else if (ec == Error::body_limit) {
+      worker_.counters.oversize.Add(1);
+      Fail(413, fmt::format("the body exceeds {} bytes", options_.max_body));
+    } else {
+      worker_.counters.malformed.Add(1);
+      const std::string text = parser_->reason() ? parser_->reason() : ec.message();
+      Fail(400, "malformed request: " + text);
+    }
+    return false;
+  }
+  if (parser_->is_done()) return true;
+  if (parser_->is_header_done()) {
+    if (state_ == State::kHead) Enter(State::kBody, options_.request_timeout_ms);
+    if (parser_->expects_continue() && !parser_->has_body_bytes() && !continued_) {
+      out_.append("HTTP/1.1 100 Continue\r\n\r\n");
+      continued_ = true;
+    }
+  }
+  return false;
+}
+
+void Session::Dispatch() {
+  keep_alive_ = parser_->keep_alive();
+  http10_ = parser_->is_http10();
+  head_ = parser_->is_head();
+  Shared& shared = worker_.shared();
+  if (options_.max_concurrent_requests > 0) {
+    if (shared.in_flight.fetch_add(1) >= options_.max_concurrent_requests) {
+      shared.in_flight.fetch_sub(1);
+      worker_.counters.busy.Add(1);
+      return Fail(503, "too many concurrent requests");
+    }
+  }
+  parser_.reset();
+  worker_.counters.requests.Add(1);
+  exchange_->request_.SetViews();
+  exchange_->session_ = this;
+  Enter(State::kHandling, options_.request_timeout_ms);
+  worker_.ArmHook();
+  try {
+    shared.handler(exchange_);
+    return;
+  } catch (const std::exception& e) {
+    Log("http").error("a handler threw: {}", e.what());
+  } catch (...) {
+    Log("http").error("a handler threw something that is no exception");
+  }
+  if (state_ == State::kHandling) return Fail(500, "internal error");
+  if (state_ == State::kStreaming) Close();
+}
+
+void Session::EndExchange() {
+  exchange_->session_ = nullptr;
+  exchange_->on_close_.clear();
+  if (options_.max_concurrent_requests > 0) worker_.shared().in_flight.fetch_sub(1);
+  close_after_ = !keep_alive_;
+  Enter(State::kIdle, options_.idle_timeout_ms);
+}
+
+// The exchange ends without an answer of the handler.
+void Session::CutOff() {
+  const std::shared_ptr<Exchange> exchange = exchange_;
+  auto callbacks = std::move(exchange->on_close_);
+  EndExchange();
+  exchange->cut_off_ = true;
+  for (const auto& callback : callbacks) {
+    try {
+      callback();
+    } catch (const std::exception& e) {
+      Log("http").error("a close callback threw: {}", e.what());
+    }
+  }
+}
+
+// Our own answer to what cannot go on. What the peer still sends is read and dropped for a while:
+// closing with unread bytes would reset the connection and lose the answer.
+void Session::Fail(int status, std::string_view message) {
+  if (active()) CutOff();
+  if (closed_) return;
+  if (parser_) {
+    head_ = parser_->is_head();
+    parser_.reset();
+  }
+  input_.Clear();
+  keep_alive_ = false;
+  close_after_ = failed_ = true;
+  const Response response = ErrorResponse(status, message);
+  AppendHead(response, response.body.size());
+  if (!head_) out_.append(response.body);
+  Enter(State::kIdle, options_.idle_timeout_ms);
+  Advance();
+}
+
+// What follows when there is nothing more to parse for now.
+void Session::Settle() {
+  if (!Flush()) {
+    if (!closed_ && active()) Read();
+    return;
+  }
+  if (active()) return Read();
+  if (close_after_ && failed_ && !peer_ended_) {
+    boost::system::error_code ignored;
+    socket_.shutdown(Tcp::socket::shutdown_send, ignored);
+    Enter(State::kLingering, kLingerMs);
+    return Read();
+  }
+  if (close_after_ || peer_ended_ || (worker_.draining() && Idle())) return Close();
+  Read();
+}
+
+void Session::Respond(Response response) {
+  if (state_ != State::kHandling) return;
+  if (worker_.draining()) keep_alive_ = false;
+  AppendHead(response, response.body.size());
+  if (!head_ && MayHaveBody(response.status)) {
+    if (response.body.size() <= kSmallBody) {
+      out_.append(response.body);
+    } else {
+      body_ = std::move(response.body);
+    }
+  }
+  EndExchange();
+  Advance();
+}
+
+void Session::AppendHead(const Response& response, std::optional<size_t> body_size) {
+  AppendResponseHead(response, {worker_.common_header(), body_size, keep_alive_, http10_}, &out_);
+}
+
+void Session::StartStream(const Response& head) {
+  if (state_ != State::kHandling) return;
+  if (worker_.draining() || http10_) keep_alive_ = false;
+  AppendHead(head, std::nullopt);
+  Enter(State::kStreaming, kNever);
+  if (parsing_ || flush_posted_) return;
+  flush_posted_ = true;  // later, so that a piece that follows at once leaves with the head
+  asio::post(worker_.context(), [self = shared_from_this()] {
+    self->flush_posted_ = false;
+    if (!self->closed_) self->Flush();
+  });
+}
+
+void Session::Write(std::string_view chunk) {
+  if (state_ != State::kStreaming || chunk.empty() || head_) return;
+  if (out_sent_ >= kFlushAt) {
+    out_.erase(0, out_sent_);
+    out_sent_ = 0;
+  }
+  if (http10_) {
+    out_.append(chunk);
+  } else {
+    fmt::format_to(std::back_inserter(out_), "{:x}\r\n", chunk.size());
+    out_.append(chunk).append("\r\n");
+  }
+  if (out_.size() - out_sent_ > kMaxBacklog) return Close();
+  if (!parsing_) Flush();
+}
+
+void Session::End() {
+  if (state_ != State::kStreaming) return;
+  if (!head_ && !http10_) out_.append("0\r\n\r\n");
+  EndExchange();
+  Advance();
+}
+
+// True when everything has left; false when the socket is full, or closed.
+bool Session::Flush() {
+  if (waiting_) return false;
+  while (HasOutput()) {
+    boost::system::error_code ec;
+    size_t n = 0;
+    const asio::const_buffer first = asio::buffer(out_) + out_sent_;
+    if (body_.empty()) {
+      n = socket_.write_some(first, ec);
+    } else {
+      n = socket_.write_some(
+          std::array<asio::const_buffer, 2>{first, asio::buffer(body_) + body_sent_}, ec);
+    }
+    if (ec == asio::error::would_block) {
+      WaitWritable();
+      return false;
+    }
+    if (ec) {
+      Close();
+      return false;
+    }
+    const size_t of_first = std::min(n, first.size());
+    out_sent_ += of_first;
+    body_sent_ += n - of_first;
+  }
+  out_.clear();
+  out_sent_ = body_sent_ = 0;
+  if (!body_.empty()) body_ = std::string();
+  if (out_.capacity() > 4 * kFlushAt) out_ = std::string();
+  return true;
+}
+
+void Session::WaitWritable() {
+  waiting_ = true;
+  stall_ms_ = worker_.DeadlineAfter(options_.idle_timeout_ms);
+  socket_.async_wait(Tcp::socket::wait_write,
+                     [self = shared_from_this()](const boost::system::error_code& ec) {
+                       self->waiting_ = false;
+                       self->stall_ms_ = kNever;
+                       if (self->closed_) return;
+                       if (ec) return self->Close();
+                       if (self->state_ == State::kIdle) {
+                         self->Enter(State::kIdle, self->options_.idle_timeout_ms);
+                       }
+                       if (self->Flush()) self->Advance();
+                     });
+}
+
+}  // namespace weir::http::internal
