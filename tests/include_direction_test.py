@@ -20,6 +20,7 @@ SHARED = {
     "telemetry": {"base", "domain"},
     "codec": {"base", "domain"},
     "settings": {"base", "domain", "codec"},
+    "explain": {"base", "domain", "codec", "decision"},
     "wire": {"base", "domain", "decision", "telemetry", "codec"},
     "transport": {"base", "domain", "decision", "telemetry", "codec", "wire"},
     "http": {"base"},
