@@ -102,7 +102,7 @@ Result<int64_t> ParseTimeMs(std::string_view text) {
     int hours = 0;
     int minutes = 0;
     if (std::sscanf(rest + 1, "%2d:%2d", &hours, &minutes) != 2) return error();
-    offset_s = (hours * 3600 + minutes * 60) * (*rest == '-' ? -1 : 1);
+    offset_s = (int64_t{hours} * 3600 + int64_t{minutes} * 60) * (*rest == '-' ? -1 : 1);
   } else if (*rest != '\0' && std::string_view(rest) != "Z") {
     return error();
   }

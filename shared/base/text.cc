@@ -68,7 +68,7 @@ std::string Join(const std::vector<std::string>& parts, std::string_view separat
 
 std::string NearestName(std::string_view name, const std::vector<std::string>& candidates) {
   const std::string* best = nullptr;
-  size_t best_distance = std::max<size_t>(1, name.size() / 3) + 1;
+  size_t best_distance = name.size() / 3 + 2;
   for (const std::string& candidate : candidates) {
     const size_t distance = EditDistance(name, candidate);
     if (distance < best_distance) {

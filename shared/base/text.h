@@ -15,7 +15,7 @@ namespace weir {
 std::vector<std::string> Split(std::string_view text, char separator);  // empty text → no parts
 std::string Join(const std::vector<std::string>& parts, std::string_view separator);
 
-// The candidate within a third of the name's length in edits, or "" if none is near.
+// The nearest candidate by edits, at most a third of the name and one more; "" if none is.
 std::string NearestName(std::string_view name, const std::vector<std::string>& candidates);
 // " (did you mean \"x\"?)" or "".
 std::string DidYouMean(std::string_view name, const std::vector<std::string>& candidates);
