@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// The vocabulary of telemetry: what is counted, under which key, and how counts of several workers,
+// nodes and ticks become one.
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "shared/telemetry/log_histogram.h"
+#include "shared/telemetry/tdigest.h"
+
+namespace weir::telemetry {
+
+// Counters. `requests` are answers that are judged: a client's own error, a shed and a cancelled
+// request are counted under their own names and stand neither in `requests` nor in `bad`.
+inline constexpr char kRequests[] = "requests";
+inline constexpr char kBad[] = "bad";
+inline constexpr char kDiverted[] = "diverted";
+inline constexpr char kShed[] = "shed";
+inline constexpr char kCancelled[] = "cancelled";
+inline constexpr char kClientErrors[] = "client_errors";
+inline constexpr char kTokens[] = "tokens";
+
+inline constexpr char kArmStable[] = "stable";
+inline constexpr char kArmCanary[] = "canary";
+inline constexpr char kArmShadow[] = "shadow";
+inline constexpr char kArmPinned[] = "pinned";
+
+struct SeriesKey {
+  std::string subject;  // "model/fraud_detection"
+  std::string version;  // "1.1.0"
+  std::string arm;      // kArm…
+  auto operator<=>(const SeriesKey&) const = default;
+};
+
+// What one key's requests were, over any span of time. Merging is associative on counts exactly, on
+// digests within their accuracy.
+struct Series {
+  static constexpr size_t kMaxBadKeys = 8;
+
+  std::map<std::string, uint64_t> counters;
+  LogHistogram latency;            // ms; one value per request counted in `requests`
+  TDigest latency_digest;          // the same values, for showing percentiles
+  std::vector<uint32_t> bad_keys;  // distinct HashKey of bad requests' keys, the first kMaxBadKeys
+
+  uint64_t Counter(const std::string& name) const;  // 0 if absent
+  void AddBadKey(uint32_t hash);
+  void Merge(const Series& other);
+  bool operator==(const Series&) const = default;
+};
+
+using Window = std::map<SeriesKey, Series>;
+
+void Merge(Window& into, const Window& from);
+
+// FNV-1a, 32 bits: enough to count distinct keys, and no way back to the key.
+uint32_t HashKey(std::string_view key);
+
+// The cheap end of a Series: where a worker records. Filled by the worker's thread only.
+class Cell {
+ public:
+  enum Counter { kDiverted, kShed, kCancelled, kClientErrors, kTokens, kCounterCount };
+
+  // A judged answer. Allocates nothing after warm-up. `key_hash` matters for bad ones only.
+  void RecordAnswer(double latency_ms, bool bad, uint32_t key_hash) {
+    ++requests_;
+    latency_.Add(latency_ms);
+    digest_.Add(latency_ms);
+    if (bad) RecordBad(key_hash);
+  }
+  void Count(Counter counter, uint64_t n = 1) { counters_[counter] += n; }
+
+  bool Empty() const;
+  // What was recorded since the last call, and starts anew. Counters that are 0 are left out.
+  Series Take();
+
+ private:
+  void RecordBad(uint32_t key_hash);
+
+  uint64_t requests_ = 0;
+  uint64_t bad_ = 0;
+  std::array<uint64_t, kCounterCount> counters_{};
+  DenseLogHistogram latency_;
+  TDigest digest_;
+  std::array<uint32_t, Series::kMaxBadKeys> bad_keys_{};
+  size_t bad_key_count_ = 0;
+};
+
+// One worker's recorder; everything on that worker's thread. Prepare a cell per (subject, version,
+// arm) when a snapshot arrives and keep the pointer with what was compiled from the snapshot; Take
+// hands over what was recorded and drops cells that nobody else holds any more.
+class Shard {
+ public:
+  // The same cell for the same key for as long as somebody holds it.
+  std::shared_ptr<Cell> Prepare(const SeriesKey& key);
+  // Only keys with something recorded.
+  Window Take();
+  size_t CellCount() const { return cells_.size(); }
+
+ private:
+  std::map<SeriesKey, std::shared_ptr<Cell>> cells_;
+};
+
+}  // namespace weir::telemetry
