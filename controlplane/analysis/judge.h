@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// The judge of one rollout: fed with each tick's telemetry of both arms, it says which triggers
+// fire.
+//
+// Create it when the rollout starts (or Restore what Save wrote), Tick it every `tick_ms` with what
+// was counted since the last tick, also when that is nothing. Verdicts are levels, not edges: a
+// trigger is reported at every tick at which it fires, so that a verdict lost in a crash comes
+// back; the caller acts on the first and drops repeats. Belongs to one thread; pure: time is the
+// caller's monotonic time in ms and must not go back.
+//
+// Readings of JUDGEMENT that matter:
+// - theta_a is stable's smoothed rate over all past ticks of the rollout. While stable has fewer
+// than
+//   20 past requests, and while a tick has canary but no stable requests, the canary's counts wait
+//   for stable's (whether they wait does not depend on how they turned out). When stable has been
+//   silent for 300 ms (the 100 % phase) they are judged alone against FrozenNull(theta_a).
+// - Stable's own percentiles come from its previous 10 s with at least 200 requests.
+// - min_keys: telemetry carries hashed keys of bad requests only. A verdict on errors is held back
+//   while its bad requests come from fewer than min_keys distinct keys, if keys were sent at all
+//   and at least min_keys requests of the same span went well (if all fail, or nearly, there is
+//   nothing that one key's misfortune could explain).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "controlplane/analysis/eprocess.h"
+#include "controlplane/analysis/evaluation_window.h"
+#include "controlplane/analysis/trigger.h"
+#include "shared/base/status.h"
+#include "shared/telemetry/series.h"
+
+namespace weir::control::analysis {
+
+struct JudgeConfig {
+  std::vector<Trigger> triggers;  // names differ
+  int64_t tick_ms = 100;
+  int64_t false_alarm_interval_ms = 30LL * 86'400'000;  // one false alarm of all detectors together
+  int detectors = 0;  // that share the interval; 0: those of this judge
+  int min_keys = 3;
+  int64_t window_ms = 300'000;  // for Snapshot and gates
+  double gate_alpha = 0.001;
+};
+
+struct ArmStats {
+  uint64_t requests = 0;
+  uint64_t bad = 0;
+  // Absent without requests: no data is neither good nor bad.
+  std::optional<double> error_rate;
+  std::optional<double> p50_latency_ms, p95_latency_ms, p99_latency_ms;
+};
+
+struct JudgeSnapshot {
+  ArmStats stable, canary;    // over window_ms
+  bool worse = false;         // the gate's e-process on bad requests has reached 1 / alpha
+  double evidence_ratio = 0;  // of the bad-request detector: mean S / alarm threshold
+};
+
+// A `metrics_threshold` gate: canary's `metric` `op` `value`.
+struct MetricCondition {
+  std::string metric;  // a name that MetricValue of evaluation_window.h knows
+  std::string op;      // < <= > >=
+  double value = 0;
+  uint64_t min_requests = 0;  // of the canary in the window; of stable too for ratios
+};
+
+struct GateAnswer {
+  enum class Verdict { kPassed, kFailed, kNoData } verdict = Verdict::kNoData;
+  std::optional<double> actual;
+  std::string reason;  // "error_rate is 0.002, required < 0.01"
+};
+
+class Judge {
+ public:
+  static Result<Judge> Create(JudgeConfig config);
+
+  // `stable` and `canary` are deltas: what was counted since the last tick.
+  std::vector<Verdict> Tick(int64_t now_ms, const telemetry::Series& stable,
+                            const telemetry::Series& canary);
+
+  JudgeSnapshot Snapshot() const;
+  // InvalidArgument for an unknown metric or operator. Fails while the canary is judged worse.
+  Result<GateAnswer> Check(const MetricCondition& condition) const;
+  // The mean of S at which a trigger may fire.
+  double alarm_threshold() const { return alarm_threshold_; }
+
+  // Everything but the configuration. `now_ms` of Restore is the time, on the restorer's clock,
+  // that stands for the saved judge's last tick; time between the two does not count. DataLoss if
+  // `saved` is not what Save wrote; the judge is unchanged then. State of triggers that are no
+  // longer configured is dropped, new triggers start without evidence.
+  nlohmann::json Save() const;
+  Status Restore(const nlohmann::json& saved, int64_t now_ms);
+
+ private:
+  explicit Judge(JudgeConfig config);
+  void AddAbsolute(const telemetry::Series& canary);
+  void AddPaired(int64_t now_ms, const telemetry::Series& stable, const telemetry::Series& canary);
+  void FeedPaired(const telemetry::Series& stable, bool alone);
+  void LearnStable(int64_t now_ms, const telemetry::Series& stable);
+
+  std::optional<Verdict> Examine(const Trigger& trigger, int64_t now_ms) const;
+  std::optional<Verdict> ExamineRaw(const Trigger& trigger, int64_t now_ms) const;
+  bool ExceedsThreshold(const Trigger& trigger, const Verdict& verdict) const;
+  bool ExceedsLatencyRatio(const Trigger& trigger) const;
+  bool HasEnoughRequests(const Trigger& trigger) const;
+  bool HasEnoughKeys(const Detector::Span& span) const;
+  const Detector& DetectorOf(const Trigger& trigger) const;
+  double ThetaAbove(int boundary) const;
+  int StableBoundary(const std::string& pair) const;
+  std::string Describe(const Trigger& trigger, const Verdict& verdict) const;
+
+  // Constant after construction.
+  JudgeConfig config_;
+  double alarm_threshold_ = 0;
+
+  int64_t last_tick_ms_ = 0;
+  std::map<int64_t, EvaluationWindow> windows_;  // by window_ms
+  std::map<std::string, Detector> absolute_;     // by trigger name
+  std::map<std::string, Detector> paired_;       // "bad", "p95", "p99"
+  telemetry::Series waiting_;                    // canary's counts that wait for stable's
+
+  uint64_t stable_requests_ = 0;  // past, for theta_a
+  uint64_t stable_bad_ = 0;
+  std::optional<int64_t> stable_seen_ms_;
+  telemetry::LogHistogram baseline_;  // stable's latencies of the previous baseline window
+  telemetry::LogHistogram current_;   // of this one
+  int64_t current_since_ms_ = 0;
+};
+
+}  // namespace weir::control::analysis
