@@ -28,8 +28,8 @@ namespace {
 namespace beast = boost::beast;
 
 constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
-constexpr size_t kReadSpace = 16 * 1024;
-constexpr size_t kReadLimit = 256 * 1024;
+constexpr size_t kReadSpace = size_t{16} * 1024;
+constexpr size_t kReadLimit = size_t{256} * 1024;
 
 bool HasLineBreak(std::string_view text) {
   return text.find_first_of(std::string_view("\r\n\0", 3)) != std::string_view::npos;
@@ -327,7 +327,7 @@ Status Client::Connection::Fill(internal::ResponseParser* parser, bool* ended) {
   }
 }
 
-Client::Client(std::string base_url, ClientOptions options)
+Client::Client(std::string_view base_url, ClientOptions options)
     : connection_(std::make_unique<Connection>(base_url, std::move(options))) {}
 Client::~Client() = default;
 Client::Client(Client&&) noexcept = default;

@@ -19,7 +19,7 @@ struct ClientOptions {
   int64_t timeout_ms = 5000;  // for a whole Do;
                               // for Stream, until the head and between pieces; 0: no limit
   std::string bearer_token;   // sent as Authorization: Bearer …, if not empty
-  size_t max_body = 256 * 1024 * 1024;  // of an answer, bytes
+  size_t max_body = size_t{256} * 1024 * 1024;  // of an answer, bytes
 };
 
 struct ClientResponse {
@@ -34,7 +34,7 @@ class Client {
  public:
   // "http://host:port[/prefix]" or "host:port". A bad address, or https, which this client does not
   // speak, is the error of the first call.
-  explicit Client(std::string base_url, ClientOptions options = {});
+  explicit Client(std::string_view base_url, ClientOptions options = {});
   ~Client();
   Client(Client&&) noexcept;
   Client& operator=(Client&&) noexcept;

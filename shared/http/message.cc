@@ -15,7 +15,7 @@ int HexValue(char c) {
 }
 
 // What the body of a large request may leave behind for the next one of the same connection.
-constexpr size_t kKeptCapacity = 64 * 1024;
+constexpr size_t kKeptCapacity = size_t{64} * 1024;
 
 void AppendJsonString(std::string_view text, std::string* out) {
   out->push_back('"');

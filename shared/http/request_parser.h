@@ -77,7 +77,7 @@ class RequestParser final : public beast::http::basic_parser<true> {
   }
 
   void on_body_init_impl(const boost::optional<uint64_t>& length, ErrorCode&) override {
-    constexpr uint64_t kTrusted = 1024 * 1024;  // what a Content-Length alone may reserve
+    constexpr uint64_t kTrusted = size_t{1024} * 1024;  // what a Content-Length alone may reserve
     if (length) request_.body_.reserve(std::min(*length, kTrusted));
   }
 

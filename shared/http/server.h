@@ -62,10 +62,10 @@ using Handler = std::function<void(std::shared_ptr<Exchange>)>;
 struct ServerOptions {
   std::string listen = "127.0.0.1:0";  // "host:port", "[::1]:port", ":port"; port 0 picks one
   int workers = 1;
-  size_t max_body = 8 * 1024 * 1024;   // bytes; above: 413
-  size_t max_header = 16 * 1024;       // bytes, request line included; above: 431
-  int64_t header_timeout_ms = 10'000;  // from a request's first byte to its last header: 408
-  int64_t idle_timeout_ms = 75'000;    // between requests, and for a peer that does not read: close
+  size_t max_body = size_t{8} * 1024 * 1024;  // bytes; above: 413
+  size_t max_header = size_t{16} * 1024;      // bytes, request line included; above: 431
+  int64_t header_timeout_ms = 10'000;         // from a request's first byte to its last header: 408
+  int64_t idle_timeout_ms = 75'000;  // between requests, and for a peer that does not read: close
   int64_t request_timeout_ms = 60'000;  // for the body to come (408), then for the handler (503)
   size_t max_connections = 10'000;      // above: 503
   size_t max_concurrent_requests = 0;   // above: 503; 0 means no limit

@@ -3,11 +3,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
 #include <exception>
+#include <iterator>
 
 #include "shared/base/log.h"
 #include "shared/http/response_head.h"
@@ -15,11 +17,11 @@
 namespace weir::http::internal {
 namespace {
 
-constexpr size_t kSmallBody = 16 * 1024;          // copied behind its head: one buffer, one call
-constexpr size_t kFlushAt = 64 * 1024;            // pipelined answers gather up to this
-constexpr size_t kMaxBacklog = 16 * 1024 * 1024;  // of a stream whose peer does not read
-constexpr size_t kReadSpace = 4 * 1024;           // for heads; idle connections hold no more
-constexpr size_t kBodyReadSpace = 64 * 1024;
+constexpr size_t kSmallBody = size_t{16} * 1024;  // copied behind its head: one buffer, one call
+constexpr size_t kFlushAt = size_t{64} * 1024;    // pipelined answers gather up to this
+constexpr size_t kMaxBacklog = size_t{16} * 1024 * 1024;  // of a stream whose peer does not read
+constexpr size_t kReadSpace = size_t{4} * 1024;  // for heads; idle connections hold no more
+constexpr size_t kBodyReadSpace = size_t{64} * 1024;
 constexpr int64_t kLingerMs = 2000;
 
 }  // namespace

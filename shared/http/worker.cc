@@ -4,7 +4,6 @@
 #include <fmt/chrono.h>
 
 #include <algorithm>
-#include <boost/asio/dispatch.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <chrono>

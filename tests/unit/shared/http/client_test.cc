@@ -4,7 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <future>
+#include <map>
+#include <memory>
+#include <stdexcept>
 
 #include "shared/http/server.h"
 
@@ -71,8 +73,8 @@ TEST(Client, ReplacesAConnectionThatHasGoneStale) {
 
 // The server cuts off the second request of each connection without an answer.
 TEST(Client, RepeatsOnlyWhatMayBeRepeated) {
-  Server server;
   std::map<std::string, int> seen;  // by connection; the worker's thread
+  Server server;
   const auto handler = [&](std::shared_ptr<Exchange> exchange) {
     if (++seen[exchange->request().remote] % 2 == 1) return exchange->Respond({});
     exchange->StartStream({});

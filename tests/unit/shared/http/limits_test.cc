@@ -126,10 +126,10 @@ TEST(ServerLimits, ClosesIdleConnections) {
 }
 
 TEST(ServerLimits, AnswersForAHandlerThatTakesTooLong) {
+  std::promise<std::shared_ptr<Exchange>> cut_off;
   Server server;
   ServerOptions options;
   options.request_timeout_ms = 50;
-  std::promise<std::shared_ptr<Exchange>> cut_off;
   const auto handler = [&](std::shared_ptr<Exchange> exchange) {
     exchange->OnClose([&cut_off, exchange] { cut_off.set_value(exchange); });
   };
@@ -152,10 +152,10 @@ TEST(ServerLimits, AnswersForAHandlerThatTakesTooLong) {
 }
 
 TEST(ServerLimits, BoundsConcurrentRequests) {
+  std::promise<std::shared_ptr<Exchange>> arrived;
   Server server;
   ServerOptions options;
   options.max_concurrent_requests = 1;
-  std::promise<std::shared_ptr<Exchange>> arrived;
   ASSERT_TRUE(server
                   .Start(options,
                          [&](std::shared_ptr<Exchange> exchange) {

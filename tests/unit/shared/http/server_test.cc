@@ -4,9 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
+#include <chrono>
 #include <future>
-#include <mutex>
+#include <stdexcept>
 #include <thread>
 
 #include "shared/http/client.h"
@@ -185,8 +185,8 @@ TEST(Server, KeepsLineBreaksOutOfResponseHeaders) {
 }
 
 TEST(Server, AnswersPostedFromAnotherThread) {
-  Server server;
   std::promise<std::shared_ptr<Exchange>> arrived;
+  Server server;
   const auto handler = [&](std::shared_ptr<Exchange> exchange) {
     arrived.set_value(std::move(exchange));
   };
@@ -239,8 +239,8 @@ TEST(Server, SaysWhichAddressIsInUse) {
 }
 
 TEST(Server, AnswersWhatIsInFlightWhileItDrains) {
-  Server server;
   std::promise<std::shared_ptr<Exchange>> arrived;
+  Server server;
   const auto handler = [&](std::shared_ptr<Exchange> exchange) {
     arrived.set_value(std::move(exchange));
   };
@@ -261,8 +261,8 @@ TEST(Server, AnswersWhatIsInFlightWhileItDrains) {
 }
 
 TEST(Server, DrainGivesUpAtItsDeadlineAndStopCutsOff) {
-  Server server;
   std::promise<void> arrived, cut_off;
+  Server server;
   const auto handler = [&](std::shared_ptr<Exchange> exchange) {
     exchange->OnClose([&] { cut_off.set_value(); });
     arrived.set_value();
@@ -291,8 +291,8 @@ TEST(Server, TurnsAnExceptionOfAHandlerInto500) {
 }
 
 TEST(Server, RunsTheIdleHookAfterARoundsHandlers) {
-  Server server;
   std::vector<std::shared_ptr<Exchange>> batch;  // the worker's thread
+  Server server;
   server.SetIdleHook([&](int worker) {
     EXPECT_EQ(worker, 0);
     for (const auto& exchange : std::exchange(batch, {})) Echo(exchange);

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <future>
 
 #include "shared/http/client.h"
@@ -45,8 +46,8 @@ class StreamTest : public testing::Test {
     done.get_future().wait();
   }
 
-  Server server_;
   std::promise<std::shared_ptr<Exchange>> arrived_;
+  Server server_;  // ends before what its handler uses
 };
 
 TEST_F(StreamTest, SendsChunksAndKeepsTheConnection) {
