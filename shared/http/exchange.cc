@@ -14,7 +14,7 @@ void Exchange::Respond(Response response) {
   keep->Respond(std::move(response));
 }
 
-void Exchange::StartStream(Response head) {
+void Exchange::StartStream(const Response& head) {
   if (session_ == nullptr) return;
   WEIR_CHECK(session_->OnWorker());
   session_->StartStream(head);

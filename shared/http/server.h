@@ -37,7 +37,7 @@ class Exchange {
   // Sends the head now and the body in pieces as they come (chunked; for SSE set content_type
   // "text/event-stream"). head.body is ignored. The request time-out ends with the head. A peer
   // that reads too slowly (16 MiB waiting) is cut off.
-  void StartStream(Response head);
+  void StartStream(const Response& head);
   void Write(std::string_view chunk);
   void End();
 
