@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/front/front.h"
+
+#include <utility>
+
+#include "dataplane/front/worker.h"
+
+namespace weir::node::front {
+namespace {
+
+http::ServerOptions OneWorker(http::ServerOptions options) {
+  options.workers = 1;
+  return options;
+}
+
+}  // namespace
+
+Front::Front(FrontOptions options, const Clock& clock)
+    : options_(std::move(options)), clock_(clock) {
+  for (int i = 0; i < options_.http.workers; ++i) {
+    workers_.push_back(std::make_unique<Worker>(
+        WorkerOptions{options_.http.request_timeout_ms, true}, clock_, delays_));
+  }
+  if (options_.admin.has_value()) {
+    workers_.push_back(std::make_unique<Worker>(
+        WorkerOptions{options_.admin->request_timeout_ms, false}, clock_, delays_));
+  }
+}
+
+Front::~Front() { Stop(); }
+
+Status Front::Start() {
+  WEIR_RETURN_IF_ERROR(
+      server_.Start(options_.http, [this](std::shared_ptr<http::Exchange> exchange) {
+        Worker& worker = *workers_[static_cast<size_t>(exchange->worker())];
+        Handle(worker, std::move(exchange));
+      }));
+  if (options_.admin.has_value()) {
+    const Status admin =
+        admin_.Start(OneWorker(*options_.admin), [this](std::shared_ptr<http::Exchange> exchange) {
+          Handle(*workers_.back(), std::move(exchange));
+        });
+    if (!admin.ok()) {
+      server_.Stop();
+      return admin;
+    }
+  }
+  started_.store(true);
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    Executor& executor = ExecutorOf(i);
+    executor.Post([worker = workers_[i].get(), &executor] { worker->Bind(&executor); });
+  }
+  return OkStatus();
+}
+
+std::string Front::http_address() const { return server_.address(); }
+
+std::string Front::admin_address() const {
+  return options_.admin.has_value() ? admin_.address() : server_.address();
+}
+
+void Front::PublishRules(std::shared_ptr<const decision::Ruleset> rules,
+                         std::function<void()> taken) {
+  ForEachWorker([rules = std::move(rules)](size_t, Worker& worker) { worker.SetRules(rules); },
+                std::move(taken));
+}
+
+void Front::PublishVersions(std::shared_ptr<const runtime::VersionTable> versions) {
+  ForEachWorker(
+      [versions = std::move(versions)](size_t, Worker& worker) { worker.SetVersions(versions); });
+}
+
+void Front::PublishStatus(std::shared_ptr<const NodeStatusView> status) {
+  ForEachWorker([status = std::move(status)](size_t, Worker& worker) { worker.SetStatus(status); });
+}
+
+void Front::CollectTelemetry(std::function<void(telemetry::Window)> done) {
+  auto windows = std::make_shared<std::vector<telemetry::Window>>(workers_.size());
+  ForEachWorker(
+      [windows](size_t index, Worker& worker) { (*windows)[index] = worker.TakeTelemetry(); },
+      [windows, done = std::move(done)] {
+        telemetry::Window merged = std::move(windows->front());
+        for (size_t i = 1; i < windows->size(); ++i) telemetry::Merge(merged, (*windows)[i]);
+        done(std::move(merged));
+      });
+}
+
+void Front::Drain(int64_t deadline_ms) { server_.Drain(deadline_ms); }
+
+void Front::Stop() {
+  delays_.Stop();
+  server_.Stop();
+  admin_.Stop();
+}
+
+void Front::Handle(Worker& worker, std::shared_ptr<http::Exchange> exchange) {
+  const http::Request& request = exchange->request();
+  if (request.path == "/metrics" && request.method == "GET") {
+    return Scrape(worker, std::move(exchange));
+  }
+  worker.Handle(exchange);
+}
+
+// Asks every worker, then answers on the one that was asked.
+void Front::Scrape(Worker& worker, std::shared_ptr<http::Exchange> exchange) {
+  const int64_t start_ns = clock_.MonotonicNs();
+  if (!started_.load()) {
+    return worker.Respond(*exchange, Endpoint::kMetrics, start_ns,
+                          http::ErrorResponse(503, "this node is starting"));
+  }
+  Executor* asked = nullptr;
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    if (workers_[i].get() == &worker) asked = &ExecutorOf(i);
+  }
+  auto samples = std::make_shared<std::vector<MetricsSample>>(workers_.size());
+  ForEachWorker(
+      [samples](size_t index, Worker& each) { (*samples)[index] = each.Sample(); },
+      [this, samples, asked, start_ns, &worker, exchange = std::move(exchange)]() mutable {
+        asked->Post([this, samples, start_ns, &worker, exchange = std::move(exchange)] {
+          http::Response response;
+          response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+          response.body = RenderMetrics(*samples, clock_);
+          worker.Respond(*exchange, Endpoint::kMetrics, start_ns, std::move(response));
+        });
+      });
+}
+
+Executor& Front::ExecutorOf(size_t worker) {
+  const auto servers = static_cast<size_t>(options_.http.workers);
+  return worker < servers ? server_.worker(static_cast<int>(worker)) : admin_.worker(0);
+}
+
+void Front::ForEachWorker(std::function<void(size_t, Worker&)> visit, std::function<void()> done) {
+  struct Round {
+    std::function<void(size_t, Worker&)> visit;
+    std::function<void()> done;
+    std::atomic<size_t> left;
+  };
+  auto round = std::make_shared<Round>(std::move(visit), std::move(done), workers_.size());
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    ExecutorOf(i).Post([round, i, worker = workers_[i].get()] {
+      round->visit(i, *worker);
+      if (round->left.fetch_sub(1) == 1 && round->done) round->done();
+    });
+  }
+}
+
+}  // namespace weir::node::front

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// The node's HTTP surface (SURFACES, Node HTTP): the application's server, whose workers do
+// everything a request needs, and the admin server, which asks them.
+//
+//   application: /v2…, /weir/v1/…, /health, /ready, /metrics      admin: all but /v2…
+//
+// Lifecycle: Front → Start → [Drain] → Stop, on one thread. The Publish… functions and
+// CollectTelemetry may be called from any thread between Start and Stop; what they hand over is
+// posted to every worker, and keeps its order.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dataplane/front/delay.h"
+#include "dataplane/front/node_status.h"
+#include "dataplane/runtime/versions.h"
+#include "shared/base/clock.h"
+#include "shared/base/executor.h"
+#include "shared/base/status.h"
+#include "shared/decision/ruleset.h"
+#include "shared/http/server.h"
+#include "shared/telemetry/series.h"
+
+namespace weir::node::front {
+
+class Worker;
+
+struct FrontOptions {
+  http::ServerOptions http;
+  // Absent: the application's server is the only one.
+  std::optional<http::ServerOptions> admin;
+};
+
+class Front {
+ public:
+  // `clock` outlives the front.
+  explicit Front(FrontOptions options, const Clock& clock = Clock::System());
+  ~Front();  // Stop()
+
+  // Listens on both. On failure nothing is left running.
+  Status Start();
+  std::string http_address() const;
+  std::string admin_address() const;  // the application's if there is no admin server
+
+  // `taken`, if given, is called once, on the thread of the last worker to take it (APPLIED).
+  void PublishRules(std::shared_ptr<const decision::Ruleset> rules,
+                    std::function<void()> taken = {});
+  void PublishVersions(std::shared_ptr<const runtime::VersionTable> versions);
+  void PublishStatus(std::shared_ptr<const NodeStatusView> status);
+  // What all workers recorded since the last call; `done` is called once, on some worker's thread.
+  void CollectTelemetry(std::function<void(telemetry::Window)> done);
+
+  // Answers what is in flight; see http::Server::Drain. Metrics stay reachable.
+  void Drain(int64_t deadline_ms);
+  void Stop();
+
+ private:
+  void Handle(Worker& worker, std::shared_ptr<http::Exchange> exchange);
+  void Scrape(Worker& worker, std::shared_ptr<http::Exchange> exchange);
+  Executor& ExecutorOf(size_t worker);
+  // `visit` on every worker's thread with its index, then `done` on the thread of the last.
+  void ForEachWorker(std::function<void(size_t, Worker&)> visit, std::function<void()> done = {});
+
+  // Constant after construction.
+  const FrontOptions options_;
+  const Clock& clock_;
+
+  DelayLine delays_;
+  // The application's, then the admin server's; each belongs to its thread.
+  std::vector<std::unique_ptr<Worker>> workers_;
+  http::Server server_;
+  http::Server admin_;
+  std::atomic<bool> started_{false};  // server_ may be asked for its workers
+};
+
+}  // namespace weir::node::front

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// The body of an Open Inference Protocol request, read strictly: a tensor's datatype must be a
+// known one, its data must fit the datatype, nested data must have the tensor's shape, and flat
+// data as many elements. What the model declares must be there, and nothing else; unknown members
+// of the protocol's objects are skipped, as it asks.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dataplane/routing/plan.h"
+#include "dataplane/runtime/tensor.h"
+#include "shared/base/status.h"
+#include "shared/decision/decide.h"
+
+namespace weir::node::front {
+
+struct InferRequest {
+  std::string id;  // "" if absent
+  std::string user_id;
+  std::string session_id;
+  std::string request_id;
+  std::vector<std::string> outputs;  // wanted ones; empty: all
+  // Of `tensors`, which keeps more than there are for the sake of their memory.
+  std::span<const runtime::Tensor> inputs() const { return {tensors.data(), tensor_count}; }
+  decision::Keys keys() const { return {user_id, session_id, request_id}; }
+
+  void Clear();
+  std::vector<runtime::Tensor> tensors;
+  size_t tensor_count = 0;
+};
+
+// One per worker: it owns the parser's memory.
+class InferReader {
+ public:
+  InferReader();
+  ~InferReader();
+
+  // InvalidArgument names the path, what was found and what is allowed; `out` is then undefined.
+  // With no `declared` inputs any tensors are taken.
+  Status Read(std::string_view body, std::span<const routing::DeclaredInput> declared,
+              InferRequest* out);
+
+ private:
+  class Parser;
+  std::unique_ptr<Parser> parser_;
+};
+
+}  // namespace weir::node::front

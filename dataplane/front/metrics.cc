@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/front/metrics.h"
+
+#include <dirent.h>
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <iterator>
+#include <string_view>
+
+#include "shared/base/build_info.h"
+#include "shared/base/text.h"
+
+namespace weir::node::front {
+namespace {
+
+using routing::ArmTotals;
+using routing::DurationHistogram;
+
+std::string Escape(std::string_view value) {
+  std::string out;
+  for (const char c : value) {
+    if (c == '\\' || c == '"') out += '\\';
+    out += c == '\n' ? std::string("\\n") : std::string(1, c);
+  }
+  return out;
+}
+
+class Text {
+ public:
+  void Family(const char* name, const char* type, const char* help) {
+    name_ = name;
+    fmt::format_to(Out(), "# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
+  }
+  // `labels` as `a="b",c="d"`, or empty.
+  template <class V>
+  void Value(const std::string& labels, V value) {
+    Line("", labels, value);
+  }
+  void Histogram(const std::string& labels, const DurationHistogram& histogram) {
+    const std::string before = labels.empty() ? "" : labels + ",";
+    uint64_t count = 0;
+    for (size_t i = 0; i < DurationHistogram::kBoundsS.size(); ++i) {
+      count += histogram.counts[i];
+      Line("_bucket", fmt::format("{}le=\"{}\"", before, DurationHistogram::kBoundsS[i]), count);
+    }
+    count += histogram.counts.back();
+    Line("_bucket", before + "le=\"+Inf\"", count);
+    Line("_sum", labels, histogram.sum_s);
+    Line("_count", labels, count);
+  }
+  std::string Take() { return std::move(text_); }
+
+ private:
+  std::back_insert_iterator<std::string> Out() { return std::back_inserter(text_); }
+  template <class V>
+  void Line(const char* suffix, const std::string& labels, V value) {
+    if (labels.empty()) {
+      fmt::format_to(Out(), "{}{} {}\n", name_, suffix, value);
+    } else {
+      fmt::format_to(Out(), "{}{}{{{}}} {}\n", name_, suffix, labels, value);
+    }
+  }
+
+  std::string name_;
+  std::string text_;
+};
+
+void WriteRequests(const RequestCounters& requests, Text& text) {
+  const auto each_row = [&](auto&& visit) {
+    for (size_t i = 0; i < kEndpoints; ++i) {
+      const auto endpoint = static_cast<Endpoint>(i);
+      if (!requests.row(endpoint).by_status.empty()) visit(endpoint, requests.row(endpoint));
+    }
+  };
+  text.Family("weir_requests_total", "counter", "Answers by endpoint and HTTP status.");
+  each_row([&](Endpoint endpoint, const RequestCounters::Row& row) {
+    for (const auto& [status, count] : row.by_status) {
+      text.Value(fmt::format("endpoint=\"{}\",status=\"{}\"", EndpointName(endpoint), status),
+                 count);
+    }
+  });
+  text.Family("weir_request_duration_seconds", "histogram", "From a request read to its answer.");
+  each_row([&](Endpoint endpoint, const RequestCounters::Row& row) {
+    text.Histogram(fmt::format("endpoint=\"{}\"", EndpointName(endpoint)), row.duration);
+  });
+  text.Family("weir_errors_total", "counter", "Answers that are errors, by type and endpoint.");
+  each_row([&](Endpoint endpoint, const RequestCounters::Row& row) {
+    std::map<std::string, uint64_t> by_type;
+    for (const auto& [status, count] : row.by_status) by_type[ErrorType(status)] += count;
+    for (const auto& [type, count] : by_type) {
+      if (type.empty()) continue;
+      text.Value(fmt::format("type=\"{}\",endpoint=\"{}\"", type, EndpointName(endpoint)), count);
+    }
+  });
+}
+
+void WriteArms(const routing::Recorders::Totals& arms, Text& text) {
+  const auto labels = [](const telemetry::SeriesKey& key) {
+    return fmt::format("model=\"{}\",model_version=\"{}\",arm=\"{}\"",
+                       Escape(std::string_view(key.subject).substr(sizeof("model/") - 1)),
+                       Escape(key.version), key.arm);
+  };
+  text.Family("weir_inference_requests_total", "counter", "Judged answers of a model version.");
+  for (const auto& [key, totals] : arms) text.Value(labels(key), totals.requests);
+  text.Family("weir_inference_errors_total", "counter", "Judged answers that were bad.");
+  for (const auto& [key, totals] : arms) text.Value(labels(key), totals.errors);
+  text.Family("weir_inference_duration_seconds", "histogram", "Latency of judged answers.");
+  for (const auto& [key, totals] : arms) text.Histogram(labels(key), totals.duration);
+  text.Family("weir_inference_diverted_total", "counter",
+              "Requests for a canary that is not ready here, answered by stable, in neither arm.");
+  for (const auto& [key, totals] : arms) {
+    if (key.arm == telemetry::kArmCanary) text.Value(labels(key), totals.diverted);
+  }
+}
+
+void WriteRules(const MetricsSample& sample, int64_t wall_ms, Text& text) {
+  if (sample.rules == nullptr) return;
+  const decision::Ruleset& rules = *sample.rules;
+  text.Family("weir_snapshot_version", "gauge", "Version of the snapshot in force.");
+  text.Value("", rules.version);
+  text.Family("weir_snapshot_epoch", "gauge", "Epoch of the snapshot in force.");
+  text.Value("", rules.epoch);
+  text.Family("weir_kill_switch", "gauge", "1 while the kill switch is on.");
+  text.Value("", rules.emergency.kill_switch ? 1 : 0);
+  text.Family("weir_rollback_to_baseline", "gauge", "1 while everything is sent to stable.");
+  text.Value("", rules.emergency.baseline ? 1 : 0);
+  text.Family("weir_fault_rehearsal", "gauge", "1 while a fault is rehearsed on a version.");
+  rules.models().ForEach([&](const decision::Model& model) {
+    for (const domain::VersionEntry& entry : model.versions) {
+      if (!entry.fault.has_value()) continue;
+      text.Value(fmt::format("model=\"{}\",model_version=\"{}\"", Escape(model.name),
+                             Escape(entry.version)),
+                 entry.fault->expires_wall_ms > wall_ms ? 1 : 0);
+    }
+  });
+}
+
+void WriteVersions(const runtime::VersionTable& versions, Text& text) {
+  text.Family("weir_model_version_state", "gauge", "1 for the state each version is in.");
+  for (const runtime::VersionStatus& status : versions.statuses()) {
+    text.Value(fmt::format("model=\"{}\",model_version=\"{}\",state=\"{}\"", Escape(status.model),
+                           Escape(status.version), StateName(status.state)),
+               1);
+  }
+}
+
+void WriteStatus(const NodeStatusView& status, int64_t now_ms, Text& text) {
+  if (status.current_at_ms > 0) {
+    text.Family("weir_snapshot_age_seconds", "gauge",
+                "Since the snapshot in force was last known to be the newest.");
+    text.Value("", static_cast<double>(now_ms - status.current_at_ms) / 1000);
+  }
+  text.Family("weir_snapshot_stale", "gauge", "1 while the control plane is not heard from.");
+  text.Value("", status.stale ? 1 : 0);
+  text.Family("weir_snapshot_nacks_total", "counter", "Snapshot entries refused.");
+  text.Value("", status.nacks);
+  text.Family("weir_telemetry_pending_batches", "gauge", "Telemetry not yet acknowledged.");
+  text.Value("", status.pending_batches);
+}
+
+double Seconds(const timeval& time) {
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+}
+
+size_t OpenFiles() {
+  size_t count = 0;
+  if (DIR* folder = ::opendir("/proc/self/fd"); folder != nullptr) {
+    while (const dirent* entry = ::readdir(folder)) count += entry->d_name[0] != '.' ? 1 : 0;
+    ::closedir(folder);
+  }
+  return count > 0 ? count - 1 : 0;  // without the one that looked
+}
+
+// Field `index` of /proc/self/stat, counted from 1 as in proc(5); at least 3.
+double StatField(size_t index) {
+  const Result<std::string> stat = ReadFile("/proc/self/stat");
+  if (!stat.ok() || stat->rfind(')') == std::string::npos) return 0;
+  const std::vector<std::string> fields = Split(stat->substr(stat->rfind(')') + 2), ' ');
+  return fields.size() > index - 3 ? std::strtod(fields[index - 3].c_str(), nullptr) : 0;
+}
+
+void WriteProcess(const Clock& clock, Text& text) {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  text.Family("process_cpu_seconds_total", "counter", "User and system time spent.");
+  text.Value("", Seconds(usage.ru_utime) + Seconds(usage.ru_stime));
+  text.Family("process_resident_memory_bytes", "gauge", "Resident memory.");
+  text.Value("", StatField(24) * static_cast<double>(::sysconf(_SC_PAGESIZE)));
+  text.Family("process_virtual_memory_bytes", "gauge", "Virtual memory.");
+  text.Value("", StatField(23));
+  text.Family("process_open_fds", "gauge", "Open file descriptors.");
+  text.Value("", OpenFiles());
+  text.Family("process_threads", "gauge", "Threads.");
+  text.Value("", StatField(20));
+  const Result<std::string> uptime = ReadFile("/proc/uptime");
+  if (uptime.ok()) {
+    const double up_s = std::strtod(uptime->c_str(), nullptr);
+    const double age_s = up_s - StatField(22) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+    text.Family("process_start_time_seconds", "gauge", "Start, since the Unix epoch.");
+    text.Value("", fmt::format("{:.2f}", static_cast<double>(clock.WallMs()) / 1000 - age_s));
+  }
+}
+
+}  // namespace
+
+const char* EndpointName(Endpoint endpoint) {
+  constexpr std::array<const char*, kEndpoints> kNames = {"infer",  "metadata", "health",  "ready",
+                                                          "select", "explain",  "metrics", "other"};
+  return kNames[static_cast<size_t>(endpoint)];
+}
+
+const char* ErrorType(int status) {
+  switch (status) {
+    case 400:
+    case 405:
+      return "bad_request";
+    case 404:
+      return "not_found";
+    case 499:
+      return "cancelled";
+    case 503:
+      return "not_ready";
+    case 504:
+      return "timeout";
+    default:
+      return status >= 500 ? "internal" : "";
+  }
+}
+
+void RequestCounters::Count(Endpoint endpoint, int status, double seconds) {
+  Row& row = rows_[static_cast<size_t>(endpoint)];
+  row.duration.Add(seconds);
+  for (auto& [known, count] : row.by_status) {
+    if (known == status) {
+      ++count;
+      return;
+    }
+  }
+  row.by_status.emplace_back(status, 1);
+}
+
+void RequestCounters::Merge(const RequestCounters& other) {
+  for (size_t i = 0; i < kEndpoints; ++i) {
+    rows_[i].duration.Merge(other.rows_[i].duration);
+    for (const auto& [status, count] : other.rows_[i].by_status) {
+      auto& mine = rows_[i].by_status;
+      const auto found = std::find_if(mine.begin(), mine.end(),
+                                      [&](const auto& pair) { return pair.first == status; });
+      if (found == mine.end()) {
+        mine.emplace_back(status, count);
+      } else {
+        found->second += count;
+      }
+    }
+  }
+}
+
+std::string RenderMetrics(const std::vector<MetricsSample>& samples, const Clock& clock) {
+  RequestCounters requests;
+  routing::Recorders::Totals arms;
+  for (const MetricsSample& sample : samples) {
+    requests.Merge(sample.requests);
+    for (const auto& [key, totals] : sample.arms) arms[key].Merge(totals);
+  }
+  Text text;
+  text.Family("weir_build_info", "gauge", "Always 1.");
+  text.Value(fmt::format("version=\"{}\",build_type=\"{}\"", BuildVersion(), BuildType()), 1);
+  WriteRequests(requests, text);
+  WriteArms(arms, text);
+  if (!samples.empty()) {
+    const MetricsSample& first = samples.front();
+    WriteRules(first, clock.WallMs(), text);
+    if (first.versions != nullptr) WriteVersions(*first.versions, text);
+    if (first.status != nullptr) WriteStatus(*first.status, clock.MonotonicMs(), text);
+  }
+  WriteProcess(clock, text);
+  return text.Take();
+}
+
+}  // namespace weir::node::front

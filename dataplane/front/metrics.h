@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// /metrics: each worker counts for itself, a scrape adds the workers up and writes Prometheus text.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "dataplane/front/node_status.h"
+#include "dataplane/routing/recorder.h"
+#include "dataplane/runtime/versions.h"
+#include "shared/base/clock.h"
+#include "shared/decision/ruleset.h"
+
+namespace weir::node::front {
+
+enum class Endpoint : uint8_t {
+  kInfer,
+  kMetadata,
+  kHealth,
+  kReady,
+  kSelect,
+  kExplain,
+  kMetrics,
+  kOther,
+};
+inline constexpr size_t kEndpoints = 8;
+const char* EndpointName(Endpoint endpoint);  // "infer"
+
+// One worker's answers by endpoint; that worker's thread.
+class RequestCounters {
+ public:
+  void Count(Endpoint endpoint, int status, double seconds);
+  void Merge(const RequestCounters& other);
+
+  struct Row {
+    std::vector<std::pair<int, uint64_t>> by_status;  // few, in order of appearance
+    routing::DurationHistogram duration;
+  };
+  const Row& row(Endpoint endpoint) const { return rows_[static_cast<size_t>(endpoint)]; }
+
+ private:
+  std::array<Row, kEndpoints> rows_;
+};
+
+// What one worker gives to a scrape.
+struct MetricsSample {
+  RequestCounters requests;
+  routing::Recorders::Totals arms;
+  std::shared_ptr<const decision::Ruleset> rules;  // these three may be null
+  std::shared_ptr<const runtime::VersionTable> versions;
+  std::shared_ptr<const NodeStatusView> status;
+};
+
+// Prometheus text (version 0.0.4) of all workers together; rules, versions and status are the
+// first worker's.
+std::string RenderMetrics(const std::vector<MetricsSample>& samples, const Clock& clock);
+
+// "requests that failed" by kind, for weir_errors_total; "" for an answer that is no error.
+const char* ErrorType(int status);
+
+}  // namespace weir::node::front

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the node plane knows and the front shows in /ready and /metrics.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace weir::node::front {
+
+struct NodeStatusView {
+  std::string node;           // the node's id
+  bool stale = false;         // beacons are missing; the last good snapshot serves on
+  bool draining = false;      // unready from now on; requests are still answered
+  std::string control_error;  // why there is no contact, "" while there is
+  // Monotonic time at which the snapshot in force was last known to be the head; 0: never.
+  int64_t current_at_ms = 0;
+  uint64_t pending_batches = 0;  // telemetry not yet acknowledged
+  uint64_t nacks = 0;            // entries refused since the start
+};
+
+}  // namespace weir::node::front

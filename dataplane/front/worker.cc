@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/front/worker.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "dataplane/front/explain.h"
+#include "dataplane/routing/keys.h"
+#include "shared/base/build_info.h"
+
+namespace weir::node::front {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view kModels = "/v2/models/";
+
+http::Response JsonResponse(const json& body, int status = 200) {
+  http::Response response;
+  response.status = status;
+  response.body = body.dump(-1, ' ', false, json::error_handler_t::replace);
+  return response;
+}
+
+http::Response WrongMethod(const char* allowed) {
+  http::Response response = http::ErrorResponse(405, fmt::format("only {} is allowed", allowed));
+  response.headers.push_back({"Allow", allowed});
+  return response;
+}
+
+bool IsGet(const http::Request& request) {
+  return request.method == "GET" || request.method == "HEAD";
+}
+
+// What follows /v2/models/: a model, perhaps a version, perhaps a verb ("infer", "ready").
+struct ModelPath {
+  std::string_view model;
+  std::optional<std::string_view> version;
+  std::string_view verb;
+};
+
+std::string_view TakeSegment(std::string_view& rest) {
+  const size_t slash = std::min(rest.find('/'), rest.size());
+  const std::string_view segment = rest.substr(0, slash);
+  rest.remove_prefix(std::min(slash + 1, rest.size()));
+  return segment;
+}
+
+std::optional<ModelPath> ParseModelPath(std::string_view rest) {
+  ModelPath path;
+  path.model = TakeSegment(rest);
+  if (path.model.empty()) return std::nullopt;
+  if (rest.starts_with("versions/")) {
+    TakeSegment(rest);
+    path.version = TakeSegment(rest);
+    if (path.version->empty()) return std::nullopt;
+  }
+  path.verb = TakeSegment(rest);
+  const bool known = path.verb.empty() || path.verb == "infer" || path.verb == "ready";
+  if (!known || !rest.empty()) return std::nullopt;
+  return path;
+}
+
+json Tensors(const std::vector<domain::TensorSpec>& specs) {
+  json list = json::array();
+  for (const domain::TensorSpec& spec : specs) {
+    list.push_back({{"name", spec.name}, {"datatype", spec.datatype}, {"shape", spec.shape}});
+  }
+  return list;
+}
+
+}  // namespace
+
+Worker::Worker(WorkerOptions options, const Clock& clock, DelayLine& delays)
+    : options_(options),
+      clock_(clock),
+      inference_(options.request_timeout_ms, clock, delays, counters_) {}
+
+void Worker::SetRules(std::shared_ptr<const decision::Ruleset> rules) {
+  rules_ = std::move(rules);
+  Rebuild();
+}
+
+void Worker::SetVersions(std::shared_ptr<const runtime::VersionTable> versions) {
+  versions_ = std::move(versions);
+  Rebuild();
+}
+
+void Worker::Rebuild() {
+  if (rules_ == nullptr) return;
+  plan_ = routing::Plan::Build(rules_, versions_.get(), recorders_);
+  readiness_.Check(plan_.get(), versions_.get(), status_.get());
+}
+
+telemetry::Window Worker::TakeTelemetry() {
+  recorders_.Prune();
+  return recorders_.TakeTelemetry();
+}
+
+MetricsSample Worker::Sample() const {
+  MetricsSample sample{counters_, {}, rules_, versions_, status_};
+  if (options_.inference) recorders_.AddTo(sample.arms);
+  return sample;
+}
+
+void Worker::Respond(http::Exchange& exchange, Endpoint endpoint, int64_t start_ns,
+                     http::Response response) {
+  counters_.Count(endpoint, response.status,
+                  static_cast<double>(clock_.MonotonicNs() - start_ns) / 1e9);
+  exchange.Respond(std::move(response));
+}
+
+void Worker::Handle(const std::shared_ptr<http::Exchange>& exchange) {
+  const int64_t start_ns = clock_.MonotonicNs();
+  const http::Request& request = exchange->request();
+  if (options_.inference && request.path.starts_with(kModels)) {
+    return HandleModels(exchange, start_ns);
+  }
+  Endpoint endpoint = Endpoint::kOther;
+  http::Response response = Answer(request, &endpoint);
+  Respond(*exchange, endpoint, start_ns, std::move(response));
+}
+
+void Worker::HandleModels(const std::shared_ptr<http::Exchange>& exchange, int64_t start_ns) {
+  const http::Request& request = exchange->request();
+  std::string decoded;
+  std::string_view rest = request.path.substr(kModels.size());
+  if (rest.find('%') != std::string_view::npos) rest = decoded = http::PercentDecode(rest);
+  const std::optional<ModelPath> path = ParseModelPath(rest);
+  if (!path.has_value()) {
+    return Respond(*exchange, Endpoint::kOther, start_ns,
+                   http::ErrorResponse(404, "no such endpoint"));
+  }
+  if (path->verb == "infer") {
+    if (request.method == "POST") {
+      return inference_.Handle(exchange, plan_, path->model, path->version, start_ns);
+    }
+    return Respond(*exchange, Endpoint::kInfer, start_ns, WrongMethod("POST"));
+  }
+  const auto respond = [&](http::Response response) {
+    Respond(*exchange, Endpoint::kMetadata, start_ns, std::move(response));
+  };
+  if (!IsGet(request)) return respond(WrongMethod("GET"));
+  const routing::ModelPlan* model = plan_ == nullptr ? nullptr : plan_->Find(path->model);
+  if (model == nullptr) {
+    return respond(http::ErrorResponse(404, fmt::format("model \"{}\" is unknown", path->model)));
+  }
+  if (path->version.has_value() && !model->by_version.contains(*path->version)) {
+    return respond(http::ErrorResponse(
+        404, fmt::format("{} has no version \"{}\"", path->model, *path->version)));
+  }
+  if (path->verb == "ready") {
+    return respond(ModelReady(*model, path->version.value_or(model->Serving().version)));
+  }
+  respond(ModelMetadata(*model));
+}
+
+http::Response Worker::ModelMetadata(const routing::ModelPlan& model) const {
+  json versions = json::array();
+  for (const domain::VersionEntry& entry : model.model->versions) versions.push_back(entry.version);
+  json body = {{"name", model.model->name},
+               {"versions", std::move(versions)},
+               {"platform", ""},
+               {"inputs", Tensors(model.model->inputs)},
+               {"outputs", json::array()}};
+  const routing::Target& serving = model.Serving();
+  if (const auto* entry = model.model->FindVersion(serving.version)) {
+    body["platform"] = entry->runtime;
+  }
+  if (serving.handle != nullptr) body["outputs"] = Tensors(serving.handle->outputs());
+  return JsonResponse(body);
+}
+
+http::Response Worker::ModelReady(const routing::ModelPlan& model, std::string_view version) const {
+  const auto found = model.by_version.find(version);
+  const bool ready = found != model.by_version.end() && found->second.handle != nullptr;
+  json body = {{"name", model.model->name}, {"version", version}, {"ready", ready}};
+  if (!ready && found != model.by_version.end()) body["error"] = found->second.unready;
+  return JsonResponse(body, ready ? 200 : 503);
+}
+
+http::Response Worker::Answer(const http::Request& request, Endpoint* endpoint) {
+  const std::string_view path = request.path;
+  const auto ready = [&] {
+    return readiness_.Answer(plan_.get(), versions_.get(), status_.get(), clock_.WallMs());
+  };
+  if (path == "/weir/v1/explain") {
+    *endpoint = Endpoint::kExplain;
+    return request.method == "POST" ? Explain(request) : WrongMethod("POST");
+  }
+  using Make = std::function<http::Response()>;
+  struct Row {
+    std::string_view path;
+    Endpoint endpoint;
+    Make make;
+    bool inference;
+  };
+  const Row rows[] = {
+      {"/health", Endpoint::kHealth,
+       [] {
+         return JsonResponse({{"status", "alive"}});
+       },
+       false},
+      {"/ready", Endpoint::kReady, ready, false},
+      {"/weir/v1/select", Endpoint::kSelect, [&] { return Select(request); }, false},
+      {"/v2", Endpoint::kMetadata,
+       [] {
+         return JsonResponse(
+             {{"name", "weir"}, {"version", BuildVersion()}, {"extensions", json::array()}});
+       },
+       true},
+      {"/v2/health/live", Endpoint::kHealth,
+       [] {
+         return JsonResponse({{"live", true}});
+       },
+       true},
+      {"/v2/health/ready", Endpoint::kReady,
+       [&] {
+         const bool is = readiness_.Check(plan_.get(), versions_.get(), status_.get());
+         return JsonResponse({{"ready", is}}, is ? 200 : 503);
+       },
+       true},
+  };
+  for (const Row& row : rows) {
+    if (path != row.path || (row.inference && !options_.inference)) continue;
+    *endpoint = row.endpoint;
+    return IsGet(request) ? row.make() : WrongMethod("GET");
+  }
+  return http::ErrorResponse(404, "no such endpoint");
+}
+
+http::Response Worker::Select(const http::Request& request) {
+  const std::optional<std::string> name = request.Query("model");
+  if (!name.has_value() || name->empty()) return http::ErrorResponse(400, "model: is missing");
+  const routing::ModelPlan* model = plan_ == nullptr ? nullptr : plan_->Find(*name);
+  if (model == nullptr) {
+    return http::ErrorResponse(404, fmt::format("model \"{}\" is unknown", *name));
+  }
+  const std::string user_id = request.Query("user_id").value_or("");
+  const std::string session_id = request.Query("session_id").value_or("");
+  const std::string request_id = request.Query("request_id").value_or("");
+  const decision::Keys keys = routing::KeysOf(request, {user_id, session_id, request_id});
+  return JsonResponse(front::Select(*model, plan_->Decide(*model, keys, inference_.Random())));
+}
+
+http::Response Worker::Explain(const http::Request& request) {
+  if (rules_ == nullptr) return http::ErrorResponse(503, "this node has no snapshot yet");
+  const json body = json::parse(request.body, nullptr, false);
+  if (!body.is_object()) return http::ErrorResponse(400, "body: is no JSON object");
+  std::string texts[4];
+  const char* const names[] = {"key", "user_id", "session_id", "request_id"};
+  for (size_t i = 0; i < 4; ++i) {
+    const auto found = body.find(names[i]);
+    if (found == body.end()) continue;
+    if (!found->is_string()) {
+      return http::ErrorResponse(400, fmt::format("{}: is no text", names[i]));
+    }
+    texts[i] = found->get<std::string>();
+  }
+  // `key` stands for whichever id a split is keyed by.
+  decision::Keys keys{texts[1], texts[2], texts[3]};
+  if (!texts[0].empty()) keys = {texts[0], texts[0], texts[0]};
+  keys = texts[0].empty() ? routing::KeysOf(request, keys) : keys;
+  if (keys.user_id.empty() && keys.session_id.empty() && keys.request_id.empty()) {
+    return http::ErrorResponse(400, "key: is missing; give key, user_id, session_id or request_id");
+  }
+  return JsonResponse(front::Explain(*rules_, keys, inference_.Random()));
+}
+
+}  // namespace weir::node::front

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// One worker's share of the front: its plan, its telemetry, its counters and the handlers of every
+// endpoint but /metrics, which needs all workers. Constructed before its thread starts, everything
+// else on that thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "dataplane/front/delay.h"
+#include "dataplane/front/inference.h"
+#include "dataplane/front/metrics.h"
+#include "dataplane/front/node_status.h"
+#include "dataplane/front/readiness.h"
+#include "dataplane/routing/plan.h"
+#include "dataplane/runtime/versions.h"
+#include "shared/base/clock.h"
+#include "shared/base/executor.h"
+#include "shared/decision/ruleset.h"
+#include "shared/http/server.h"
+#include "shared/telemetry/series.h"
+
+namespace weir::node::front {
+
+struct WorkerOptions {
+  int64_t request_timeout_ms = 60'000;
+  bool inference = true;  // answers /v2…; the admin server's does not
+};
+
+class Worker {
+ public:
+  // `clock` and `delays` outlive the worker.
+  Worker(WorkerOptions options, const Clock& clock, DelayLine& delays);
+
+  // Where this worker's tasks are posted. Before the first SetRules.
+  void Bind(Executor* executor) { inference_.Bind(executor); }
+  void SetRules(std::shared_ptr<const decision::Ruleset> rules);
+  void SetVersions(std::shared_ptr<const runtime::VersionTable> versions);
+  void SetStatus(std::shared_ptr<const NodeStatusView> status) { status_ = std::move(status); }
+
+  // What was recorded since the last call.
+  telemetry::Window TakeTelemetry();
+  MetricsSample Sample() const;
+
+  void Handle(const std::shared_ptr<http::Exchange>& exchange);
+  // Answers and counts. `start_ns` is when the request was read.
+  void Respond(http::Exchange& exchange, Endpoint endpoint, int64_t start_ns,
+               http::Response response);
+
+ private:
+  void Rebuild();
+  void HandleModels(const std::shared_ptr<http::Exchange>& exchange, int64_t start_ns);
+  http::Response Answer(const http::Request& request, Endpoint* endpoint);
+  http::Response ModelMetadata(const routing::ModelPlan& model) const;
+  http::Response ModelReady(const routing::ModelPlan& model, std::string_view version) const;
+  http::Response Select(const http::Request& request);
+  http::Response Explain(const http::Request& request);
+
+  const WorkerOptions options_;
+  const Clock& clock_;
+  std::shared_ptr<const decision::Ruleset> rules_;
+  std::shared_ptr<const runtime::VersionTable> versions_;
+  std::shared_ptr<const NodeStatusView> status_;
+  routing::Recorders recorders_;
+  std::shared_ptr<const routing::Plan> plan_;
+  RequestCounters counters_;
+  Readiness readiness_;
+  Inference inference_;
+};
+
+}  // namespace weir::node::front

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Internal: the versions a Loader holds and their states. The loader's thread; time is an argument.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "dataplane/runtime/loader.h"
+
+namespace weir::node::runtime {
+
+class Loader::Shelf {
+ public:
+  Shelf(std::vector<std::shared_ptr<Runtime>> runtimes, FetchBlob fetch, OnChange on_change,
+        LoaderOptions options);
+
+  // Takes over what is wanted now and publishes if anything changed.
+  void Apply(const decision::Ruleset& rules);
+  // Loads the version whose turn it is, if any, and looks whether what is unloading has gone.
+  void Step(int64_t now_ms);
+  // When Step has something to do again; absent: not before the next Apply.
+  std::optional<int64_t> NextStepMs(int64_t now_ms) const;
+  void Clear() { items_.clear(); }
+
+ private:
+  using Key = std::pair<std::string, std::string>;
+  struct Item {
+    std::string runtime;
+    std::string sha256;
+    State state = State::kLoading;
+    std::string detail;
+    std::shared_ptr<Version> version;  // answers; may be of the entry before while LOADING
+    bool settled = false;              // READY, or FAILED for good
+    int attempts = 0;
+    int64_t due_ms = 0;
+  };
+  // What came of one attempt; `retry`: another one may do better.
+  struct Outcome {
+    Status status;
+    bool retry = false;
+    std::shared_ptr<Version> version;
+  };
+
+  Outcome Load(const Key& key, const Item& item);
+  Result<std::string> Blob(const std::string& sha256);
+  void Settle(Item& item, Outcome outcome, int64_t now_ms);
+  void Publish();
+
+  const std::vector<std::shared_ptr<Runtime>> runtimes_;
+  const FetchBlob fetch_;
+  const OnChange on_change_;
+  const LoaderOptions options_;
+  std::map<Key, Item> items_;
+  std::vector<std::pair<Key, std::weak_ptr<Version>>> leaving_;
+};
+
+}  // namespace weir::node::runtime
