@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+// weir-node: wiring, and nothing else. HTTP serves first, from the last good snapshot if there is
+// one; the bus looks for the control plane meanwhile.
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "dataplane/bus/bus.h"
+#include "dataplane/front/front.h"
+#include "dataplane/node_settings.h"
+#include "dataplane/runtime/loader.h"
+#include "dataplane/runtime/xgboost/xgboost_runtime.h"
+#include "shared/base/build_info.h"
+#include "shared/base/log.h"
+#include "shared/base/text.h"
+#include "shared/codec/json.h"
+#include "shared/http/client.h"
+#include "shared/transport/context.h"
+#include "shared/transport/keys.h"
+
+namespace weir::node {
+namespace {
+
+constexpr int kBadConfiguration = 2;
+constexpr int64_t kDrainMs = 10'000;
+constexpr int64_t kFinishMs = 3000;
+constexpr int64_t kFetchMs = 20'000;
+
+front::FrontOptions MakeFrontOptions(const NodeSettings& settings) {
+  front::FrontOptions options;
+  options.http.listen = settings.listen;
+  options.http.workers = settings.workers > 0
+                             ? static_cast<int>(settings.workers)
+                             : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  options.http.max_body = settings.max_body;
+  options.http.max_concurrent_requests = settings.max_concurrent_requests;
+  options.http.request_timeout_ms = settings.request_timeout.ms;
+  if (settings.admin_listen != settings.listen) {
+    options.admin.emplace();
+    options.admin->listen = settings.admin_listen;
+  }
+  return options;
+}
+
+Result<std::string> FetchBlob(const std::vector<std::string>& control, const std::string& sha256) {
+  Status last = Unavailable("no control plane is configured");
+  for (const std::string& url : control) {
+    http::ClientOptions options;
+    options.timeout_ms = kFetchMs;
+    http::Client client(url, options);
+    auto answer = client.Do("GET", "/v1/blobs/" + sha256);
+    if (answer.ok() && answer->status == 200) return std::move(answer->body);
+    if (!answer.ok()) {
+      last = answer.status();
+    } else if (answer->status == 404) {
+      last = NotFound(fmt::format("{} has no blob {}", url, sha256));
+    } else {
+      last = Unavailable(fmt::format("{}: blob {}: {}", url, sha256, answer->status));
+    }
+  }
+  return last;
+}
+
+std::vector<wire::VersionReport> ToReports(const runtime::VersionTable& table) {
+  std::vector<wire::VersionReport> reports;
+  for (const runtime::VersionStatus& status : table.statuses()) {
+    reports.push_back(
+        {status.model, status.version, runtime::StateName(status.state), status.detail});
+  }
+  return reports;
+}
+
+// The signals that the main thread waits for; blocked everywhere else.
+class Signals {
+ public:
+  Signals() {
+    sigemptyset(&set_);
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set_, signal);
+    pthread_sigmask(SIG_BLOCK, &set_, nullptr);
+    signal(SIGPIPE, SIG_IGN);
+  }
+  // Returns at SIGTERM or SIGINT. SIGHUP: the node's settings are those of its start.
+  void WaitForStop() const {
+    while (true) {
+      int signal = 0;
+      sigwait(&set_, &signal);
+      if (signal != SIGHUP) return;
+      Log("node").info("SIGHUP: nothing to read again; flags and models come as snapshots");
+    }
+  }
+  // Waits that long, or until a second request to stop.
+  void WaitFor(int64_t ms) const {
+    const timespec timeout{ms / 1000, (ms % 1000) * 1'000'000};
+    sigset_t stop = set_;
+    sigdelset(&stop, SIGHUP);
+    sigtimedwait(&stop, nullptr, &timeout);
+  }
+
+ private:
+  sigset_t set_;
+};
+
+// Everything that runs, in the order in which it is started.
+class Node {
+ public:
+  Node(const NodeSettings& settings, std::string id, transport::KeyPair keys)
+      : settings_(settings),
+        id_(std::move(id)),
+        keys_(std::move(keys)),
+        front_(MakeFrontOptions(settings)) {}
+
+  Status Start() {
+    WEIR_RETURN_IF_ERROR(front_.Start());
+    runtime::LoaderOptions options;
+    options.cache_dir = settings_.cache_dir;
+    loader_ = std::make_unique<runtime::Loader>(
+        std::vector{runtime::MakeXgboostRuntime()},
+        [control = settings_.control](const std::string& sha) { return FetchBlob(control, sha); },
+        [this](std::shared_ptr<const runtime::VersionTable> table) {
+          bus_->ReportVersions(ToReports(*table));
+          front_.PublishVersions(std::move(table));
+        },
+        options);
+    bus_ = std::make_unique<bus::Bus>(context_, MakeBusOptions(), MakeHooks());
+    loader_->Start();
+    bus_->Start();
+    return OkStatus();
+  }
+
+  // Unready first, then what is in flight, then what was counted.
+  void Stop(const Signals& signals) {
+    bus_->SetDraining();
+    signals.WaitFor(settings_.drain_delay.ms);
+    front_.Drain(kDrainMs);
+    bus_->Finish(kFinishMs);
+    loader_->Stop();
+    bus_->Stop();
+    front_.Stop();
+  }
+
+  std::string http() const { return front_.http_address(); }
+  std::string admin() const { return front_.admin_address(); }
+
+ private:
+  bus::BusOptions MakeBusOptions() {
+    bus::BusOptions options;
+    options.join.control = settings_.control;
+    options.join.node = id_;
+    options.join.token = settings_.enroll_token;
+    options.keys = keys_;
+    options.labels = settings_.labels;
+    options.incarnation = static_cast<uint64_t>(Clock::System().WallMs());
+    options.http = front_.http_address();
+    options.admin = front_.admin_address();
+    if (!settings_.cache_dir.empty()) options.snapshot_path = settings_.cache_dir + "/snapshot";
+    return options;
+  }
+
+  bus::BusHooks MakeHooks() {
+    bus::BusHooks hooks;
+    hooks.publish_rules = [this](std::shared_ptr<const decision::Ruleset> rules,
+                                 std::function<void()> taken) {
+      loader_->SetWanted(rules);
+      front_.PublishRules(std::move(rules), std::move(taken));
+    };
+    hooks.collect_telemetry = [this](std::function<void(telemetry::Window)> done) {
+      front_.CollectTelemetry(std::move(done));
+    };
+    hooks.publish_status = [this](const bus::BusStatus& status) {
+      front_.PublishStatus(std::make_shared<const front::NodeStatusView>(
+          front::NodeStatusView{id_, status.stale, status.draining, status.control_error,
+                                status.current_at_ms, status.pending_batches, status.nacks}));
+    };
+    return hooks;
+  }
+
+  const NodeSettings& settings_;
+  const std::string id_;
+  const transport::KeyPair keys_;
+  front::Front front_;
+  transport::Context context_;
+  std::unique_ptr<runtime::Loader> loader_;
+  std::unique_ptr<bus::Bus> bus_;
+};
+
+int Fail(const Status& status) {
+  fmt::print(stderr, "weir-node: {}\n", status.ToString());
+  return kBadConfiguration;
+}
+
+Status WriteStartFiles(const NodeSettings& settings, const Node& node) {
+  if (!settings.pid_file.empty()) {
+    WEIR_RETURN_IF_ERROR(WriteFileAtomic(settings.pid_file, fmt::format("{}\n", getpid())));
+  }
+  if (settings.ready_file.empty()) return OkStatus();
+  const codec::Json ready{{"pid", getpid()}, {"http", node.http()}, {"admin", node.admin()}};
+  return WriteFileAtomic(settings.ready_file, ready.dump() + "\n");
+}
+
+void RemoveStartFiles(const NodeSettings& settings) {
+  for (const std::string& path : {settings.pid_file, settings.ready_file}) {
+    if (!path.empty()) unlink(path.c_str());
+  }
+}
+
+int Run(int argc, char** argv) {
+  NodeSettings settings;
+  auto outcome = LoadNodeSettings(settings, argc, argv);
+  if (!outcome.ok()) return Fail(outcome.status());
+  if (!outcome->run) return outcome->exit_code;
+  const Status logging = InitLogging("weir-node", settings.log_level, settings.log_format);
+  if (!logging.ok()) return Fail(logging);
+  const Signals signals;  // before there are threads
+  auto id = NodeId(settings);
+  if (!id.ok()) return Fail(id.status());
+  auto keys = settings.cache_dir.empty()
+                  ? transport::GenerateKeyPair()
+                  : transport::LoadOrCreateKeyPair(settings.cache_dir + "/node.key");
+  if (!keys.ok()) return Fail(keys.status());
+
+  Node node(settings, *id, *keys);
+  const Status started = node.Start();
+  if (!started.ok()) return Fail(started);
+  const Status written = WriteStartFiles(settings, node);
+  if (written.ok()) {
+    Log("node").info("weir-node {} is \"{}\": http {}, admin {}", BuildVersion(), *id, node.http(),
+                     node.admin());
+    signals.WaitForStop();
+    Log("node").info("stopping");
+  }
+  node.Stop(signals);
+  RemoveStartFiles(settings);
+  if (!written.ok()) return Fail(written);
+  return 0;
+}
+
+}  // namespace
+}  // namespace weir::node
+
+int main(int argc, char** argv) { return weir::node::Run(argc, argv); }

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/report/reporter.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "shared/codec/msgpack.h"
+#include "shared/wire/telemetry_body.h"
+
+namespace weir::node::report {
+namespace {
+
+// What the batch around its series takes, generously: header, ids, numbers.
+constexpr size_t kEnvelopeBytes = wire::kHeaderBytes + 512;
+constexpr size_t kMaxSeriesPerBatch = 4096;  // the wire's limit for arrays
+
+size_t EstimateBytes(const telemetry::SeriesKey& key, const telemetry::Series& series) {
+  return 256 + key.subject.size() + key.version.size() + key.arm.size() +
+         series.counters.size() * 64 + series.latency.Entries().size() * 16 +
+         static_cast<size_t>(std::min(series.latency_digest.Count(), 256.0)) * 16;
+}
+
+}  // namespace
+
+Reporter::Reporter(ReporterOptions options) : options_(std::move(options)) {}
+
+void Reporter::Add(const telemetry::Window& window, int64_t now_ms) {
+  if (pending_.empty()) window_start_ms_ = window_end_ms_;
+  for (const auto& [key, series] : window) {
+    auto at = pending_.find(key);
+    if (at == pending_.end()) {
+      if (pending_bytes_ + EstimateBytes(key, series) > options_.max_pending_bytes) {
+        ++dropped_series_;
+        continue;
+      }
+      at = pending_.try_emplace(key).first;
+    } else {
+      pending_bytes_ -= EstimateBytes(key, at->second);
+    }
+    at->second.Merge(series);
+    pending_bytes_ += EstimateBytes(key, at->second);
+    pending_bad_ = pending_bad_ || series.Counter(telemetry::kBad) > 0;
+  }
+  window_end_ms_ = now_ms;
+}
+
+void Reporter::Flush(int64_t now_ms, bool watched, const Send& send) {
+  const bool fast = watched || pending_bad_;
+  const int64_t period = fast ? options_.fast_flush_ms : options_.slow_flush_ms;
+  // A tick that comes a little early must not cost a whole period.
+  const bool due = now_ms - last_flush_ms_ >= period - options_.fast_flush_ms / 4;
+  if (due) Number(now_ms);
+  SendDue(now_ms, send);
+}
+
+void Reporter::FlushAll(int64_t now_ms, const Send& send) {
+  Number(now_ms);
+  SendDue(now_ms, send);
+}
+
+// Cuts the pending window into batches, as many as may be in flight; the rest stays pending.
+void Reporter::Number(int64_t now_ms) {
+  if (pending_.empty() || in_flight_.size() >= options_.max_in_flight) return;
+  last_flush_ms_ = now_ms;
+  wire::Batch batch{options_.node, options_.incarnation, 0, window_start_ms_, window_end_ms_, {}};
+  size_t bytes = kEnvelopeBytes;
+  while (!pending_.empty()) {
+    const auto first = pending_.begin();
+    wire::Series series = wire::ToWire(first->first, first->second);
+    const size_t size = codec::ToMsgpack(series).size();
+    const bool full =
+        bytes + size > options_.max_frame_bytes || batch.series.size() >= kMaxSeriesPerBatch;
+    if (full && !batch.series.empty()) {
+      Push(batch);
+      bytes = kEnvelopeBytes;
+      if (in_flight_.size() >= options_.max_in_flight) break;
+    }
+    bytes += size;
+    batch.series.push_back(std::move(series));
+    pending_bytes_ -= EstimateBytes(first->first, first->second);
+    pending_.erase(first);
+  }
+  if (!batch.series.empty()) Push(batch);
+  pending_bad_ = std::any_of(pending_.begin(), pending_.end(), [](const auto& item) {
+    return item.second.Counter(telemetry::kBad) > 0;
+  });
+}
+
+void Reporter::Push(wire::Batch& batch) {
+  batch.seq = next_seq_++;
+  wire::Header header;
+  header.topic = wire::Topic::kTelemetry;
+  header.type = wire::Type::kBatch;
+  header.sequence = batch.seq;
+  in_flight_.push_back({batch.seq, wire::Encode(header, batch), 0, false});
+  batch.series.clear();
+}
+
+void Reporter::SendDue(int64_t now_ms, const Send& send) {
+  for (InFlight& item : in_flight_) {
+    if (item.is_sent && now_ms - item.sent_ms < options_.resend_ms) continue;
+    if (!send(item.frame)) return;
+    item.is_sent = true;
+    item.sent_ms = now_ms;
+  }
+}
+
+void Reporter::OnAck(uint64_t incarnation, uint64_t committed) {
+  if (incarnation != options_.incarnation) return;
+  while (!in_flight_.empty() && in_flight_.front().seq <= committed) in_flight_.pop_front();
+}
+
+void Reporter::OnSession() {
+  for (InFlight& item : in_flight_) item.is_sent = false;
+}
+
+uint64_t Reporter::oldest_unacked() const {
+  if (!in_flight_.empty()) return in_flight_.front().seq;
+  return next_seq_ == 1 ? 0 : next_seq_;
+}
+
+}  // namespace weir::node::report

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/snapshot/entry.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <set>
+#include <utility>
+
+#include "shared/codec/domain_fields.h"
+#include "shared/codec/msgpack.h"
+
+namespace weir::node::snapshot {
+namespace {
+
+Status CheckName(const std::string& inside, const std::string& outside) {
+  if (inside == outside) return OkStatus();
+  return InvalidArgument("name", fmt::format("\"{}\" is published as \"{}\"", inside, outside));
+}
+
+Status CheckThreshold(domain::FinePercent threshold) {
+  if (threshold <= domain::kFineAll) return OkStatus();
+  return InvalidArgument("threshold",
+                         fmt::format("{} is not in 0..{}", threshold, domain::kFineAll));
+}
+
+Status Check(const domain::FlagEntry& flag, const std::string& name) {
+  WEIR_RETURN_IF_ERROR(CheckName(flag.name, name));
+  return CheckThreshold(flag.threshold);
+}
+
+Status Check(const domain::ModelEntry& model, const std::string& name) {
+  WEIR_RETURN_IF_ERROR(CheckName(model.name, name));
+  std::set<std::string> seen;
+  for (const domain::VersionEntry& version : model.versions) {
+    if (version.version.empty() || !seen.insert(version.version).second) {
+      return InvalidArgument("versions",
+                             fmt::format("\"{}\" is empty or there twice", version.version));
+    }
+    const double rate = version.fault ? version.fault->error_rate : 0;
+    if (!(rate >= 0 && rate <= 1)) {
+      return InvalidArgument("versions." + version.version + ".fault.error_rate",
+                             fmt::format("{} is not in 0..1", rate));
+    }
+  }
+  return OkStatus();
+}
+
+Status Check(const domain::SplitEntry& split, const std::string& name) {
+  WEIR_RETURN_IF_ERROR(CheckName(split.rollout, name));
+  if (split.model.empty() == split.flag.empty()) {
+    return InvalidArgument("model", "a split is of one model or one flag");
+  }
+  return CheckThreshold(split.threshold);
+}
+
+Status Check(const domain::ExperimentEntry& experiment, const std::string& name) {
+  WEIR_RETURN_IF_ERROR(CheckName(experiment.name, name));
+  uint64_t total = 0;
+  for (const domain::ExperimentGroup& group : experiment.groups) {
+    if (group.weight > std::numeric_limits<uint32_t>::max()) {
+      return InvalidArgument("groups." + group.name + ".weight",
+                             fmt::format("{} is above 2^32 - 1", group.weight));
+    }
+    total += group.weight;
+  }
+  if (total == 0) return InvalidArgument("groups", "the weights sum to 0");
+  return OkStatus();
+}
+
+template <class T>
+Result<Entry> DecodeAs(const std::string& name, std::string_view bytes) {
+  WEIR_ASSIGN_OR_RETURN(T entry, codec::FromMsgpack<T>(bytes));
+  WEIR_RETURN_IF_ERROR(Check(entry, name));
+  return Entry(std::move(entry));
+}
+
+}  // namespace
+
+Result<Entry> DecodeEntry(domain::EntryKind kind, const std::string& name, std::string_view bytes) {
+  switch (kind) {
+    case domain::EntryKind::kFlag:
+      return DecodeAs<domain::FlagEntry>(name, bytes);
+    case domain::EntryKind::kModel:
+      return DecodeAs<domain::ModelEntry>(name, bytes);
+    case domain::EntryKind::kSplit:
+      return DecodeAs<domain::SplitEntry>(name, bytes);
+    case domain::EntryKind::kExperiment:
+      return DecodeAs<domain::ExperimentEntry>(name, bytes);
+  }
+  return InvalidArgument(
+      "kind", fmt::format("{} is not a kind that this node knows", static_cast<unsigned>(kind)));
+}
+
+}  // namespace weir::node::snapshot
