@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controlplane/ingest/folder.h"
+
+#include <algorithm>
+
+#include "shared/wire/telemetry_body.h"
+
+namespace weir::control::ingest {
+
+void Folder::OnNodeClock(const Origin& origin, int64_t node_ms, int64_t now_ms) {
+  const int64_t offset_ms = now_ms - node_ms;
+  const auto [at, fresh] = clocks_.try_emplace(origin.node);
+  NodeClock& clock = at->second;
+  const bool restarted = fresh || clock.incarnation != origin.incarnation;
+  // The message with the least delay says it best.
+  clock.offset_ms = restarted ? offset_ms : std::min(clock.offset_ms, offset_ms);
+  clock.incarnation = origin.incarnation;
+}
+
+void Folder::Forget(const std::string& node) { clocks_.erase(node); }
+
+int64_t Folder::HappenedAt(const wire::Batch& batch, int64_t now_ms) const {
+  const auto clock = clocks_.find(batch.node);
+  if (clock == clocks_.end() || clock->second.incarnation != batch.incarnation) return now_ms;
+  return std::min(now_ms, batch.window_end_ms + clock->second.offset_ms);
+}
+
+void Folder::Add(const wire::Batch& batch, int64_t now_ms) {
+  const int64_t at_ms = HappenedAt(batch, now_ms);
+  const bool is_live = now_ms - at_ms <= kLiveMs;
+  telemetry::Window& history = history_[at_ms / 1000 * 1000][batch.node];
+  for (const wire::Series& raw : batch.series) {
+    const auto read = wire::FromWire(raw);
+    if (!read.ok()) {
+      ++malformed_;
+      last_error_ = batch.node + ": " + read.status().ToString();
+      continue;
+    }
+    const auto& [key, series] = *read;
+    history[key].Merge(series);
+    if (is_live) live_[batch.node][key].Merge(series);
+  }
+}
+
+TelemetryTick Folder::Take() {
+  TelemetryTick tick;
+  for (const auto& [node, window] : live_) telemetry::Merge(tick.live, window);
+  for (const auto& [second_ms, nodes] : history_) {
+    telemetry::Window& window = tick.history[second_ms];
+    for (const auto& [node, part] : nodes) telemetry::Merge(window, part);
+    if (window.empty()) tick.history.erase(second_ms);
+  }
+  live_.clear();
+  history_.clear();
+  return tick;
+}
+
+}  // namespace weir::control::ingest

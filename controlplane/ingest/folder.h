@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "controlplane/ingest/accountant.h"
+#include "shared/base/status.h"
+#include "shared/telemetry/series.h"
+#include "shared/wire/messages.h"
+
+namespace weir::control::ingest {
+
+// What the bus hands core every 100 ms: counts, and how far they go.
+struct TelemetryTick {
+  telemetry::Window live;                        // at most kLiveMs old: for judgement
+  std::map<int64_t, telemetry::Window> history;  // everything, by the control plane's monotonic ms
+                                                 // of the second in which it happened
+  HighWaters high_waters;                        // to be stored with exactly these counts
+  bool Empty() const { return history.empty() && high_waters.empty(); }
+};
+
+// Folds counted batches into ticks. A batch's time is the node's monotonic clock; what HELLO and
+// heartbeats say of it gives the offset to ours (the least delay seen, so the best estimate); for a
+// node of which nothing was heard yet, data is as old as its arrival. Digests of one tick merge in
+// node order. One thread; times are monotonic ms.
+class Folder {
+ public:
+  static constexpr int64_t kLiveMs = 10'000;
+
+  // The node's clock showed `node_ms` when a message of that incarnation was made, which arrived
+  // at `now_ms`.
+  void OnNodeClock(const Origin& origin, int64_t node_ms, int64_t now_ms);
+  void Forget(const std::string& node);
+
+  // Each batch that the accountant said to apply, once. A malformed series (unsorted or non-finite
+  // digest, bucket out of range, too many or misnamed counters) is left out and counted; the rest
+  // of the batch counts.
+  void Add(const wire::Batch& batch, int64_t now_ms);
+  // What was added since the last call; the caller adds the high waters.
+  TelemetryTick Take();
+
+  uint64_t malformed_series() const { return malformed_; }
+  // Why the last series was left out; "" if none was.
+  const std::string& last_error() const { return last_error_; }
+
+ private:
+  struct NodeClock {
+    uint64_t incarnation = 0;
+    int64_t offset_ms = 0;  // ours - the node's
+  };
+
+  int64_t HappenedAt(const wire::Batch& batch, int64_t now_ms) const;
+
+  std::map<std::string, NodeClock> clocks_;
+  std::map<std::string, telemetry::Window> live_;  // by node
+  std::map<int64_t, std::map<std::string, telemetry::Window>> history_;
+  uint64_t malformed_ = 0;
+  std::string last_error_;
+};
+
+}  // namespace weir::control::ingest

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controlplane/ingest/ledger.h"
+
+#include <utility>
+
+#include "shared/base/log.h"
+
+namespace weir::control::ingest {
+
+Ledger::Ledger(store::Store& store, const Clock& clock) : store_(store), clock_(clock) {}
+
+Result<HighWaters> Ledger::Load() {
+  for (const History::Tier& tier : History::kTiers) {
+    if (!tier.stored) continue;
+    store::WindowFilter filter;
+    filter.resolution_ms = tier.step_ms;
+    filter.from_wall_ms = clock_.WallMs() - tier.keep_ms;
+    WEIR_ASSIGN_OR_RETURN(const auto rows, store_.ReadWindows(filter));
+    for (const store::WindowRow& row : rows) {
+      const Status status = history_.Restore(row);
+      if (!status.ok()) Log("ingest").warn("left out of the history: {}", status.ToString());
+    }
+  }
+  WEIR_ASSIGN_OR_RETURN(const auto rows, store_.LoadHighWaters());
+  HighWaters committed;
+  for (const store::HighWaterRow& row : rows) {
+    committed[{row.node, row.incarnation}] = {row.committed, row.declared_lost};
+  }
+  return committed;
+}
+
+void Ledger::Add(const TelemetryTick& tick) {
+  const int64_t to_wall_ms = clock_.WallMs() - clock_.MonotonicMs();
+  for (const auto& [second_ms, window] : tick.history) {
+    history_.Add(second_ms + to_wall_ms, window);
+  }
+  for (const auto& [origin, high_water] : tick.high_waters) waiting_[origin] = high_water;
+}
+
+Result<HighWaters> Ledger::Commit(const std::string& state_name, const std::string& state) {
+  last_commit_ms_ = clock_.MonotonicMs();
+  store::TelemetryRecord record;
+  record.windows = history_.TakeDirty();
+  for (const auto& [origin, high_water] : waiting_) {
+    record.high_waters.push_back({origin.node, origin.incarnation, high_water.seq, high_water.lost,
+                                  high_water.seq - high_water.lost});
+  }
+  if (state != stored_state_) record.states.push_back({state_name, state});
+  if (record.windows.empty() && record.high_waters.empty() && record.states.empty())
+    return HighWaters();
+  const Status status = store_.CommitTelemetry(record);
+  if (!status.ok()) {
+    history_.MarkDirty(record.windows);
+    return status;
+  }
+  stored_state_ = state;
+  return std::exchange(waiting_, {});
+}
+
+Status Ledger::Prune() {
+  const int64_t now_ms = clock_.WallMs();
+  history_.Prune(now_ms);
+  for (const History::Tier& tier : History::kTiers) {
+    if (!tier.stored) continue;
+    const auto pruned = store_.PruneWindows(tier.step_ms, now_ms - tier.keep_ms);
+    if (!pruned.ok()) return pruned.status();
+  }
+  return OkStatus();
+}
+
+}  // namespace weir::control::ingest

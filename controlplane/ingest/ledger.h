@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "controlplane/ingest/folder.h"
+#include "controlplane/ingest/history.h"
+#include "controlplane/store/store.h"
+#include "shared/base/clock.h"
+
+namespace weir::control::ingest {
+
+// What was counted and is not stored yet, and the group commit that stores it: history windows,
+// high waters and the state computed from them go into one transaction, so that a restart goes on
+// from one consistent moment. On the core thread. The store outlives the ledger.
+class Ledger {
+ public:
+  static constexpr int64_t kCommitEveryMs = 1000;
+
+  Ledger(store::Store& store, const Clock& clock);
+
+  // Once, first: the stored windows into the history, and how far each node was counted.
+  Result<HighWaters> Load();
+  void Add(const TelemetryTick& tick);
+  // A second has passed since the last commit.
+  bool IsDue() const { return clock_.MonotonicMs() - last_commit_ms_ >= kCommitEveryMs; }
+  // Stores everything that waits, and `state` under `state_name` if it is another one than last
+  // time. The answer may be acknowledged. On an error nothing is lost: it waits for the next call.
+  Result<HighWaters> Commit(const std::string& state_name, const std::string& state);
+  // Forgets what is older than history keeps, here and in the store.
+  Status Prune();
+
+  const History& history() const { return history_; }
+
+ private:
+  store::Store& store_;
+  const Clock& clock_;
+  History history_;
+  HighWaters waiting_;
+  std::string stored_state_;
+  int64_t last_commit_ms_ = 0;
+};
+
+}  // namespace weir::control::ingest

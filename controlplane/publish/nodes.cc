@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controlplane/publish/nodes.h"
+
+#include <utility>
+
+namespace weir::control::publish {
+namespace {
+
+constexpr size_t kAppliedKept = 32;
+
+}  // namespace
+
+Nodes::Nodes(uint64_t epoch, OnView on_view, OnApplied on_applied)
+    : epoch_(epoch), on_view_(std::move(on_view)), on_applied_(std::move(on_applied)) {}
+
+NodeStatus* Nodes::Writable(const std::string& node) {
+  const auto found = nodes_.find(node);
+  if (found == nodes_.end()) return nullptr;
+  Entry& entry = found->second;
+  if (entry.is_shared) entry.status = std::make_shared<NodeStatus>(*entry.status);
+  entry.is_shared = false;
+  return entry.status.get();
+}
+
+void Nodes::Hello(const std::string& peer, const wire::Hello& hello, const std::string& problem,
+                  int64_t now_ms) {
+  const auto [at, fresh] = nodes_.try_emplace(hello.node);
+  Entry& entry = at->second;
+  if (fresh || entry.status->incarnation != hello.incarnation) {
+    entry = Entry{};
+    entry.status = std::make_shared<NodeStatus>();
+    entry.status->id = hello.node;
+    entry.status->incarnation = hello.incarnation;
+  }
+  NodeStatus& status = *Writable(hello.node);
+  changed_ = true;
+  status.labels = hello.labels;
+  status.program = hello.program;
+  status.http = hello.http;
+  status.admin = hello.admin;
+  status.problem = problem;
+  status.last_seen_ms = now_ms;
+  entry.peer = peer;
+  entry.said_goodbye = false;
+  UpdateState(entry, now_ms);
+}
+
+void Nodes::Seen(const std::string& node, const std::string& peer, int64_t now_ms) {
+  NodeStatus* status = Writable(node);
+  if (status == nullptr) return;
+  refreshed_ = true;
+  status->last_seen_ms = now_ms;
+  Entry& entry = nodes_[node];
+  entry.peer = peer;
+  UpdateState(entry, now_ms);
+}
+
+void Nodes::Applied(const std::string& node, uint64_t epoch, uint64_t version,
+                    std::vector<wire::RefusedEntry> refused, int64_t now_ms) {
+  NodeStatus* status = Writable(node);
+  if (status == nullptr) return;
+  changed_ = true;
+  const bool is_new = status->epoch != epoch || status->version != version;
+  if (status->epoch != epoch) status->applied.clear();
+  status->epoch = epoch;
+  status->version = version;
+  status->refused = std::move(refused);
+  if (is_new && epoch == epoch_) {
+    status->applied.push_back({version, now_ms});
+    if (status->applied.size() > kAppliedKept) status->applied.erase(status->applied.begin());
+    on_applied_({node, version, now_ms});
+  }
+  UpdateState(nodes_[node], now_ms);
+}
+
+void Nodes::Carries(const std::string& node, uint64_t version, int64_t now_ms) {
+  const auto found = nodes_.find(node);
+  if (found == nodes_.end()) return;
+  Applied(node, epoch_, version, found->second.status->refused, now_ms);
+}
+
+void Nodes::Report(const std::string& node, const wire::NodeReport& report) {
+  NodeStatus* status = Writable(node);
+  if (status == nullptr) return;
+  changed_ = true;
+  status->versions = report.versions;
+  Entry& entry = nodes_[node];
+  entry.draining = report.draining;
+  UpdateState(entry, status->last_seen_ms);
+}
+
+void Nodes::Heartbeat(const std::string& node, const wire::Heartbeat& heartbeat) {
+  NodeStatus* status = Writable(node);
+  if (status == nullptr) return;
+  refreshed_ = true;
+  status->pending_batches = heartbeat.pending_batches;
+}
+
+void Nodes::Goodbye(const std::string& node) {
+  NodeStatus* status = Writable(node);
+  if (status == nullptr) return;
+  changed_ = true;
+  Entry& entry = nodes_[node];
+  entry.said_goodbye = true;
+  UpdateState(entry, status->last_seen_ms);
+}
+
+void Nodes::UpdateState(Entry& entry, int64_t now_ms) {
+  const NodeStatus& status = *entry.status;
+  const int64_t silent_ms = now_ms - status.last_seen_ms;
+  NodeState next = NodeState::kReady;
+  if (entry.said_goodbye || !status.problem.empty() || silent_ms >= kGoneAfterMs) {
+    next = NodeState::kGone;
+  } else if (silent_ms >= kStaleAfterMs) {
+    next = NodeState::kStale;
+  } else if (entry.draining) {
+    next = NodeState::kDraining;
+  } else if (status.epoch != epoch_) {
+    next = NodeState::kJoining;
+  }
+  if (next == status.state) return;
+  Writable(status.id)->state = next;
+  changed_ = true;
+}
+
+void Nodes::Tick(int64_t now_ms) {
+  changed_ = changed_ || refreshed_;
+  refreshed_ = false;
+  for (auto at = nodes_.begin(); at != nodes_.end();) {
+    if (now_ms - at->second.status->last_seen_ms >= kForgetAfterMs) {
+      at = nodes_.erase(at);
+      changed_ = true;
+      continue;
+    }
+    UpdateState(at->second, now_ms);
+    ++at;
+  }
+}
+
+void Nodes::Flush() {
+  if (!changed_) return;
+  changed_ = false;
+  auto view = std::make_shared<NodesView>();
+  view->epoch = epoch_;
+  view->nodes.reserve(nodes_.size());
+  for (auto& [id, entry] : nodes_) {
+    entry.is_shared = true;
+    view->nodes.push_back(entry.status);
+  }
+  on_view_(std::move(view));
+}
+
+std::string Nodes::PeerOf(const std::string& node) const {
+  const auto found = nodes_.find(node);
+  return found == nodes_.end() ? "" : found->second.peer;
+}
+
+uint64_t Nodes::IncarnationOf(const std::string& node) const {
+  const auto found = nodes_.find(node);
+  return found == nodes_.end() ? 0 : found->second.status->incarnation;
+}
+
+}  // namespace weir::control::publish

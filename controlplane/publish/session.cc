@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controlplane/publish/session.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "shared/base/build_info.h"
+#include "shared/base/log.h"
+#include "shared/base/text.h"
+
+namespace weir::control::publish {
+
+Session::Session(Outbox& outbox, Publisher& publisher, Nodes& nodes, Hooks hooks)
+    : outbox_(outbox), publisher_(publisher), nodes_(nodes), hooks_(std::move(hooks)) {}
+
+template <class Body>
+void Session::Send(const std::string& peer, wire::Type type, const Body& body) {
+  wire::Header header;
+  header.topic = wire::Topic::kSession;
+  header.type = type;
+  header.epoch = publisher_.epoch();
+  header.version = publisher_.head();
+  header.sequence = ++sequence_;
+  outbox_.SendTo(peer, wire::Encode(header, body));
+}
+
+void Session::OnFrame(const std::string& peer, const std::string& user_id, std::string_view bytes,
+                      int64_t now_ms) {
+  const auto frame = wire::DecodeFrame(bytes);
+  const Status status = frame.ok() ? Handle({peer, user_id, now_ms}, *frame) : frame.status();
+  if (status.ok()) return;
+  ++refused_;
+  Log("publish").warn("node {}: a frame is refused: {}", user_id, status.ToString());
+  // Another major: it cannot be understood, but can be told.
+  if (status.code() == Code::kUnavailable)
+    Send(peer, wire::Type::kRefused, wire::Refused{status.message()});
+}
+
+Status Session::Handle(const From& from, const wire::Frame& frame) {
+  if (frame.header.topic != wire::Topic::kSession)
+    return InvalidArgument("topic", "is not the session's");
+  if (frame.header.type == wire::Type::kHello) return OnHello(from, frame);
+  if (nodes_.Knows(from.node)) nodes_.Seen(from.node, from.peer, from.now_ms);
+  switch (frame.header.type) {
+    case wire::Type::kSnapshotRequest: {
+      WEIR_ASSIGN_OR_RETURN(const auto request, wire::Decode<wire::SnapshotRequest>(frame));
+      publisher_.BringUpToDate(from.peer, {request.have_epoch, request.have_version, ""},
+                               from.now_ms);
+      return OkStatus();
+    }
+    case wire::Type::kApplied: {
+      WEIR_ASSIGN_OR_RETURN(auto applied, wire::Decode<wire::Applied>(frame));
+      nodes_.Applied(from.node, frame.header.epoch, frame.header.version,
+                     std::move(applied.refused), from.now_ms);
+      return OkStatus();
+    }
+    case wire::Type::kNodeReport: {
+      WEIR_ASSIGN_OR_RETURN(const auto report, wire::Decode<wire::NodeReport>(frame));
+      nodes_.Report(from.node, report);
+      return OkStatus();
+    }
+    case wire::Type::kHeartbeat:
+      return OnHeartbeat(from, frame);
+    case wire::Type::kGoodbye: {
+      WEIR_ASSIGN_OR_RETURN(const auto goodbye, wire::Decode<wire::Goodbye>(frame));
+      Log("publish").info("node {} says goodbye: {}", from.node, goodbye.reason);
+      nodes_.Goodbye(from.node);
+      return OkStatus();
+    }
+    default:
+      return InvalidArgument(
+          "type", fmt::format("{} is not a node's", static_cast<int>(frame.header.type)));
+  }
+}
+
+std::string Session::ProblemOf(const wire::Hello& hello) const {
+  if (hello.min_major > wire::kMajor || hello.max_major < wire::kMajor)
+    return fmt::format("it speaks wire versions {}..{}, this control plane {}", hello.min_major,
+                       hello.max_major, wire::kMajor);
+  const bool is_behind =
+      hello.have_epoch > publisher_.epoch() ||
+      (hello.have_epoch == publisher_.epoch() && hello.have_version > publisher_.head());
+  if (is_behind)
+    return fmt::format("control plane behind: it has {}/{}, this control plane {}/{}",
+                       hello.have_epoch, hello.have_version, publisher_.epoch(), publisher_.head());
+  return "";
+}
+
+Status Session::OnHello(const From& from, const wire::Frame& frame) {
+  WEIR_ASSIGN_OR_RETURN(const auto hello, wire::Decode<wire::Hello>(frame));
+  if (hello.node != from.node || !IsResourceName(hello.node)) {
+    Send(from.peer, wire::Type::kRefused,
+         wire::Refused{fmt::format("this key belongs to node {}", from.node)});
+    return InvalidArgument("node", fmt::format("says that it is {}", hello.node));
+  }
+  const std::string problem = ProblemOf(hello);
+  nodes_.Hello(from.peer, hello, problem, from.now_ms);
+  if (!problem.empty()) {
+    ++refused_;
+    Log("publish").warn("node {} is refused: {}", hello.node, problem);
+    Send(from.peer, wire::Type::kRefused, wire::Refused{problem});
+    return OkStatus();
+  }
+  Log("publish").info("node {} says hello: incarnation {}, has {}/{}", hello.node,
+                      hello.incarnation, hello.have_epoch, hello.have_version);
+  hooks_.on_clock(hello.node, hello.incarnation, hello.monotonic_ms, from.now_ms);
+  const uint64_t committed = hooks_.on_hello(hello, from.now_ms);
+  Send(from.peer, wire::Type::kWelcome, wire::Welcome{BuildVersion(), committed});
+  const Publisher::Have have{hello.have_epoch, hello.have_version, hello.have_digest.value};
+  if (!publisher_.IsCurrent(have)) {
+    publisher_.BringUpToDate(from.peer, have, from.now_ms);
+  } else {
+    nodes_.Carries(hello.node, publisher_.head(), from.now_ms);
+  }
+  return OkStatus();
+}
+
+Status Session::OnHeartbeat(const From& from, const wire::Frame& frame) {
+  WEIR_ASSIGN_OR_RETURN(const auto heartbeat, wire::Decode<wire::Heartbeat>(frame));
+  if (nodes_.Knows(from.node)) {
+    nodes_.Heartbeat(from.node, heartbeat);
+    hooks_.on_clock(from.node, nodes_.IncarnationOf(from.node), heartbeat.monotonic_ms,
+                    from.now_ms);
+  }
+  Send(from.peer, wire::Type::kHeartbeat, heartbeat);
+  return OkStatus();
+}
+
+void Session::SendBatchAck(const std::string& node, uint64_t incarnation, uint64_t committed) {
+  const std::string peer = nodes_.PeerOf(node);
+  if (peer.empty() || nodes_.IncarnationOf(node) != incarnation) return;
+  Send(peer, wire::Type::kBatchAck, wire::BatchAck{incarnation, committed});
+}
+
+}  // namespace weir::control::publish

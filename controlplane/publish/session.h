@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "controlplane/publish/nodes.h"
+#include "controlplane/publish/outbox.h"
+#include "controlplane/publish/publisher.h"
+
+namespace weir::control::publish {
+
+// The control plane's side of the session channel: takes a node's frames apart and answers them.
+// On the bus thread, like what it works on. A frame that cannot be read, that is not a node's, or
+// that speaks for another node than its key's is refused and counted; nothing of it is used.
+//   HELLO            WELCOME (header: our epoch and head), then what the node lacks; or REFUSED
+//   SNAPSHOT_REQUEST the missing deltas or a snapshot
+//   APPLIED, NODE_REPORT, GOODBYE   noted
+//   HEARTBEAT        HEARTBEAT; its epoch tells a node of an earlier control plane to say hello
+class Session {
+ public:
+  struct Hooks {
+    // A node that we welcome: → the last batch of this incarnation that is stored.
+    std::function<uint64_t(const wire::Hello&, int64_t now_ms)> on_hello;
+    // What a node's monotonic clock showed when it sent the frame that arrived just now.
+    std::function<void(const std::string& node, uint64_t incarnation, int64_t node_ms,
+                       int64_t now_ms)>
+        on_clock;
+  };
+  Session(Outbox& outbox, Publisher& publisher, Nodes& nodes, Hooks hooks);
+
+  // `peer` is the connection, `user_id` the node that its key belongs to.
+  void OnFrame(const std::string& peer, const std::string& user_id, std::string_view bytes,
+               int64_t now_ms);
+  // Every batch of the incarnation up to `committed` is stored. Dropped if the node is away: it
+  // learns it from the next WELCOME.
+  void SendBatchAck(const std::string& node, uint64_t incarnation, uint64_t committed);
+
+  uint64_t refused_count() const { return refused_; }
+
+ private:
+  struct From {
+    const std::string& peer;
+    const std::string& node;
+    int64_t now_ms;
+  };
+
+  Status Handle(const From& from, const wire::Frame& frame);
+  Status OnHello(const From& from, const wire::Frame& frame);
+  Status OnHeartbeat(const From& from, const wire::Frame& frame);
+  std::string ProblemOf(const wire::Hello& hello) const;
+  template <class Body>
+  void Send(const std::string& peer, wire::Type type, const Body& body);
+
+  Outbox& outbox_;
+  Publisher& publisher_;
+  Nodes& nodes_;
+  const Hooks hooks_;
+  uint64_t sequence_ = 0;
+  uint64_t refused_ = 0;
+};
+
+}  // namespace weir::control::publish

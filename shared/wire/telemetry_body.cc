@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "shared/wire/telemetry_body.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace weir::wire {
+namespace {
+
+Status CheckKeyText(const char* field, const std::string& text) {
+  const bool is_printable = std::all_of(text.begin(), text.end(), [](char c) {
+    return static_cast<unsigned char>(c) > 0x20 && c != 0x7f;
+  });
+  if (!text.empty() && text.size() <= kMaxKeyText && is_printable) return OkStatus();
+  return InvalidArgument(
+      field, fmt::format("has {} bytes, but 1..{} without blanks and control characters are wanted",
+                         text.size(), kMaxKeyText));
+}
+
+bool IsCounterName(const std::string& name) {
+  return !name.empty() && name.size() <= kMaxCounterName &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
+         });
+}
+
+Status CheckCounters(const Series& series) {
+  if (series.counters.size() > kMaxCounters)
+    return InvalidArgument(
+        "counters", fmt::format("{} are more than {}", series.counters.size(), kMaxCounters));
+  for (const auto& [name, count] : series.counters) {
+    if (!IsCounterName(name))
+      return InvalidArgument("counters",
+                             fmt::format("a name of {} bytes is not of [a-z0-9_.]", name.size()));
+    if (count > kMaxCount)
+      return InvalidArgument("counters." + name, fmt::format("{} is above 2^53", count));
+  }
+  return OkStatus();
+}
+
+Result<telemetry::LogHistogram> ReadBuckets(const std::vector<int64_t>& flat) {
+  if (flat.size() % 2 != 0) return InvalidArgument("latency_buckets", "has a bucket without count");
+  std::vector<telemetry::LogHistogram::Entry> entries;
+  for (size_t i = 0; i < flat.size(); i += 2) {
+    if (flat[i] < telemetry::kMinBucket || flat[i] > telemetry::kMaxBucket || flat[i + 1] < 1)
+      return InvalidArgument("latency_buckets",
+                             fmt::format("bucket {} with count {}", flat[i], flat[i + 1]));
+    entries.emplace_back(static_cast<int>(flat[i]), static_cast<uint64_t>(flat[i + 1]));
+  }
+  return telemetry::LogHistogram::FromEntries(std::move(entries));
+}
+
+Result<telemetry::TDigest> ReadDigest(const std::vector<double>& flat) {
+  if (flat.size() % 2 != 0) return InvalidArgument("latency_digest", "has a mean without weight");
+  std::vector<telemetry::TDigest::Centroid> centroids;
+  for (size_t i = 0; i < flat.size(); i += 2) centroids.push_back({flat[i], flat[i + 1]});
+  return telemetry::TDigest::FromCentroids(std::move(centroids));
+}
+
+Status CheckTotals(const telemetry::Series& series) {
+  const uint64_t requests = series.Counter(telemetry::kRequests);
+  if (series.Counter(telemetry::kBad) > requests)
+    return InvalidArgument("counters.bad", fmt::format("{} of {} requests",
+                                                       series.Counter(telemetry::kBad), requests));
+  if (series.latency.Count() != requests)
+    return InvalidArgument("latency_buckets", fmt::format("hold {} values of {} requests",
+                                                          series.latency.Count(), requests));
+  if (series.latency_digest.Count() != static_cast<double>(requests))
+    return InvalidArgument("latency_digest", fmt::format("holds {} values of {} requests",
+                                                         series.latency_digest.Count(), requests));
+  return OkStatus();
+}
+
+}  // namespace
+
+Series ToWire(const telemetry::SeriesKey& key, const telemetry::Series& series) {
+  Series out;
+  out.subject = key.subject;
+  out.version = key.version;
+  out.arm = key.arm;
+  out.counters = series.counters;
+  for (const auto& [bucket, count] : series.latency.Entries()) {
+    out.latency_buckets.push_back(bucket);
+    out.latency_buckets.push_back(static_cast<int64_t>(count));
+  }
+  for (const auto& centroid : series.latency_digest.Centroids()) {
+    out.latency_digest.push_back(centroid.mean);
+    out.latency_digest.push_back(centroid.weight);
+  }
+  out.bad_keys = series.bad_keys;
+  return out;
+}
+
+std::vector<Series> ToWire(const telemetry::Window& window) {
+  std::vector<Series> out;
+  for (const auto& [key, series] : window) out.push_back(ToWire(key, series));
+  return out;
+}
+
+Result<std::pair<telemetry::SeriesKey, telemetry::Series>> FromWire(const Series& series) {
+  WEIR_RETURN_IF_ERROR(CheckKeyText("subject", series.subject));
+  WEIR_RETURN_IF_ERROR(CheckKeyText("version", series.version));
+  WEIR_RETURN_IF_ERROR(CheckKeyText("arm", series.arm));
+  WEIR_RETURN_IF_ERROR(CheckCounters(series));
+  if (series.bad_keys.size() > telemetry::Series::kMaxBadKeys)
+    return InvalidArgument("bad_keys", fmt::format("{} are more than {}", series.bad_keys.size(),
+                                                   telemetry::Series::kMaxBadKeys));
+  telemetry::Series out;
+  out.counters = series.counters;
+  WEIR_ASSIGN_OR_RETURN(out.latency, ReadBuckets(series.latency_buckets));
+  WEIR_ASSIGN_OR_RETURN(out.latency_digest, ReadDigest(series.latency_digest));
+  WEIR_RETURN_IF_ERROR(CheckTotals(out));
+  for (const uint32_t key : series.bad_keys) out.AddBadKey(key);
+  return std::pair{telemetry::SeriesKey{series.subject, series.version, series.arm},
+                   std::move(out)};
+}
+
+}  // namespace weir::wire

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controlplane/ingest/folder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "shared/wire/telemetry_body.h"
+
+namespace weir::control::ingest {
+namespace {
+
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+const telemetry::SeriesKey kKey{"model/fraud_detection", "1.1.0", "canary"};
+
+telemetry::Series SeriesOf(uint64_t requests, uint64_t bad, double latency_ms = 5) {
+  telemetry::Series series;
+  series.counters = {{telemetry::kRequests, requests}};
+  if (bad > 0) series.counters[telemetry::kBad] = bad;
+  for (uint64_t i = 0; i < requests; ++i) {
+    series.latency.Add(latency_ms);
+    series.latency_digest.Add(latency_ms);
+  }
+  return series;
+}
+
+wire::Batch BatchOf(const std::string& node, std::vector<wire::Series> series, int64_t end_ms) {
+  wire::Batch batch;
+  batch.node = node;
+  batch.incarnation = 1;
+  batch.seq = 1;
+  batch.window_start_ms = end_ms - 100;
+  batch.window_end_ms = end_ms;
+  batch.series = std::move(series);
+  return batch;
+}
+
+TEST(Folder, AddsUpWhatNodesCounted) {
+  Folder folder;
+  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(10, 1))}, 0), 50'000);
+  folder.Add(BatchOf("n2", {wire::ToWire(kKey, SeriesOf(5, 2))}, 0), 50'010);
+  const TelemetryTick tick = folder.Take();
+  EXPECT_EQ(tick.live.at(kKey).Counter("requests"), 15u);
+  EXPECT_EQ(tick.live.at(kKey).Counter("bad"), 3u);
+  EXPECT_EQ(tick.live.at(kKey).latency.Count(), 15u);
+  ASSERT_THAT(tick.history, SizeIs(1));
+  EXPECT_EQ(tick.history.begin()->first, 50'000);
+  EXPECT_EQ(tick.history.begin()->second, tick.live);
+  EXPECT_TRUE(folder.Take().Empty()) << "a tick is handed over once";
+}
+
+TEST(Folder, OldDataGoesToHistoryButNotToJudgement) {
+  Folder folder;
+  folder.OnNodeClock({"n1", 1}, 1'000, 101'000);  // the node's clock is 100 s behind ours
+  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(3, 0))}, 1'500), 111'501);
+  const TelemetryTick old = folder.Take();
+  EXPECT_THAT(old.live, IsEmpty());
+  EXPECT_EQ(old.history.at(101'000).at(kKey).Counter("requests"), 3u);
+  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(3, 0))}, 1'500), 111'500);
+  EXPECT_EQ(folder.Take().live.at(kKey).Counter("requests"), 3u) << "10 s old is still live";
+}
+
+TEST(Folder, TheLeastDelayedMessageSetsTheClockAndARestartForgetsIt) {
+  Folder folder;
+  folder.OnNodeClock({"n1", 1}, 1'000, 109'000);  // delayed by 8 s
+  folder.OnNodeClock({"n1", 1}, 2'000, 102'000);
+  folder.OnNodeClock({"n1", 1}, 3'000, 105'000);
+  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(1, 0))}, 3'000), 105'000);
+  EXPECT_THAT(folder.Take().history, testing::Contains(testing::Key(103'000)));
+  folder.OnNodeClock({"n1", 2}, 0, 106'000);
+  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(1, 0))}, 3'000), 107'000);
+  EXPECT_THAT(folder.Take().history, testing::Contains(testing::Key(107'000)))
+      << "the other life's clock is unknown: as old as its arrival";
+}
+
+TEST(Folder, NeverPutsDataIntoTheFuture) {
+  Folder folder;
+  folder.OnNodeClock({"n1", 1}, 1'000, 101'000);
+  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(1, 0))}, 99'000), 102'000);
+  EXPECT_THAT(folder.Take().history, testing::Contains(testing::Key(102'000)));
+}
+
+TEST(Folder, LeavesOutAMalformedSeriesAndCountsTheRest) {
+  Folder folder;
+  wire::Series bad = wire::ToWire(kKey, SeriesOf(2, 0));
+  bad.latency_digest = {5, 1, 4, 1};
+  const telemetry::SeriesKey stable{"model/fraud_detection", "1.0.0", "stable"};
+  folder.Add(BatchOf("n1", {bad, wire::ToWire(stable, SeriesOf(2, 0))}, 0), 1'000);
+  const TelemetryTick tick = folder.Take();
+  EXPECT_THAT(tick.live, SizeIs(1));
+  EXPECT_EQ(tick.live.count(stable), 1u);
+  EXPECT_EQ(folder.malformed_series(), 1u);
+  EXPECT_THAT(folder.last_error(), testing::HasSubstr("out of order"));
+}
+
+}  // namespace
+}  // namespace weir::control::ingest

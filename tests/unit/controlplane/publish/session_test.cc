@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controlplane/publish/session.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/controlplane/publish/model_node.h"
+
+namespace weir::control::publish {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+constexpr uint64_t kEpoch = 1'763'683'200;
+
+class SessionTest : public ::testing::Test {
+ protected:
+  SessionTest()
+      : publisher_(outbox_, kEpoch),
+        nodes_(
+            kEpoch, [this](auto view) { view_ = std::move(view); },
+            [this](const AppliedEvent& event) { applied_.push_back(event); }),
+        session_(outbox_, publisher_, nodes_,
+                 {[this](const wire::Hello& hello, int64_t) {
+                    hellos_.push_back(hello);
+                    return uint64_t{41};
+                  },
+                  [this](const std::string&, uint64_t, int64_t node_ms, int64_t) {
+                    clocks_.push_back(node_ms);
+                  }}) {
+    publisher_.Reset({{domain::EntryKind::kFlag, "a", "1"}}, 5, {});
+  }
+
+  template <class Body>
+  void Send(wire::Type type, const Body& body, const std::string& node = "n1", uint64_t version = 0,
+            uint64_t epoch = kEpoch) {
+    wire::Header header;
+    header.topic = wire::Topic::kSession;
+    header.type = type;
+    header.epoch = epoch;
+    header.version = version;
+    session_.OnFrame("peer-" + node, node, wire::Encode(header, body), now_ms_);
+  }
+  void Hello(const std::string& node = "n1", uint64_t incarnation = 1) {
+    wire::Hello hello;
+    hello.node = node;
+    hello.incarnation = incarnation;
+    hello.labels = {{"zone", "a"}};
+    Send(wire::Type::kHello, hello, node);
+  }
+  std::vector<wire::Type> Sent(const std::string& node = "n1") {
+    std::vector<wire::Type> types;
+    for (const std::string& frame : outbox_.TakeSent("peer-" + node)) {
+      types.push_back(TypeOf(frame));
+    }
+    return types;
+  }
+  std::string State(const std::string& node = "n1") {
+    nodes_.Flush();
+    const NodeStatus* status = view_->Find(node);
+    return status == nullptr ? "unknown" : NodeStateName(status->state);
+  }
+  void PassMs(int64_t ms) {
+    now_ms_ += ms;
+    nodes_.Tick(now_ms_);
+  }
+
+  int64_t now_ms_ = 1'000'000;
+  RecordingOutbox outbox_;
+  std::shared_ptr<const NodesView> view_;
+  std::vector<AppliedEvent> applied_;
+  std::vector<wire::Hello> hellos_;
+  std::vector<int64_t> clocks_;
+  Publisher publisher_;
+  Nodes nodes_;
+  Session session_;
+};
+
+TEST_F(SessionTest, WelcomesANodeAndGivesItTheSnapshot) {
+  Hello();
+  const auto frames = outbox_.TakeSent("peer-n1");
+  ASSERT_THAT(frames, SizeIs(2));
+  const wire::Frame welcome = *wire::DecodeFrame(frames[0]);
+  EXPECT_EQ(welcome.header.type, wire::Type::kWelcome);
+  EXPECT_EQ(welcome.header.epoch, kEpoch);
+  EXPECT_EQ(welcome.header.version, 5u);
+  EXPECT_EQ(wire::Decode<wire::Welcome>(welcome)->committed, 41u);
+  EXPECT_EQ(TypeOf(frames[1]), wire::Type::kSnapshot);
+  EXPECT_EQ(State(), "joining");
+  Send(wire::Type::kApplied, wire::Applied{}, "n1", 5);
+  EXPECT_EQ(State(), "ready");
+  ASSERT_THAT(applied_, SizeIs(1));
+  EXPECT_EQ(applied_[0].version, 5u);
+  EXPECT_EQ(applied_[0].at_ms, now_ms_);
+  EXPECT_TRUE(view_->EveryoneHas(5));
+  EXPECT_FALSE(view_->EveryoneHas(6));
+}
+
+TEST_F(SessionTest, ANodeWithOurSetCarriesOn) {
+  wire::Hello hello;
+  hello.node = "n1";
+  hello.have_epoch = kEpoch - 10;
+  hello.have_version = 4;
+  hello.have_digest.value = publisher_.digest();
+  Send(wire::Type::kHello, hello);
+  EXPECT_THAT(Sent(), ElementsAre(wire::Type::kWelcome));
+  EXPECT_EQ(State(), "ready");
+  EXPECT_EQ(view_->Find("n1")->version, 5u);
+}
+
+TEST_F(SessionTest, ABodyThatSpeaksForAnotherNodeIsRefusedAndCounted) {
+  wire::Hello hello;
+  hello.node = "n2";
+  Send(wire::Type::kHello, hello, "n1");
+  EXPECT_EQ(session_.refused_count(), 1u);
+  EXPECT_THAT(Sent(), ElementsAre(wire::Type::kRefused));
+  EXPECT_EQ(State("n1"), "unknown");
+  EXPECT_EQ(State("n2"), "unknown");
+  EXPECT_THAT(hellos_, IsEmpty());
+}
+
+TEST_F(SessionTest, WithoutACommonMajorANodeIsRefusedAndShown) {
+  wire::Hello hello;
+  hello.node = "n1";
+  hello.min_major = 2;
+  hello.max_major = 3;
+  Send(wire::Type::kHello, hello);
+  const auto frames = outbox_.TakeSent("peer-n1");
+  ASSERT_THAT(frames, SizeIs(1));
+  EXPECT_THAT(wire::Decode<wire::Refused>(*wire::DecodeFrame(frames[0]))->reason,
+              HasSubstr("wire versions 2..3"));
+  EXPECT_EQ(State(), "gone");
+  EXPECT_EQ(view_->LiveCount(), 0u);
+  EXPECT_THAT(view_->Find("n1")->problem, HasSubstr("wire versions 2..3"));
+}
+
+TEST_F(SessionTest, ANodeAheadOfUsIsShownAndNeverAdopted) {
+  wire::Hello hello;
+  hello.node = "n1";
+  hello.have_epoch = kEpoch + 5;
+  Send(wire::Type::kHello, hello);
+  EXPECT_THAT(Sent(), ElementsAre(wire::Type::kRefused));
+  nodes_.Flush();
+  EXPECT_THAT(view_->Find("n1")->problem, HasSubstr("control plane behind"));
+}
+
+TEST_F(SessionTest, MalformedFramesAreCountedAndHarmless) {
+  for (const std::string& bytes :
+       {std::string(), std::string("s"), std::string(100, '\xff'), std::string("sWEIR")}) {
+    session_.OnFrame("peer-n1", "n1", bytes, now_ms_);
+  }
+  Send(wire::Type::kBatchAck, wire::BatchAck{});  // not a node's
+  wire::Header header;
+  header.type = wire::Type::kHello;
+  session_.OnFrame("peer-n1", "n1", wire::EncodeFrame(header, "\xdd\xff\xff\xff\xff"), now_ms_);
+  EXPECT_EQ(session_.refused_count(), 6u);
+  EXPECT_THAT(hellos_, IsEmpty());
+}
+
+TEST_F(SessionTest, HeartbeatsAreAnsweredAndCarryTheClock) {
+  Hello();
+  Sent();
+  Send(wire::Type::kHeartbeat, wire::Heartbeat{12'345, 3});
+  const auto frames = outbox_.TakeSent("peer-n1");
+  ASSERT_THAT(frames, SizeIs(1));
+  EXPECT_EQ(wire::Decode<wire::Heartbeat>(*wire::DecodeFrame(frames[0]))->monotonic_ms, 12'345);
+  EXPECT_EQ(clocks_.back(), 12'345);
+  PassMs(0);
+  nodes_.Flush();
+  EXPECT_EQ(view_->Find("n1")->pending_batches, 3u);
+}
+
+TEST_F(SessionTest, AStrangersHeartbeatLearnsOurEpochAndNothingElse) {
+  Send(wire::Type::kHeartbeat, wire::Heartbeat{1, 0});
+  const auto frames = outbox_.TakeSent("peer-n1");
+  ASSERT_THAT(frames, SizeIs(1));
+  EXPECT_EQ(wire::DecodeFrame(frames[0])->header.epoch, kEpoch);
+  EXPECT_EQ(State(), "unknown");
+  EXPECT_THAT(clocks_, IsEmpty());
+}
+
+TEST_F(SessionTest, ASilentNodeTurnsStaleThenLeavesTheQuorumWithinEightSeconds) {
+  Hello();
+  Send(wire::Type::kApplied, wire::Applied{}, "n1", 5);
+  PassMs(3000);
+  EXPECT_EQ(State(), "ready");
+  PassMs(500);
+  EXPECT_EQ(State(), "stale");
+  EXPECT_EQ(view_->LiveCount(), 1u);
+  PassMs(4300);
+  EXPECT_EQ(State(), "gone");
+  EXPECT_EQ(view_->LiveCount(), 0u);
+  Send(wire::Type::kHeartbeat, wire::Heartbeat{});
+  EXPECT_EQ(State(), "ready") << "it only hung";
+  PassMs(kForgetAfterMs);
+  EXPECT_EQ(State(), "unknown");
+}
+
+TEST_F(SessionTest, GoodbyeEndsItAtOnceUntilTheNextHello) {
+  Hello();
+  Send(wire::Type::kApplied, wire::Applied{}, "n1", 5);
+  Send(wire::Type::kGoodbye, wire::Goodbye{"stopping"});
+  EXPECT_EQ(State(), "gone");
+  Hello("n1", 2);
+  EXPECT_EQ(State(), "joining");
+  EXPECT_EQ(view_->Find("n1")->incarnation, 2u);
+}
+
+TEST_F(SessionTest, ReportsAndRefusalsAreShown) {
+  Hello();
+  wire::NodeReport report;
+  report.draining = true;
+  report.versions = {{"m", "1.0.0", "READY", ""}, {"m", "1.1.0", "FAILED", "no such file"}};
+  Send(wire::Type::kNodeReport, report);
+  Send(wire::Type::kApplied, wire::Applied{{{3, "r1", "data_loss", "unknown key 8"}}}, "n1", 5);
+  EXPECT_EQ(State(), "draining");
+  EXPECT_EQ(view_->Find("n1")->VersionState("m", "1.1.0"), "FAILED");
+  EXPECT_EQ(view_->Find("n1")->VersionState("m", "9"), "");
+  const codec::Json json = ToJson(*view_, now_ms_ + 250);
+  EXPECT_EQ(json["items"][0]["id"], "n1");
+  EXPECT_EQ(json["items"][0]["state"], "draining");
+  EXPECT_EQ(json["items"][0]["snapshot"]["version"], 5);
+  EXPECT_EQ(json["items"][0]["labels"]["zone"], "a");
+  EXPECT_EQ(json["items"][0]["last_seen_ms"], 250);
+  EXPECT_EQ(json["items"][0]["nack"]["refused"][0]["kind"], "split");
+  EXPECT_EQ(json["items"][0]["nack"]["refused"][0]["name"], "r1");
+}
+
+TEST_F(SessionTest, ViewsThatWereHandedOutNeverChange) {
+  Hello();
+  nodes_.Flush();
+  const auto before = view_;
+  Send(wire::Type::kApplied, wire::Applied{}, "n1", 5);
+  nodes_.Flush();
+  EXPECT_EQ(before->Find("n1")->version, 0u);
+  EXPECT_EQ(view_->Find("n1")->version, 5u);
+}
+
+TEST_F(SessionTest, WhatWasAppliedOfAnotherEpochDoesNotCount) {
+  Hello();
+  Send(wire::Type::kApplied, wire::Applied{}, "n1", 900, kEpoch - 1);
+  EXPECT_EQ(State(), "joining");
+  EXPECT_FALSE(view_->EveryoneHas(5));
+  EXPECT_THAT(applied_, IsEmpty());
+}
+
+TEST_F(SessionTest, AcknowledgementsGoToTheLifeTheyAreFor) {
+  Hello("n1", 7);
+  Sent();
+  session_.SendBatchAck("n1", 6, 10);
+  session_.SendBatchAck("n2", 7, 10);
+  EXPECT_THAT(outbox_.sent, IsEmpty());
+  session_.SendBatchAck("n1", 7, 10);
+  const auto frames = outbox_.TakeSent("peer-n1");
+  ASSERT_THAT(frames, SizeIs(1));
+  EXPECT_EQ(wire::Decode<wire::BatchAck>(*wire::DecodeFrame(frames[0]))->committed, 10u);
+}
+
+}  // namespace
+}  // namespace weir::control::publish
