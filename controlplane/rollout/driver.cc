@@ -159,7 +159,7 @@ bool Driver::Tick(int64_t now_ms, int64_t now_wall_ms) {
   for (const std::string& name : active) {
     const Resource* rollout = world_.find(Kind::kRollout, name);
     if (rollout == nullptr || !domain::IsActive(*rollout->status)) continue;
-    if (Run* run = RunOf(*rollout))
+    if (Run* run = RunOf(*rollout, now_ms))
       committed |= TickOne(*rollout, *run, elapsed_ms, now_ms, now_wall_ms);
   }
   return committed;
@@ -246,7 +246,10 @@ void Driver::GatherNodes(const Resource& rollout, const Run& run, Evidence& evid
   for (const NodeFacts& node : nodes_) {
     if (!node.live) continue;
     ++evidence.live_nodes;
-    if (node.applied_version >= needed) ++evidence.applied_nodes;
+    if (node.applied_version >= needed) {
+      ++evidence.applied_nodes;
+      evidence.last_applied_wall_ms = std::max(evidence.last_applied_wall_ms, node.applied_wall_ms);
+    }
     if (const auto refused = node.refused_splits.find(rollout.name);
         refused != node.refused_splits.end()) {
       evidence.frozen_by = fmt::format("{} refused it: {}", node.id, refused->second);

@@ -33,6 +33,7 @@ struct NodeFacts {
   domain::Labels labels;
   bool live = false;             // ready, stale or draining; not joining or gone
   uint64_t applied_version = 0;  // of the current epoch, by every worker
+  int64_t applied_wall_ms = 0;   // when that was heard
   struct Version {
     std::string model;
     std::string version;

@@ -104,7 +104,8 @@ Step NextWhileRollingBack(const RolloutStatus& status, const Evidence& evidence,
   }
   RolloutStatus next = status;
   next.state = "rolled_back";
-  next.completed_at = {now_wall_ms};
+  next.completed_at = {evidence.last_applied_wall_ms > 0 ? evidence.last_applied_wall_ms
+                                                         : now_wall_ms};
   return {Step::Kind::kComplete, next,
           fmt::format("all {} live nodes are back at stable", evidence.live_nodes), "", next.state};
 }

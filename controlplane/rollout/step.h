@@ -35,6 +35,7 @@ struct Evidence {
   std::optional<domain::VerdictRecord> verdict;
   int live_nodes = 0;
   int applied_nodes = 0;               // live nodes that are at or past status.rollback_revision
+  int64_t last_applied_wall_ms = 0;    // when the last of them had it; 0 when unknown
   std::vector<std::string> not_ready;  // "n2: LOADING", live nodes that do not serve the candidate
   std::string failed_everywhere;       // why, when the candidate is FAILED on every live node
 };
