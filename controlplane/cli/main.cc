@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+
+#include "controlplane/cli/session.h"
+#include "shared/base/build_info.h"
+#include "shared/base/clock.h"
+#include "shared/base/text.h"
+
+namespace weir::control::cli {
+namespace {
+
+void AddGlobalOptions(CLI::App& app, Session& session) {
+  app.add_option("--server", session.server_option, "URL of the control plane")
+      ->envname("WEIR_SERVER");
+  app.add_option("--context", session.context_option, "Context to use instead of the current one");
+  app.add_option("-o,--output", session.output, "table, json, yaml or name")
+      ->check(CLI::IsMember({"table", "json", "yaml", "name"}))
+      ->capture_default_str();
+  app.add_option("--timeout", session.timeout, "How long a call or a wait may take")
+      ->capture_default_str();
+  app.add_option("--token", session.token, "Bearer token")->envname("WEIR_TOKEN")->group("");
+  app.set_version_flag("--version", fmt::format("weir {} ({})", BuildVersion(), BuildType()));
+  app.fallthrough();
+  app.require_subcommand(1);
+  app.footer(
+      "Examples:\n"
+      "  weir demo                                        the whole story in under a minute\n"
+      "  weir up --nodes 3                                a control plane and three nodes here\n"
+      "  weir model push fraud_detection 1.1.0 model.json\n"
+      "  weir apply -f rollout.yaml                       start what the file says\n"
+      "  weir rollout watch fraud-1-1-0\n"
+      "  weir status                                      what is wrong, and what helps");
+}
+
+// CLI11 says which argument it does not know; the nearest command is ours to find.
+std::string NearestCommand(const CLI::App& app, int argc, char** argv) {
+  const CLI::App* at = &app;
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (word.rfind('-', 0) == 0) continue;
+    std::vector<std::string> names;
+    for (const CLI::App* sub : at->get_subcommands({})) names.push_back(sub->get_name());
+    if (names.empty()) return "";
+    if (std::find(names.begin(), names.end(), word) == names.end()) {
+      return fmt::format("\"{}\" is not a command{}", word, DidYouMean(word, names));
+    }
+    at = at->get_subcommand(word);
+  }
+  return "";
+}
+
+int Main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);
+  CLI::App app("weir: progressive delivery for model inference");
+  app.name("weir");
+  Session session;
+  AddGlobalOptions(app, session);
+  AddLocalCommands(app, session);
+  AddResourceCommands(app, session);
+  AddModelCommands(app, session);
+  AddFlagCommands(app, session);
+  AddRolloutCommands(app, session);
+  AddOperationCommands(app, session);
+  AddHistoryCommands(app, session);
+  AddContextCommands(app, session);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {  // --help, --version
+    return app.exit(success);
+  } catch (const CLI::ParseError& error) {
+    const std::string nearest = NearestCommand(app, argc, argv);
+    std::fprintf(stderr, "error: %s\n", nearest.empty() ? error.what() : nearest.c_str());
+    std::fprintf(stderr, "`weir --help` and `weir COMMAND --help` say what there is\n");
+    return kExitUsage;
+  }
+  return session.exit_code();
+}
+
+}  // namespace
+}  // namespace weir::control::cli
+
+int main(int argc, char** argv) { return weir::control::cli::Main(argc, argv); }

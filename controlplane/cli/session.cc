@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controlplane/cli/session.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+
+#include "controlplane/cli/context.h"
+#include "shared/base/clock.h"
+#include "shared/codec/yaml.h"
+
+namespace weir::control::cli {
+
+ApiClient& Session::api() {
+  if (api_ == nullptr) {
+    std::string server = server_option;
+    if (server.empty()) {
+      const Contexts contexts = LoadContexts();
+      const std::string name = context_option.empty() ? contexts.current : context_option;
+      const auto found = contexts.servers.find(name);
+      server = found == contexts.servers.end() ? "http://127.0.0.1:7080" : found->second;
+    }
+    api_ = std::make_unique<ApiClient>(server, timeout_ms(), token);
+  }
+  return *api_;
+}
+
+std::string Session::Target() {
+  if (!server_option.empty()) return api().server();
+  const Contexts contexts = LoadContexts();
+  const std::string name = context_option.empty() ? contexts.current : context_option;
+  return name.empty() ? api().server() : fmt::format("{} ({})", name, api().server());
+}
+
+int64_t Session::timeout_ms() const {
+  const Result<int64_t> ms = ParseDurationMs(timeout);
+  return ms.ok() ? *ms : 10'000;
+}
+
+bool Session::PrintData(const codec::Json& data) const {
+  if (output == "json") {
+    std::printf("%s\n", data.dump(2).c_str());
+    return true;
+  }
+  if (output == "yaml") {
+    std::printf("%s", codec::ToYaml(data).c_str());
+    return true;
+  }
+  return false;
+}
+
+void Session::Fail(const Status& status) {
+  FailAs(api_ == nullptr ? kExitNo : api_->exit_code(), status.ToString());
+}
+
+void Session::FailAs(int exit_code, const std::string& message) {
+  std::fprintf(stderr, "error: %s\n", message.c_str());
+  exit_code_ = exit_code;
+}
+
+void Session::WaitForNodes(uint64_t version) {
+  if (!wait || version == 0) return;
+  const int64_t deadline = Clock::System().MonotonicMs() + timeout_ms();
+  const bool terminal = ::isatty(STDERR_FILENO) != 0;
+  for (;;) {
+    const Result<codec::Json> nodes = api().Get("/v1/nodes");
+    if (!nodes.ok()) return Fail(nodes.status());
+    size_t live = 0;
+    size_t applied = 0;
+    std::string behind;
+    for (const codec::Json& node : (*nodes)["items"]) {
+      if (node.value("state", "") == "gone") continue;
+      ++live;
+      if (node["snapshot"].value("version", uint64_t{0}) >= version) {
+        ++applied;
+      } else {
+        behind += " " + node.value("id", "");
+      }
+    }
+    if (terminal) std::fprintf(stderr, "\r\x1b[Kapplied by %zu/%zu nodes", applied, live);
+    if (applied == live) {
+      std::fprintf(stderr, "%sapplied by %zu/%zu nodes\n", terminal ? "\r\x1b[K" : "", applied,
+                   live);
+      return;
+    }
+    if (Clock::System().MonotonicMs() > deadline) {
+      if (terminal) std::fprintf(stderr, "\n");
+      return FailAs(kExitTimeout, fmt::format("committed, but only {}/{} nodes have applied it "
+                                              "within {}; missing:{} (weir node list)",
+                                              applied, live, timeout, behind));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+}
+
+void PrintTable(const std::vector<std::string>& header,
+                const std::vector<std::vector<std::string>>& rows) {
+  if (rows.empty()) {
+    std::fprintf(stderr, "none\n");
+    return;
+  }
+  std::vector<size_t> widths;
+  for (size_t c = 0; c < header.size(); ++c) {
+    widths.push_back(header[c].size());
+    for (const auto& row : rows) widths[c] = std::max(widths[c], row[c].size());
+  }
+  const auto print = [&](const std::vector<std::string>& row) {
+    std::string line;
+    for (size_t c = 0; c < row.size(); ++c) {
+      line += c + 1 == row.size() ? row[c] : fmt::format("{:<{}}  ", row[c], widths[c]);
+    }
+    std::printf("%s\n", line.c_str());
+  };
+  print(header);
+  for (const auto& row : rows) print(row);
+}
+
+std::string Age(const codec::Json& time) {
+  if (!time.is_string()) return "";
+  const Result<int64_t> ms = ParseTimeMs(time.get<std::string>());
+  if (!ms.ok()) return "";
+  const int64_t seconds = std::max<int64_t>(0, (Clock::System().WallMs() - *ms) / 1000);
+  if (seconds < 120) return fmt::format("{}s", seconds);
+  if (seconds < 7200) return fmt::format("{}m", seconds / 60);
+  if (seconds < 172'800) return fmt::format("{}h", seconds / 3600);
+  return fmt::format("{}d", seconds / 86'400);
+}
+
+std::string Text(const codec::Json& value) {
+  if (value.is_null()) return "";
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+}  // namespace weir::control::cli
