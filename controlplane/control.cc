@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controlplane/control.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "controlplane/resources/resource_directory.h"
+#include "shared/base/log.h"
+#include "shared/wire/digest.h"
+
+namespace weir::control {
+namespace {
+
+using codec::Json;
+
+constexpr int64_t kTickMs = 100;
+constexpr int64_t kPruneMs = 60'000;
+constexpr int64_t kDrainMs = 5000;
+constexpr char kRolloutState[] = "rollouts";
+
+rollout::NodeFacts FactsOf(const publish::NodeStatus& node, uint64_t epoch, int64_t to_wall_ms) {
+  rollout::NodeFacts facts;
+  facts.id = node.id;
+  facts.labels = node.labels;
+  facts.live = node.IsLive() && node.state != publish::NodeState::kJoining;
+  facts.applied_version = node.epoch == epoch ? node.version : 0;
+  if (!node.applied.empty()) facts.applied_wall_ms = node.applied.back().at_ms + to_wall_ms;
+  for (const wire::VersionReport& version : node.versions) {
+    facts.versions.push_back({version.model, version.version, version.state, version.detail});
+  }
+  for (const wire::RefusedEntry& entry : node.refused) {
+    if (entry.kind == static_cast<uint32_t>(domain::EntryKind::kSplit))
+      facts.refused_splits[entry.name] = entry.detail;
+  }
+  return facts;
+}
+
+}  // namespace
+
+Status Control::Start() {
+  core_.Start();
+  Status status;
+  core_.Call([&] {
+    status = StartOnCore();
+    if (!status.ok()) StopOnCore();
+  });
+  if (!status.ok()) core_.Stop();
+  return status;
+}
+
+Status Control::StartOnCore() {
+  WEIR_RETURN_IF_ERROR(LoadState());
+  MakeDriver();
+  const auto state = store_->LoadStates(kRolloutState);
+  if (!state.ok()) return state.status();
+  if (const auto saved = state->find(kRolloutState); saved != state->end()) {
+    const auto json = codec::ParseJson(saved->second);
+    if (!json.ok()) return {Code::kDataLoss, "the state of rollouts: " + json.status().ToString()};
+    driver_->LoadState(*json);
+  }
+  WEIR_RETURN_IF_ERROR(StartBus());
+  ApplyResources();
+  WEIR_RETURN_IF_ERROR(StartApi());
+  StartTimers();
+  return OkStatus();
+}
+
+Status Control::LoadState() {
+  WEIR_ASSIGN_OR_RETURN(store_, store::Store::Open(settings_.data_dir, clock_));
+  catalog_ = std::make_unique<catalog::Catalog>(*store_, clock_);
+  WEIR_RETURN_IF_ERROR(catalog_->Load());
+  ledger_ = std::make_unique<ingest::Ledger>(*store_, clock_);
+  WEIR_ASSIGN_OR_RETURN(committed_, ledger_->Load());
+  WEIR_ASSIGN_OR_RETURN(epoch_, store_->NextEpoch(clock_.WallMs() / 1000));
+  WEIR_ASSIGN_OR_RETURN(keys_, transport::LoadOrCreateKeyPair(settings_.data_dir + "/server.key"));
+  events_ = std::make_unique<api::EventLog>(epoch_, clock_);
+  return OkStatus();
+}
+
+void Control::MakeDriver() {
+  rollout::Driver::World world;
+  world.find = [this](domain::Kind kind, const std::string& name) {
+    return catalog_->Find(kind, name);
+  };
+  world.for_each = [this](domain::Kind kind, const auto& visit) { catalog_->ForEach(kind, visit); };
+  world.commit = [this](const rollout::CommitPlan& plan) -> Result<uint64_t> {
+    catalog::CommitRequest request;
+    for (const domain::Resource& resource : plan.resources) {
+      request.changes.push_back({resource, false, resource.revision});
+    }
+    request.actor = plan.actor;
+    request.reason = plan.reason;
+    request.evidence = plan.evidence;
+    const auto result = catalog_->Commit(request);
+    if (!result.ok()) return result.status();
+    return result->revision;
+  };
+  driver_ = std::make_unique<rollout::Driver>(std::move(world));
+}
+
+Status Control::StartBus() {
+  const auto post = [this](auto task) { core_.Post(std::move(task)); };
+  publish::Bus::Listener listener;
+  listener.on_nodes = [=, this](std::shared_ptr<const publish::NodesView> view) {
+    post([this, view = std::move(view)] { OnNodes(view); });
+  };
+  listener.on_applied = [](const publish::AppliedEvent& event) {
+    Log("publish").debug("node {} has applied {}", event.node, event.version);
+  };
+  listener.on_telemetry = [=, this](ingest::TelemetryTick tick) {
+    post([this, tick = std::make_shared<const ingest::TelemetryTick>(std::move(tick))] {
+      OnTelemetry(*tick);
+    });
+  };
+  listener.on_counters = [=, this](const publish::BusCounters& counters) {
+    post([this, counters] { counters_ = counters; });
+  };
+  publish::BusOptions options{settings_.cfg_listen,
+                              settings_.session_listen,
+                              settings_.telemetry_listen,
+                              keys_,
+                              epoch_,
+                              {}};
+  WEIR_ASSIGN_OR_RETURN(const auto known, store_->NodeKeys());
+  for (const store::NodeKeyRow& node : known) {
+    if (!node.revoked) options.nodes.emplace_back(node.node, node.public_key);
+  }
+  bus_ = std::make_unique<publish::Bus>(context_, std::move(listener));
+  published_ = catalog_->revision();
+  WEIR_RETURN_IF_ERROR(
+      bus_->Start(options, catalog_->AllEntries(), published_, catalog_->emergency(), committed_));
+  catalog_->SetListener([this](const catalog::Committed& committed) { OnCommitted(committed); });
+  TellDriver();
+  return OkStatus();
+}
+
+api::Dependencies Control::MakeDependencies() {
+  const publish::Bus::Addresses& bus = bus_->addresses();
+  return {.core = core_,
+          .clock = clock_,
+          .catalog = *catalog_,
+          .blobs = blobs_,
+          .rollouts = *driver_,
+          .events = *events_,
+          .bootstrap = {epoch_, keys_.public_key, transport::Fingerprint(keys_.public_key), bus.cfg,
+                        bus.session, bus.telemetry, publish::kHeartbeatMs},
+          .nodes = [this] { return nodes_; },
+          .enroll = [this](const api::Enrolment& enrolment) { return Enroll(enrolment); },
+          .telemetry =
+              [this](const api::TelemetryQuery& query) {
+                return ledger_->history().Query(query.subject, query.from_ms, query.to_ms,
+                                                query.step_ms, clock_.WallMs());
+              },
+          .metrics = [this] { return Metrics(); },
+          .problems = [this] { return Problems(); },
+          .not_ready = [this] { return last_commit_.ok() ? "" : last_commit_.ToString(); }};
+}
+
+Status Control::StartApi() {
+  api_ = std::make_unique<api::Api>(MakeDependencies());
+  http::ServerOptions options;
+  options.listen = settings_.listen;
+  return api_->Start(options);
+}
+
+void Control::StartTimers() {
+  core_.Every(kTickMs, [this] { Tick(); });
+  core_.Every(kPruneMs, [this] {
+    const Status status = ledger_->Prune();
+    if (!status.ok()) Log("ingest").error("old telemetry stays: {}", status.ToString());
+  });
+}
+
+void Control::OnCommitted(const catalog::Committed& committed) {
+  bus_->Publish(committed);
+  if (!committed.entries.empty() || committed.emergency_changed) published_ = committed.revision;
+  if (api_ != nullptr) api_->OnCommitted(committed);
+  core_.Post([this] { TellDriver(); });  // not now: the driver may be the one who commits
+}
+
+void Control::OnNodes(std::shared_ptr<const publish::NodesView> view) {
+  nodes_ = std::move(view);
+  TellDriver();
+}
+
+void Control::TellDriver() {
+  const int64_t to_wall_ms = clock_.WallMs() - clock_.MonotonicMs();
+  std::vector<rollout::NodeFacts> facts;
+  for (const auto& node : nodes_->nodes) facts.push_back(FactsOf(*node, epoch_, to_wall_ms));
+  driver_->OnNodes(std::move(facts), published_);
+}
+
+void Control::OnTelemetry(const ingest::TelemetryTick& tick) {
+  ledger_->Add(tick);
+  driver_->OnTelemetry(tick.live, clock_.MonotonicMs(), clock_.WallMs());
+}
+
+void Control::Tick() {
+  const bool acted = driver_->Tick(clock_.MonotonicMs(), clock_.WallMs());
+  if (acted || ledger_->IsDue()) CommitTelemetry();
+  api_->Tick();
+}
+
+void Control::CommitTelemetry() {
+  const auto stored = ledger_->Commit(
+      kRolloutState, driver_->SaveState().dump(-1, ' ', false, Json::error_handler_t::replace));
+  if (!stored.ok() && last_commit_.ok())
+    Log("ingest").error("telemetry waits: {}", stored.status().ToString());
+  last_commit_ = stored.status();
+  if (stored.ok() && !stored->empty()) bus_->Acknowledge(*stored);
+}
+
+void Control::ApplyResources() {
+  if (settings_.resources.empty()) return;
+  file_problems_.clear();
+  resources::ResourceDirectory directory(settings_.resources, *catalog_, blobs_);
+  const auto outcomes = directory.Apply();
+  const auto report = [this](const std::string& file, const std::string& error) {
+    Log("resources").error("{}", error);
+    events_->Add("resource_file", {{"file", file}, {"errors", Json::array({error})}});
+    file_problems_.push_back({"warning", "a resource file is not applied: " + file, clock_.WallMs(),
+                              error, "weir validate " + settings_.resources + "/" + file});
+  };
+  if (!outcomes.ok()) return report("", outcomes.status().ToString());
+  for (const resources::FileOutcome& outcome : *outcomes) {
+    if (outcome.errors.empty()) Log("resources").info("{} stands as applied", outcome.file);
+    for (const std::string& error : outcome.errors) report(outcome.file, error);
+  }
+}
+
+Status Control::Enroll(const api::Enrolment& enrolment) {
+  if (enrolment.token.empty() && settings_.require_token)
+    return FailedPrecondition("an enrolment token is required (--require-token)");
+  const std::string hash = enrolment.token.empty() ? "" : wire::Sha256Hex(enrolment.token);
+  WEIR_RETURN_IF_ERROR(transport::DecodeKey(enrolment.public_key).status());
+  WEIR_RETURN_IF_ERROR(
+      store_->EnrollNode({enrolment.node, enrolment.public_key, clock_.WallMs(), false}, hash));
+  Log("publish").info("node {} is enrolled", enrolment.node);
+  return bus_->Allow(enrolment.node, enrolment.public_key);
+}
+
+std::string Control::Metrics() const {
+  const auto line = [](const char* name, const char* labels, uint64_t value) {
+    return fmt::format("{}{} {}\n", name, labels, value);
+  };
+  const auto& batches = counters_.batches;
+  return "# TYPE weir_telemetry_batches_total counter\n" +
+         line("weir_telemetry_batches_total", "{result=\"counted\"}", batches.applied) +
+         line("weir_telemetry_batches_total", "{result=\"duplicate\"}", batches.duplicates) +
+         line("weir_telemetry_batches_total", "{result=\"dropped\"}", batches.dropped) +
+         line("weir_telemetry_batches_total", "{result=\"lost\"}", batches.lost) +
+         "# TYPE weir_telemetry_series_malformed_total counter\n" +
+         line("weir_telemetry_series_malformed_total", "", counters_.series_malformed) +
+         "# TYPE weir_frames_refused_total counter\n" +
+         line("weir_frames_refused_total", "", counters_.frames_refused) +
+         "# TYPE weir_handshakes_denied_total counter\n" +
+         line("weir_handshakes_denied_total", "", counters_.handshakes_denied);
+}
+
+std::vector<api::Problem> Control::Problems() const {
+  std::vector<api::Problem> problems = file_problems_;
+  if (!last_commit_.ok()) {
+    problems.push_back({"critical", "telemetry cannot be stored", clock_.WallMs(),
+                        last_commit_.ToString(), "df " + settings_.data_dir});
+  }
+  return problems;
+}
+
+void Control::Stop(const std::function<void()>& wait_drain_delay) {
+  core_.Call([this] { api_->BeginDrain(); });
+  wait_drain_delay();
+  api_->Drain(kDrainMs);
+  core_.Call([this] {
+    CommitTelemetry();
+    StopOnCore();
+  });
+  core_.Stop();
+}
+
+void Control::StopOnCore() {
+  if (api_ != nullptr) api_->Stop();
+  if (bus_ != nullptr) bus_->Stop();
+  api_.reset();
+  bus_.reset();
+  driver_.reset();
+  ledger_.reset();
+  catalog_.reset();
+  store_.reset();
+}
+
+void Control::Reload() {
+  core_.Post([this] { ApplyResources(); });
+}
+
+Json Control::Addresses() const {
+  const publish::Bus::Addresses& bus = bus_->addresses();
+  return {{"pid", getpid()},
+          {"api", api_->address()},
+          {"cfg", bus.cfg},
+          {"session", bus.session},
+          {"telemetry", bus.telemetry}};
+}
+
+}  // namespace weir::control

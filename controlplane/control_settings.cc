@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controlplane/control_settings.h"
+
+#include <sys/stat.h>
+
+#include <cstdlib>
+
+#include "shared/http/address.h"
+#include "shared/transport/address.h"
+
+namespace weir::control {
+namespace {
+
+constexpr int64_t kMaxDrainDelayMs = 600'000;
+
+const settings::Program& ControlProgram() {
+  static const settings::Program program{
+      "weir-control",
+      "WEIR_CONTROL",
+      "keeps flags, models and rollouts, publishes them to nodes and judges what they report",
+      {
+          {"data_dir", "DIR", "database, key and models"},
+          {"listen", "HOST:PORT", "the admin API, on loopback; port 0 picks one"},
+          {"cfg_listen", "ADDRESS", "for nodes: what is published"},
+          {"session_listen", "ADDRESS", "for nodes: requests and answers"},
+          {"telemetry_listen", "ADDRESS", "for nodes: what they count"},
+          {"resources", "DIR", "files to apply at the start and at SIGHUP"},
+          {"require_token", "", "nodes of this machine need an enrolment token too"},
+          {"drain_delay", "DURATION", "unready for so long before SIGTERM stops the program"},
+          {"log_level", "LEVELS", "such as info,publish=debug"},
+          {"log_format", "FORMAT", "text or json"},
+          {"pid_file", "FILE", "gets the process id"},
+          {"ready_file", "FILE", "gets {pid, api, cfg, session, telemetry} once all is served"},
+      },
+      {"weir-control --data-dir /var/lib/weir --resources /etc/weir/resources",
+       "weir-control --listen 127.0.0.1:0 --ready-file /run/weir/control"}};
+  return program;
+}
+
+std::string DefaultDataDir() {
+  if (const char* state = std::getenv("XDG_STATE_HOME"); state != nullptr && *state == '/')
+    return std::string(state) + "/weir";
+  const char* home = std::getenv("HOME");
+  return home == nullptr ? "" : std::string(home) + "/.local/state/weir";
+}
+
+bool IsLoopbackHost(const std::string& host) {
+  return host == "localhost" || host == "::1" || host.starts_with("127.");
+}
+
+Status Check(const ControlSettings& settings) {
+  if (settings.data_dir.empty())
+    return InvalidArgument("data_dir", "is not given, and there is no HOME");
+  const auto api = http::ParseAddress(settings.listen);
+  if (!api.ok()) return InvalidArgument("listen", api.status().message());
+  if (!IsLoopbackHost(api->host)) {
+    return InvalidArgument("listen", settings.listen +
+                                         " is not on loopback, and the admin API does not ask who "
+                                         "calls; put a proxy that does before it");
+  }
+  const std::pair<const char*, const std::string&> channels[] = {
+      {"cfg_listen", settings.cfg_listen},
+      {"session_listen", settings.session_listen},
+      {"telemetry_listen", settings.telemetry_listen}};
+  for (const auto& [name, text] : channels) {
+    const auto address = transport::ZmqAddress(text);
+    if (!address.ok()) return InvalidArgument(name, address.status().message());
+  }
+  struct stat found {};
+  if (!settings.resources.empty() &&
+      (::stat(settings.resources.c_str(), &found) != 0 || !S_ISDIR(found.st_mode)))
+    return InvalidArgument("resources", settings.resources + " is not a directory");
+  if (settings.drain_delay.ms < 0 || settings.drain_delay.ms > kMaxDrainDelayMs)
+    return InvalidArgument("drain_delay", "is not in 0s..10m");
+  if (settings.log_format != "text" && settings.log_format != "json")
+    return InvalidArgument("log_format", "\"" + settings.log_format + "\" is not text or json");
+  return OkStatus();
+}
+
+}  // namespace
+
+Result<settings::Outcome> LoadControlSettings(ControlSettings& settings, int argc, char** argv) {
+  settings.data_dir = DefaultDataDir();
+  return settings::Load<ControlSettings>(settings, argc, argv, ControlProgram(), Check);
+}
+
+}  // namespace weir::control

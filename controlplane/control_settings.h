@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// The settings of weir-control: flags, WEIR_CONTROL_… and YAML (shared/settings/settings.h).
+#pragma once
+
+#include <string>
+
+#include "shared/base/status.h"
+#include "shared/domain/units.h"
+#include "shared/settings/settings.h"
+
+namespace weir::control {
+
+struct ControlSettings {
+  std::string data_dir;  // after LoadControlSettings never empty
+  std::string listen = "127.0.0.1:7080";
+  std::string cfg_listen = "127.0.0.1:7081";
+  std::string session_listen = "127.0.0.1:7082";
+  std::string telemetry_listen = "127.0.0.1:7083";
+  std::string resources;
+  bool require_token = false;
+  domain::DurationMs drain_delay{0};
+  std::string log_level = "info";
+  std::string log_format = "text";
+  std::string pid_file;
+  std::string ready_file;
+};
+
+template <class V>
+void Describe(V& v, ControlSettings& f) {
+  v(1, "data_dir", f.data_dir);
+  v(2, "listen", f.listen);
+  v(3, "cfg_listen", f.cfg_listen);
+  v(4, "session_listen", f.session_listen);
+  v(5, "telemetry_listen", f.telemetry_listen);
+  v(6, "resources", f.resources);
+  v(7, "require_token", f.require_token);
+  v(8, "drain_delay", f.drain_delay);
+  v(9, "log_level", f.log_level);
+  v(10, "log_format", f.log_format);
+  v(11, "pid_file", f.pid_file);
+  v(12, "ready_file", f.ready_file);
+}
+
+Result<settings::Outcome> LoadControlSettings(ControlSettings& settings, int argc, char** argv);
+
+}  // namespace weir::control

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controlplane/resources/resource_directory.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+
+#include "controlplane/store/store.h"
+#include "shared/base/text.h"
+#include "shared/wire/digest.h"
+
+namespace weir::control::resources {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+constexpr char kModel[] = R"(apiVersion: weir/v1
+kind: Model
+metadata: {name: m}
+spec:
+  stable: "1"
+  versions:
+    "1": {runtime: xgboost, uri: files/one.json}
+    "2": {runtime: xgboost, uri: files/two.json}
+  inputs: [{name: features, datatype: FP32, shape: [-1, 2]}]
+)";
+constexpr char kRollout[] = R"(apiVersion: weir/v1
+kind: Rollout
+metadata: {name: r}
+spec:
+  model: m
+  candidate: "2"
+  start: manual
+  phases: [{name: full, percentage: 100}]
+)";
+
+class ResourceDirectoryTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char pattern[] = "/tmp/weir-resources-XXXXXX";
+    root_ = ::mkdtemp(pattern);
+    std::filesystem::create_directories(root_ + "/in/files");
+    Write("files/one.json", "first model");
+    Write("files/two.json", "second model");
+    auto store = store::Store::Open(root_ + "/data", clock_);
+    ASSERT_TRUE(store.ok()) << store.status().ToString();
+    store_ = *std::move(store);
+    blobs_ = std::make_unique<store::BlobStore>(root_ + "/data");
+    catalog_ = std::make_unique<catalog::Catalog>(*store_, clock_);
+    ASSERT_TRUE(catalog_->Load().ok());
+  }
+  void TearDown() override {
+    catalog_.reset();
+    store_.reset();
+    std::filesystem::remove_all(root_);
+  }
+  void Write(const std::string& file, const std::string& content) {
+    ASSERT_TRUE(WriteFileAtomic(root_ + "/in/" + file, content).ok());
+  }
+  std::vector<FileOutcome> Apply() {
+    auto outcomes = ResourceDirectory(root_ + "/in", *catalog_, *blobs_).Apply();
+    EXPECT_TRUE(outcomes.ok()) << outcomes.status().ToString();
+    return outcomes.ok() ? *outcomes : std::vector<FileOutcome>();
+  }
+
+  ManualClock clock_;
+  std::string root_;
+  std::unique_ptr<store::Store> store_;
+  std::unique_ptr<store::BlobStore> blobs_;
+  std::unique_ptr<catalog::Catalog> catalog_;
+};
+
+TEST_F(ResourceDirectoryTest, AppliesFilesThatNeedEachOtherInAnyOrder) {
+  Write("a-rollout.yaml", kRollout);
+  Write("b-model.yaml", kModel);
+  Write("README.md", "not a resource");
+  const auto outcomes = Apply();
+  ASSERT_THAT(outcomes, SizeIs(2));
+  for (const FileOutcome& outcome : outcomes) EXPECT_THAT(outcome.errors, IsEmpty());
+  EXPECT_NE(catalog_->Find(domain::Kind::kRollout, "r"), nullptr);
+  const uint64_t revision = catalog_->revision();
+  Apply();
+  EXPECT_EQ(catalog_->revision(), revision) << "the same files change nothing";
+}
+
+TEST_F(ResourceDirectoryTest, ModelsBesideTheFileBecomeBlobs) {
+  Write("model.yaml", kModel);
+  EXPECT_THAT(Apply()[0].errors, IsEmpty());
+  const std::string sha256 = wire::Sha256Hex("first model");
+  ASSERT_TRUE(blobs_->Has(sha256));
+  EXPECT_EQ(*blobs_->Read(sha256), "first model");
+  const auto& spec = catalog_->Find(domain::Kind::kModel, "m")->As<domain::ModelSpec>();
+  EXPECT_EQ(spec.versions.at("1").blob, "sha256:" + sha256);
+}
+
+TEST_F(ResourceDirectoryTest, AMissingModelFileRefusesItsFileOnly) {
+  Write("bad.yaml", kModel);
+  std::filesystem::remove(root_ + "/in/files/two.json");
+  Write("good.yaml",
+        "apiVersion: weir/v1\nkind: Flag\nmetadata: {name: f}\nspec: {enabled: true}\n");
+  const auto outcomes = Apply();
+  ASSERT_THAT(outcomes, SizeIs(2));
+  EXPECT_THAT(outcomes[0].errors, ElementsAre(HasSubstr("bad.yaml: m: spec.versions.2.uri: ")));
+  EXPECT_THAT(outcomes[1].errors, IsEmpty());
+  EXPECT_EQ(catalog_->Find(domain::Kind::kModel, "m"), nullptr);
+  EXPECT_NE(catalog_->Find(domain::Kind::kFlag, "f"), nullptr);
+}
+
+TEST_F(ResourceDirectoryTest, ErrorsNameFileAndLine) {
+  Write("flags.yaml",
+        "apiVersion: weir/v1\nkind: Flag\nmetadata: {name: f}\nspec:\n  enabld: true\n");
+  const auto outcomes = Apply();
+  ASSERT_THAT(outcomes, SizeIs(1));
+  ASSERT_FALSE(outcomes[0].errors.empty());
+  EXPECT_THAT(outcomes[0].errors[0], HasSubstr("flags.yaml:5: spec.enabld"));
+}
+
+TEST_F(ResourceDirectoryTest, AMissingDirectoryIsAnError) {
+  EXPECT_FALSE(ResourceDirectory(root_ + "/none", *catalog_, *blobs_).Apply().ok());
+}
+
+}  // namespace
+}  // namespace weir::control::resources
