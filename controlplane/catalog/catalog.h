@@ -44,9 +44,10 @@ struct CommitRequest {
 struct ChangeSummary {
   domain::Kind kind;
   std::string name;
-  std::string action;             // created, updated, deleted, unchanged
-  codec::Json diff;               // {"spec.stable": {"from": "1.0.0", "to": "1.1.0"}}
-  std::vector<std::string> kept;  // apply: "spec.stable = 1.1.0 (set by rollout/fraud-1-1-0)"
+  std::string action;              // created, updated, deleted, unchanged
+  codec::Json diff;                // {"spec.stable": {"from": "1.0.0", "to": "1.1.0"}}
+  std::vector<std::string> kept;   // apply: "spec.stable = 1.1.0 (set by rollout/fraud-1-1-0)"
+  std::vector<std::string> taken;  // apply with replace: what others had set, in the same words
 };
 
 struct CommitResult {

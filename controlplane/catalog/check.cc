@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controlplane/catalog/check.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "shared/codec/json.h"
+
+namespace weir::control::catalog {
+namespace {
+
+using domain::Kind;
+using domain::Resource;
+using domain::RolloutSpec;
+using domain::RolloutStatus;
+
+std::string NameOf(const Resource& resource) {
+  return fmt::format("{}/{}", domain::KindName(resource.kind), resource.name);
+}
+
+Status Refuse(const Resource& resource, std::string field, const std::string& why) {
+  return {Code::kFailedPrecondition, NameOf(resource) + ": " + why, std::move(field)};
+}
+
+bool IsRunning(const Resource& rollout) {
+  return rollout.status.has_value() && domain::IsActive(*rollout.status);
+}
+
+bool SameSubject(const RolloutSpec& a, const RolloutSpec& b) {
+  return a.model == b.model && a.flag == b.flag;
+}
+
+void KeepSeed(Resource& resource, const Resource& current) {
+  if (auto* flag = std::get_if<domain::FlagSpec>(&resource.spec)) {
+    if (flag->hash_seed.empty()) flag->hash_seed = current.As<domain::FlagSpec>().hash_seed;
+  } else if (auto* experiment = std::get_if<domain::ExperimentSpec>(&resource.spec)) {
+    if (!experiment->hash_seed.empty()) return;
+    experiment->hash_seed = current.As<domain::ExperimentSpec>().hash_seed;
+  } else if (auto* rollout = std::get_if<RolloutSpec>(&resource.spec)) {
+    const auto& before = current.As<RolloutSpec>();
+    if (rollout->hash_seed.empty() && SameSubject(*rollout, before)) {
+      rollout->hash_seed = before.hash_seed;
+    }
+  }
+}
+
+void Begin(Resource& rollout, int64_t now_wall_ms) {
+  const auto& spec = rollout.As<RolloutSpec>();
+  RolloutStatus& status = rollout.status.emplace();
+  status.since.ms = now_wall_ms;
+  if (spec.start != "auto" || spec.phases.empty()) return;
+  status.state = "progressing";
+  status.percentage = spec.phases[0].percentage;
+}
+
+// What users were bucketed by must stand while they are.
+Status CheckRunningSpec(const Resource& rollout, const Resource& current) {
+  const auto& now = rollout.As<RolloutSpec>();
+  const auto& before = current.As<RolloutSpec>();
+  const std::pair<const char*, bool> fixed[] = {{"model", now.model == before.model},
+                                                {"flag", now.flag == before.flag},
+                                                {"candidate", now.candidate == before.candidate},
+                                                {"hash_key", now.hash_key == before.hash_key},
+                                                {"hash_seed", now.hash_seed == before.hash_seed},
+                                                {"strategy", now.strategy == before.strategy}};
+  for (const auto& [field, same] : fixed) {
+    if (same) continue;
+    return Refuse(rollout, fmt::format("spec.{}", field),
+                  fmt::format("cannot change while the rollout is {}; abort it first, or make "
+                              "another rollout",
+                              current.status->state));
+  }
+  if (IsRunning(rollout) && now.phases.size() <= rollout.status->phase) {
+    return Refuse(rollout, "spec.phases",
+                  fmt::format("has {} phases, but the rollout is in phase {}", now.phases.size(),
+                              rollout.status->phase + 1));
+  }
+  return OkStatus();
+}
+
+Status PrepareRollout(Resource& rollout, const Resource* current, int64_t now_wall_ms) {
+  const bool given = rollout.status.has_value();
+  if (current == nullptr) {
+    if (!given) Begin(rollout, now_wall_ms);
+    return OkStatus();
+  }
+  if (!given) rollout.status = current->status;
+  if (IsRunning(*current)) return CheckRunningSpec(rollout, *current);
+  const auto& now = rollout.As<RolloutSpec>();
+  const auto& before = current->As<RolloutSpec>();
+  const bool another = !SameSubject(now, before) || now.candidate != before.candidate;
+  const bool released = current->status->state == "pending" && now.start != before.start;
+  if (!given && (another || released)) Begin(rollout, now_wall_ms);
+  return OkStatus();
+}
+
+Status CheckRolloutStatus(const Resource& rollout) {
+  static const char* const kStates[] = {"pending",  "progressing",  "paused",      "frozen",
+                                        "promoted", "rolling_back", "rolled_back", "aborted"};
+  const RolloutStatus& status = *rollout.status;
+  const auto fail = [&](const char* field, const std::string& why) {
+    return InvalidArgument(field, NameOf(rollout) + ": " + why);
+  };
+  if (std::find(std::begin(kStates), std::end(kStates), status.state) == std::end(kStates)) {
+    return fail("status.state", fmt::format("\"{}\" is not a state of a rollout", status.state));
+  }
+  const auto fine = domain::ToFinePercent(status.percentage);
+  if (!fine.ok()) return fail("status.percentage", fine.status().message());
+  if (domain::IsActive(status) && status.phase >= rollout.As<RolloutSpec>().phases.size()) {
+    return fail("status.phase", fmt::format("{} is not one of the phases", status.phase));
+  }
+  return OkStatus();
+}
+
+Status Explained(const Resource& resource, codec::Errors violations) {
+  for (domain::Violation& violation : violations) {
+    violation.message = NameOf(resource) + ": " + violation.message;
+  }
+  return codec::ToStatus(violations);
+}
+
+// Removals
+// ------------------------------------------------------------------------------------------------
+
+// Everything that still needs a flag or a model that goes.
+Status CheckRemoved(const Proposal& proposal, const Resource& gone) {
+  if (gone.kind == Kind::kEmergency) {
+    return Refuse(gone, "", "cannot be deleted; switch it off instead");
+  }
+  Status status;
+  if (gone.kind == Kind::kFlag) {
+    proposal.ForEach(Kind::kFlag, [&](const Resource& flag) {
+      const auto parents = domain::FlagParents(flag.name, flag.As<domain::FlagSpec>());
+      if (std::find(parents.begin(), parents.end(), gone.name) == parents.end()) return;
+      status = Refuse(gone, "", fmt::format("flag \"{}\" requires it", flag.name));
+    });
+  }
+  if (gone.kind != Kind::kFlag && gone.kind != Kind::kModel) return status;
+  proposal.ForEach(Kind::kRollout, [&](const Resource& rollout) {
+    const auto& spec = rollout.As<RolloutSpec>();
+    if ((gone.kind == Kind::kFlag ? spec.flag : spec.model) != gone.name) return;
+    if (!IsRunning(rollout)) return;
+    status = Refuse(gone, "",
+                    fmt::format("rollout \"{}\" is {} on it", rollout.name, rollout.status->state));
+  });
+  return status;
+}
+
+// A version that users are being led to stays what it was; only a rehearsed fault may be added.
+Status CheckCandidates(const Proposal& proposal, const Resource& model, const Resource& before) {
+  Status status;
+  const auto& now = model.As<domain::ModelSpec>().versions;
+  const auto& then = before.As<domain::ModelSpec>().versions;
+  proposal.ForEach(Kind::kRollout, [&](const Resource& rollout) {
+    const auto& spec = rollout.As<RolloutSpec>();
+    if (spec.model != model.name || !IsRunning(rollout)) return;
+    const auto old = then.find(spec.candidate);
+    if (old == then.end()) return;
+    const auto kept = now.find(spec.candidate);
+    const char* what = kept == now.end()                             ? "removed"
+                       : kept->second.blob != old->second.blob       ? "altered"
+                       : kept->second.runtime != old->second.runtime ? "altered"
+                                                                     : nullptr;
+    if (what == nullptr) return;
+    status = Refuse(model, "spec.versions." + spec.candidate,
+                    fmt::format("cannot be {} while rollout \"{}\" is {} with it", what,
+                                rollout.name, rollout.status->state));
+  });
+  return status;
+}
+
+Status CheckMassRemoval(const Proposal& proposal) {
+  constexpr size_t kFrom = 10;
+  std::map<Kind, size_t> gone;
+  for (const auto& [key, resource] : proposal.changed()) gone[key.kind] += resource ? 0 : 1;
+  for (const auto& [kind, count] : gone) {
+    if (count == 0) continue;
+    size_t all = 0;
+    for (auto at = proposal.current().lower_bound({kind, ""});
+         at != proposal.current().end() && at->first.kind == kind; ++at) {
+      ++all;
+    }
+    if (all < kFrom || count * 2 <= all) continue;
+    return FailedPrecondition(
+        fmt::format("this would delete {} of {} {}, more than half; force it if that is meant",
+                    count, all, domain::KindPlural(kind)));
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+Status Prepare(Resource& resource, const Resource* current, int64_t now_wall_ms) {
+  if (resource.spec.index() != domain::EmptySpec(resource.kind).index()) {
+    return Internal(NameOf(resource) + ": the spec is of another kind");
+  }
+  const bool is_rollout = resource.kind == Kind::kRollout;
+  if (!is_rollout) resource.status.reset();
+  if (current != nullptr) KeepSeed(resource, *current);
+  // FillDefaults would call every rollout without a status pending, so ours is settled around it.
+  const std::optional<RolloutStatus> given = resource.status;
+  domain::FillDefaults(resource, now_wall_ms);
+  resource.status = given;
+  return is_rollout ? PrepareRollout(resource, current, now_wall_ms) : OkStatus();
+}
+
+Status CheckResource(const Resource& resource) {
+  WEIR_RETURN_IF_ERROR(Explained(resource, domain::Validate(resource)));
+  return resource.kind == Kind::kRollout ? CheckRolloutStatus(resource) : OkStatus();
+}
+
+Status CheckProposal(const Proposal& proposal, bool force_removal) {
+  for (const auto& [key, resource] : proposal.changed()) {
+    const Resource* before = proposal.Before(key);
+    if (!resource) {
+      WEIR_RETURN_IF_ERROR(CheckRemoved(proposal, *before));
+      continue;
+    }
+    WEIR_RETURN_IF_ERROR(CheckResource(*resource));
+    // A rollout that is over may outlive what it spoke of.
+    const bool is_over = key.kind == Kind::kRollout && before != nullptr &&
+                         before->spec == resource->spec && !IsRunning(*resource);
+    if (!is_over) {
+      WEIR_RETURN_IF_ERROR(
+          Explained(*resource,
+                    domain::ValidateReferences(*resource, proposal.lookup(), proposal.for_each())));
+    }
+    if (key.kind == Kind::kModel && before != nullptr) {
+      WEIR_RETURN_IF_ERROR(CheckCandidates(proposal, *resource, *before));
+    }
+  }
+  return force_removal ? OkStatus() : CheckMassRemoval(proposal);
+}
+
+}  // namespace weir::control::catalog

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controlplane/catalog/entry_table.h"
+
+#include <fmt/format.h>
+
+#include "controlplane/catalog/entries.h"
+#include "shared/codec/domain_fields.h"
+#include "shared/codec/msgpack.h"
+
+namespace weir::control::catalog {
+namespace {
+
+using domain::EntryKind;
+using domain::Kind;
+
+EntryKind EntryKindOf(Kind kind) {
+  switch (kind) {
+    case Kind::kModel:
+      return EntryKind::kModel;
+    case Kind::kRollout:
+      return EntryKind::kSplit;
+    case Kind::kExperiment:
+      return EntryKind::kExperiment;
+    default:
+      return EntryKind::kFlag;
+  }
+}
+
+void AddEntriesOf(const domain::Resource& resource, std::set<EntryKey>& out) {
+  if (resource.kind == Kind::kEmergency) return;
+  out.emplace(EntryKindOf(resource.kind), resource.name);
+  // Whether a flag is rolled back is told by its rollouts.
+  if (resource.kind != Kind::kRollout) return;
+  const std::string& flag = resource.As<domain::RolloutSpec>().flag;
+  if (!flag.empty()) out.emplace(EntryKind::kFlag, flag);
+}
+
+template <class Entry>
+Result<std::string> Encode(const EntryKey& key, const Entry& entry) {
+  std::string body = codec::ToMsgpack(entry);
+  const auto fail = [&](const std::string& why) {
+    return InvalidArgument("spec", fmt::format("nodes could not read the {} \"{}\": {}",
+                                               domain::EntryKindName(key.first), key.second, why));
+  };
+  if (body.size() > codec::MsgpackLimits::kMaxText) {
+    return fail(fmt::format("{} bytes, at most {} are allowed", body.size(),
+                            codec::MsgpackLimits::kMaxText));
+  }
+  const Result<Entry> read = codec::FromMsgpack<Entry>(body);
+  if (!read.ok()) return fail(read.status().ToString());
+  if (!(*read == entry)) return fail("it reads back as something else");
+  return body;
+}
+
+// An empty body: there is no such entry.
+Result<std::string> Compile(const EntryKey& key, const Proposal& proposal) {
+  const auto& [kind, name] = key;
+  if (kind == EntryKind::kFlag) {
+    const auto* flag = proposal.Find(Kind::kFlag, name);
+    if (flag != nullptr) return Encode(key, FlagEntryOf(*flag, proposal.for_each()));
+  } else if (kind == EntryKind::kModel) {
+    const auto* model = proposal.Find(Kind::kModel, name);
+    if (model != nullptr) return Encode(key, ModelEntryOf(*model));
+  } else if (kind == EntryKind::kSplit) {
+    const auto* rollout = proposal.Find(Kind::kRollout, name);
+    if (rollout != nullptr) {
+      if (const auto split = SplitEntryOf(*rollout)) return Encode(key, *split);
+    }
+  } else if (kind == EntryKind::kExperiment) {
+    const auto* experiment = proposal.Find(Kind::kExperiment, name);
+    if (experiment != nullptr) return Encode(key, ExperimentEntryOf(*experiment));
+  }
+  return std::string();
+}
+
+}  // namespace
+
+Result<EntryChanges> ChangedEntries(const Proposal& proposal, const EntryTable& table) {
+  std::set<EntryKey> affected;
+  for (const auto& [key, resource] : proposal.changed()) {
+    if (const auto* before = proposal.Before(key)) AddEntriesOf(*before, affected);
+    if (resource) AddEntriesOf(*resource, affected);
+  }
+  EntryChanges changes;
+  for (const EntryKey& key : affected) {
+    WEIR_ASSIGN_OR_RETURN(std::string body, Compile(key, proposal));
+    const auto at = table.find(key);
+    if (body == (at == table.end() ? "" : at->second)) continue;
+    if (body.empty()) {
+      changes[key].reset();
+    } else {
+      changes[key] = std::move(body);
+    }
+  }
+  return changes;
+}
+
+Result<EntryTable> AllEntriesOf(const ResourceMap& resources) {
+  const Proposal as_it_stands(resources);
+  EntryTable table;
+  for (const auto& [key, resource] : resources) {
+    std::set<EntryKey> keys;
+    AddEntriesOf(resource, keys);
+    for (const EntryKey& entry : keys) {
+      if (table.contains(entry)) continue;
+      WEIR_ASSIGN_OR_RETURN(std::string body, Compile(entry, as_it_stands));
+      if (!body.empty()) table[entry] = std::move(body);
+    }
+  }
+  return table;
+}
+
+}  // namespace weir::control::catalog

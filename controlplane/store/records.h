@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the store keeps, as plain values. Kinds and documents are text to it: the catalog knows what
+// they mean. Times are wall milliseconds since the Unix epoch.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace weir::control::store {
+
+struct ResourceRow {
+  std::string kind;  // "Flag"
+  std::string name;
+  std::string document;  // JSON
+  uint64_t revision = 0;
+};
+
+struct ChangeRow {
+  std::string kind;
+  std::string name;
+  std::string action;  // created, updated, deleted
+  std::string before;  // JSON documents; empty: there was none
+  std::string after;
+};
+
+// What one source (a file, say) last applied to one resource; the base of a three-way apply.
+struct SourceRow {
+  std::string source;
+  std::string kind;
+  std::string name;
+  std::string document;  // JSON; empty when written: forget it
+};
+
+// One commit, before it has a number.
+struct RevisionRecord {
+  int64_t at_wall_ms = 0;
+  std::string actor;
+  std::string reason;
+  std::string evidence;  // JSON; empty: none
+  std::vector<ChangeRow> changes;
+  std::vector<SourceRow> sources;
+};
+
+struct RevisionRow {
+  uint64_t revision = 0;
+  int64_t at_wall_ms = 0;
+  std::string actor;
+  std::string reason;
+  std::string evidence;
+  std::vector<ChangeRow> changes;
+};
+
+struct HistoryFilter {
+  std::string kind;  // empty: all
+  std::string name;
+  uint64_t before = 0;  // revisions below this one; 0: from the head
+  int limit = 50;       // revisions; 1..1000
+};
+
+// How far the telemetry of one life of a node is stored.
+struct HighWaterRow {
+  std::string node;
+  uint64_t incarnation = 0;
+  uint64_t committed = 0;      // every batch up to here is stored
+  uint64_t declared_lost = 0;  // batches that the node said it dropped
+  uint64_t counted = 0;        // batches that were counted
+};
+
+// The state of something that runs: "detector/fraud-1-1-0" → its bytes.
+struct StateRow {
+  std::string name;
+  std::string value;  // empty when written: forget it
+};
+
+// One window of telemetry history. Writing one that exists replaces it.
+struct WindowRow {
+  std::string subject;  // "model/fraud_detection"
+  std::string version;
+  std::string arm;
+  int64_t resolution_ms = 0;
+  int64_t start_wall_ms = 0;
+  std::string counters;  // opaque
+};
+
+struct WindowFilter {
+  std::string subject;  // empty: all
+  int64_t resolution_ms = 0;
+  int64_t from_wall_ms = 0;
+  int64_t to_wall_ms = INT64_MAX;  // exclusive
+};
+
+struct TelemetryRecord {
+  std::vector<HighWaterRow> high_waters;
+  std::vector<StateRow> states;
+  std::vector<WindowRow> windows;
+};
+
+struct NodeKeyRow {
+  std::string node;
+  std::string public_key;  // z85
+  int64_t enrolled_wall_ms = 0;
+  bool revoked = false;
+};
+
+struct EnrollTokenRow {
+  std::string hash;  // SHA-256 of the token, hex; the token itself is never stored
+  int64_t created_wall_ms = 0;
+  int64_t expires_wall_ms = 0;  // 0: never
+  std::string used_by;          // node; empty: unused
+};
+
+}  // namespace weir::control::store

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controlplane/store/schema.h"
+
+namespace weir::control::store {
+namespace {
+
+constexpr const char* kMigrations[] = {
+    // 1: resources, their history, the audit, epochs and node keys.
+    R"sql(
+CREATE TABLE resources (
+  kind TEXT NOT NULL, name TEXT NOT NULL, document TEXT NOT NULL, revision INTEGER NOT NULL,
+  PRIMARY KEY (kind, name)) WITHOUT ROWID;
+CREATE TABLE revisions (
+  number INTEGER PRIMARY KEY, at_wall_ms INTEGER NOT NULL, actor TEXT NOT NULL,
+  reason TEXT NOT NULL, evidence TEXT NOT NULL);
+CREATE TABLE changes (
+  revision INTEGER NOT NULL REFERENCES revisions (number), position INTEGER NOT NULL,
+  kind TEXT NOT NULL, name TEXT NOT NULL, action TEXT NOT NULL, before TEXT NOT NULL,
+  after TEXT NOT NULL, PRIMARY KEY (revision, position));
+CREATE INDEX changes_of_resource ON changes (kind, name, revision);
+CREATE TABLE sources (
+  source TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, document TEXT NOT NULL,
+  PRIMARY KEY (source, kind, name)) WITHOUT ROWID;
+CREATE TABLE audit (
+  seq INTEGER PRIMARY KEY, at_wall_ms INTEGER NOT NULL, actor TEXT NOT NULL,
+  action TEXT NOT NULL, detail TEXT NOT NULL, hash BLOB NOT NULL);
+CREATE TABLE node_keys (
+  node TEXT PRIMARY KEY, public_key TEXT NOT NULL UNIQUE, enrolled_wall_ms INTEGER NOT NULL,
+  revoked INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE enroll_tokens (
+  hash TEXT PRIMARY KEY, created_wall_ms INTEGER NOT NULL, expires_wall_ms INTEGER NOT NULL,
+  used_by TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+)sql",
+    // 2: telemetry: how far it is stored, what runs on it, its windows.
+    R"sql(
+CREATE TABLE high_waters (
+  node TEXT NOT NULL, incarnation INTEGER NOT NULL, committed INTEGER NOT NULL,
+  declared_lost INTEGER NOT NULL, counted INTEGER NOT NULL,
+  PRIMARY KEY (node, incarnation)) WITHOUT ROWID;
+CREATE TABLE states (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE windows (
+  resolution_ms INTEGER NOT NULL, start_wall_ms INTEGER NOT NULL, subject TEXT NOT NULL,
+  version TEXT NOT NULL, arm TEXT NOT NULL, counters BLOB NOT NULL,
+  PRIMARY KEY (resolution_ms, start_wall_ms, subject, version, arm)) WITHOUT ROWID;
+)sql",
+};
+
+}  // namespace
+
+std::span<const char* const> Migrations() { return kMigrations; }
+
+}  // namespace weir::control::store

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// The control plane's state: one SQLite file, weir.db, in the data directory (WAL, FULL
+// synchronous, every write in a BEGIN IMMEDIATE transaction). Open and every function belong to
+// the core thread: this is the only connection that writes or checkpoints. What a function that
+// writes has returned OkStatus for survives a crash of the process or the machine; on an error
+// nothing of it is stored.
+//
+// Errors everywhere: ResourceExhausted when the disk is full, Unavailable when the file is busy or
+// cannot be read or written, DataLoss when it is damaged; each names the file.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "controlplane/store/records.h"
+#include "shared/base/clock.h"
+#include "shared/base/status.h"
+
+namespace weir::control::store {
+
+class Store {
+ public:
+  // Makes the directory (0700) and the file (0600) where they are missing, locks the directory
+  // against a second control plane, checks the file and brings an older schema up to date, after a
+  // backup to weir.db.v<N>.<time>.bak beside it. FailedPrecondition when another control plane has
+  // the directory, or when the file belongs to a newer program or to another one; DataLoss when it
+  // is damaged. The clock (for backup names and the audit) outlives the store.
+  static Result<std::unique_ptr<Store>> Open(const std::string& data_dir, const Clock& clock);
+  ~Store();
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  const std::string& data_dir() const;
+
+  // Resources and their history
+  // --------------------------------------------------------------------------
+
+  // The head; 0 before the first commit.
+  uint64_t last_revision() const;
+  // Resources, one revision, its changes, what sources applied, and the audit row, in one
+  // transaction. Returns the number of the new revision: last_revision() + 1.
+  Result<uint64_t> CommitRevision(const RevisionRecord& record);
+  // Only what sources applied, when an apply changed nothing.
+  Status SaveSources(const std::vector<SourceRow>& sources);
+  // In order of kind and name.
+  Result<std::vector<ResourceRow>> LoadResources();
+  // Everything that `source` applied and that is not forgotten.
+  Result<std::vector<SourceRow>> LoadSource(const std::string& source);
+  // Newest first. With a kind (and a name), only revisions that changed it, and only those changes.
+  Result<std::vector<RevisionRow>> History(const HistoryFilter& filter);
+  // NotFound when there was no such revision.
+  Result<RevisionRow> Revision(uint64_t revision);
+  // The document as it stood after `revision`; absent when it did not exist then.
+  Result<std::optional<std::string>> ResourceAt(const std::string& kind, const std::string& name,
+                                                uint64_t revision);
+  // Recomputes the audit's hash chain over all that was committed. DataLoss names the row that
+  // does not fit: something was changed behind the program's back.
+  Status VerifyAudit();
+
+  // Leading
+  // --------------------------------------------------------------------------
+
+  // max(stored + 1, wall seconds), stored before it is returned. Once per start.
+  Result<uint64_t> NextEpoch(int64_t wall_seconds);
+
+  // Telemetry and running state
+  // --------------------------------------------------------------------------
+
+  // One transaction; afterwards the batches up to each high water may be acknowledged.
+  Status CommitTelemetry(const TelemetryRecord& record);
+  Result<std::vector<HighWaterRow>> LoadHighWaters();
+  // States whose name starts with `prefix`, by name.
+  Result<std::map<std::string, std::string>> LoadStates(const std::string& prefix);
+  // In order of subject, version, arm and start.
+  Result<std::vector<WindowRow>> ReadWindows(const WindowFilter& filter);
+  // Deletes the windows of a resolution that start before a moment; returns how many.
+  Result<uint64_t> PruneWindows(int64_t resolution_ms, int64_t before_wall_ms);
+
+  // Nodes
+  // --------------------------------------------------------------------------
+
+  // Adds or replaces a node's key, and uses up the enrolment token if one is given, in one
+  // transaction with its audit row. FailedPrecondition when the node is revoked or the token is
+  // used or expired, NotFound when the token is unknown, AlreadyExists when another node has the
+  // key.
+  Status EnrollNode(const NodeKeyRow& node, const std::string& token_hash = "");
+  Result<std::vector<NodeKeyRow>> NodeKeys();
+  // NotFound when there is no such node.
+  Status RevokeNode(const std::string& node, const std::string& actor);
+  Status AddEnrollToken(const EnrollTokenRow& token);
+  Result<std::vector<EnrollTokenRow>> EnrollTokens();
+
+  // Small things by name
+  // --------------------------------------------------------------------------
+
+  Result<std::optional<std::string>> GetMeta(const std::string& key);
+  Status SetMeta(const std::string& key, const std::string& value);
+
+  // A consistent copy while running. AlreadyExists when `path` is there.
+  Status Backup(const std::string& path);
+
+ private:
+  class Connection;
+  explicit Store(std::unique_ptr<Connection> connection);
+  std::unique_ptr<Connection> connection_;
+};
+
+}  // namespace weir::control::store

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/unit/controlplane/catalog/fixture.h"
+
+namespace weir::control::catalog {
+namespace {
+
+class CatalogHistory : public CatalogFixture {
+ protected:
+  void SetFlag(const std::string& spec, const std::string& actor = "cli:alice") {
+    MustCommit({Put(Kind::kFlag, "a", spec)}, actor);
+  }
+};
+
+TEST_F(CatalogHistory, SaysWhoWhyAndWhatStoodBeforeAndAfter) {
+  SetFlag(R"({"rollout_percentage": 10})");
+  CommitRequest request;
+  request.changes = {Put(Kind::kFlag, "a", R"({"rollout_percentage": 0})")};
+  request.actor = "rollout/a";
+  request.reason = "worse";
+  request.evidence = {{"p", 0.5}};
+  ASSERT_TRUE(catalog_->Commit(request).ok());
+  const auto rows = *catalog_->History({});
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[0].revision, 2u);
+  EXPECT_EQ(rows[0].actor, "rollout/a");
+  EXPECT_EQ(rows[0].reason, "worse");
+  EXPECT_EQ(rows[0].evidence["p"], 0.5);
+  EXPECT_EQ(rows[0].items[0].action, "updated");
+  EXPECT_EQ(rows[0].items[0].before["spec"]["rollout_percentage"], 10);
+  EXPECT_EQ(rows[0].items[0].after["spec"]["rollout_percentage"], 0);
+  EXPECT_EQ(rows[0].items[0].after["metadata"]["revision"], 2);
+  EXPECT_TRUE(rows[1].items[0].before.is_null());
+  EXPECT_TRUE(rows[1].evidence.is_null());
+  EXPECT_TRUE(store_->VerifyAudit().ok());
+}
+
+TEST_F(CatalogHistory, RevertTakesBackOneRevisionAndKeepsWhatCameLater) {
+  SetFlag(R"({"rollout_percentage": 10, "owner": "a"})");
+  SetFlag(R"({"rollout_percentage": 20, "owner": "b"})");
+  SetFlag(R"({"rollout_percentage": 30, "owner": "b"})", "cli:bob");
+  const auto result = catalog_->Revert(2, "cli:carol", "why not");
+  ASSERT_TRUE(result.ok()) << result.status().ToString();
+  EXPECT_EQ(result->revision, 4u);
+  EXPECT_EQ(Flag("a").owner, "a");
+  EXPECT_EQ(Flag("a").rollout_percentage, 30);
+  EXPECT_THAT(result->changes[0].kept,
+              ElementsAre("spec.rollout_percentage = 30.0 (set by cli:bob)"));
+  EXPECT_EQ(catalog_->History({})->at(0).reason, "why not");
+}
+
+TEST_F(CatalogHistory, RevertOfACreationDeletesWhatStillStandsAsItWasMade) {
+  SetFlag(R"({"enabled": true})");
+  MustCommit({Put(Kind::kFlag, "b", R"({"enabled": true})")});
+  MustCommit({Put(Kind::kFlag, "b", R"({"enabled": false})")}, "cli:bob");
+  ASSERT_TRUE(catalog_->Revert(1, "cli:carol", "").ok());
+  EXPECT_EQ(catalog_->Find(Kind::kFlag, "a"), nullptr);
+  const auto kept = catalog_->Revert(2, "cli:carol", "");
+  ASSERT_TRUE(kept.ok());
+  EXPECT_THAT(kept->changes[0].kept, ElementsAre("spec.enabled = false (set by cli:bob)"));
+  EXPECT_NE(catalog_->Find(Kind::kFlag, "b"), nullptr);
+}
+
+TEST_F(CatalogHistory, RevertOfADeletionBringsItBack) {
+  SetFlag(R"({"rollout_percentage": 10, "hash_seed": "s"})");
+  MustCommit({Remove(Kind::kFlag, "a")});
+  ASSERT_TRUE(catalog_->Revert(2, "cli:carol", "").ok());
+  EXPECT_EQ(Flag("a").hash_seed, "s");
+  EXPECT_EQ(catalog_->Revert(2, "cli:carol", "").status().code(), Code::kFailedPrecondition);
+  EXPECT_EQ(catalog_->Revert(77, "cli:carol", "").status().code(), Code::kNotFound);
+}
+
+TEST_F(CatalogHistory, RevertOfAPromotionReturnsTheModelAndLeavesTheRolloutsStatus) {
+  MustCommit({Put(Kind::kModel, "fraud", ModelSpecText())});
+  MustCommit({Put(Kind::kRollout, "r", RolloutSpecText())});
+  Resource model = Copy(Kind::kModel, "fraud");
+  model.As<domain::ModelSpec>().stable = "1.1.0";
+  Resource rollout = Copy(Kind::kRollout, "r");
+  rollout.status->state = "promoted";
+  const uint64_t promotion = MustCommit({Put(model), Put(rollout)}, "rollout/r").revision;
+  ASSERT_TRUE(catalog_->Revert(promotion, "cli:carol", "").ok());
+  EXPECT_EQ(Model("fraud").stable, "1.0.0");
+  EXPECT_EQ(RolloutStatus("r").state, "promoted");
+}
+
+TEST_F(CatalogHistory, UndoReturnsToBeforeTheLastChangeAndBackAgain) {
+  SetFlag(R"({"rollout_percentage": 10})");
+  SetFlag(R"({"rollout_percentage": 20})");
+  ASSERT_TRUE(catalog_->Undo(Kind::kFlag, "a", 0, "cli:carol", "").ok());
+  EXPECT_EQ(Flag("a").rollout_percentage, 10);
+  ASSERT_TRUE(catalog_->Undo(Kind::kFlag, "a", 0, "cli:carol", "").ok());
+  EXPECT_EQ(Flag("a").rollout_percentage, 20);
+}
+
+TEST_F(CatalogHistory, UndoReturnsToARevision) {
+  SetFlag(R"({"rollout_percentage": 10})");
+  MustCommit({Put(Kind::kFlag, "b", R"({"enabled": true})")});
+  SetFlag(R"({"rollout_percentage": 30})");
+  ASSERT_TRUE(catalog_->Undo(Kind::kFlag, "a", 2, "cli:carol", "").ok());
+  EXPECT_EQ(Flag("a").rollout_percentage, 10);
+  ASSERT_TRUE(catalog_->Undo(Kind::kFlag, "b", 1, "cli:carol", "").ok());
+  EXPECT_EQ(catalog_->Find(Kind::kFlag, "b"), nullptr) << "it was not there then";
+  ASSERT_TRUE(catalog_->Undo(Kind::kFlag, "b", 0, "cli:carol", "").ok());
+  EXPECT_EQ(Flag("b").enabled, true);
+  EXPECT_EQ(catalog_->Undo(Kind::kFlag, "a", 99, "", "").status().code(), Code::kNotFound);
+  EXPECT_EQ(catalog_->Undo(Kind::kFlag, "zzz", 0, "", "").status().code(),
+            Code::kFailedPrecondition);
+}
+
+TEST_F(CatalogHistory, UndoOfARolloutLooksPastWhatTheSystemWorkedOut) {
+  MustCommit({Put(Kind::kModel, "fraud", ModelSpecText())});
+  MustCommit({Put(Kind::kRollout, "r", RolloutSpecText())});
+  MustCommit({Put(Kind::kRollout, "r", RolloutSpecText(R"(, "rollback": {"enabled": false})"))});
+  Resource rollout = Copy(Kind::kRollout, "r");
+  rollout.status->phase = 1;
+  rollout.status->percentage = 100;
+  MustCommit({Put(rollout)}, "rollout/r");
+  ASSERT_TRUE(catalog_->Undo(Kind::kRollout, "r", 0, "cli:carol", "").ok());
+  EXPECT_TRUE(Copy(Kind::kRollout, "r").As<domain::RolloutSpec>().rollback.enabled);
+  EXPECT_EQ(RolloutStatus("r").phase, 1u);
+}
+
+TEST_F(CatalogHistory, UndoEndsAnEmergency) {
+  MustCommit({Put(Kind::kEmergency, "default", R"({"kill_switch": true})")});
+  ASSERT_TRUE(catalog_->Undo(Kind::kEmergency, "default", 0, "cli:carol", "").ok());
+  EXPECT_FALSE(catalog_->emergency().kill_switch);
+}
+
+}  // namespace
+}  // namespace weir::control::catalog
