@@ -8,8 +8,6 @@
 #include <cstring>
 #include <utility>
 
-#include "shared/base/clock.h"
-
 namespace weir::node::runtime {
 namespace {
 
@@ -22,9 +20,9 @@ Status XgboostError(const char* what) {
   message = message.substr(0, message.find('\n'));
   if (const size_t check = message.find("Check failed"); check != std::string::npos) {
     message = message.substr(check);
-  } else if (const size_t place = message.find(".cc:"); place != std::string::npos) {
-    const size_t end = message.find(": ", place);
-    if (end != std::string::npos) message = message.substr(end + 2);
+  } else if (const size_t stamp = message.find("] "); stamp != std::string::npos) {
+    const size_t place = message.find(": ", stamp);  // [time] file:line: words
+    if (place != std::string::npos) message = message.substr(place + 2);
   }
   return {Code::kInternal, fmt::format("xgboost {}: {}", what, message)};
 }
@@ -58,7 +56,7 @@ const char* TypeString(DataType type) {
 
 class XgboostVersion final : public Version {
  public:
-  XgboostVersion() = default;
+  explicit XgboostVersion(const Clock& clock) : clock_(clock) {}
   XgboostVersion(const XgboostVersion&) = delete;
   XgboostVersion& operator=(const XgboostVersion&) = delete;
   ~XgboostVersion() override {
@@ -78,7 +76,7 @@ class XgboostVersion final : public Version {
   void Start(const Request& request, int64_t deadline_ns, std::stop_token stop,
              Sink& sink) override {
     if (stop.stop_requested()) return sink.OnEnd(Unavailable("cancelled"), {});
-    if (Clock::System().MonotonicNs() > deadline_ns) {
+    if (clock_.MonotonicNs() > deadline_ns) {
       return sink.OnEnd(Unavailable("the deadline has passed"), {});
     }
     if (request.inputs.size() != 1 || request.inputs[0].shape.size() != 2) {
@@ -125,6 +123,7 @@ class XgboostVersion final : public Version {
     return OkStatus();
   }
 
+  const Clock& clock_;
   // Constant after Load; in-place prediction keeps its results in thread-local storage.
   BoosterHandle booster_ = nullptr;
   bst_ulong features_ = 0;
@@ -133,6 +132,7 @@ class XgboostVersion final : public Version {
 
 class XgboostRuntime final : public Runtime {
  public:
+  explicit XgboostRuntime(const Clock& clock) : clock_(clock) {}
   const char* name() const override { return "xgboost"; }
 
   Result<std::shared_ptr<Version>> Load(const VersionSource& source) override {
@@ -140,14 +140,19 @@ class XgboostRuntime final : public Runtime {
       return InvalidArgument("",
                              "is no XGBoost model in JSON or UBJSON (save it as .json or .ubj)");
     }
-    auto version = std::make_shared<XgboostVersion>();
+    auto version = std::make_shared<XgboostVersion>(clock_);
     WEIR_RETURN_IF_ERROR(version->Load(source.bytes));
     return std::shared_ptr<Version>(std::move(version));
   }
+
+ private:
+  const Clock& clock_;
 };
 
 }  // namespace
 
-std::shared_ptr<Runtime> MakeXgboostRuntime() { return std::make_shared<XgboostRuntime>(); }
+std::shared_ptr<Runtime> MakeXgboostRuntime(const Clock& clock) {
+  return std::make_shared<XgboostRuntime>(clock);
+}
 
 }  // namespace weir::node::runtime

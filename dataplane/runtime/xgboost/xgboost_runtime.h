@@ -10,9 +10,11 @@
 #include <memory>
 
 #include "dataplane/runtime/runtime.h"
+#include "shared/base/clock.h"
 
 namespace weir::node::runtime {
 
-std::shared_ptr<Runtime> MakeXgboostRuntime();  // named "xgboost"
+// Named "xgboost". `clock` is the one that deadlines are told in; it outlives what is loaded.
+std::shared_ptr<Runtime> MakeXgboostRuntime(const Clock& clock = Clock::System());
 
 }  // namespace weir::node::runtime

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/front/readiness.h"
+
+#include "tests/unit/dataplane/front/node.h"
+
+namespace weir::node::front {
+namespace {
+
+using runtime::State;
+
+class ReadinessTest : public NodeTest {
+ protected:
+  // The model's stable and another model's, each READY or in that state.
+  bool Check(State first, State second) {
+    auto rules = std::make_shared<decision::Ruleset>();
+    domain::ModelEntry other = model_;
+    other.name = "other";
+    rules->Set(model_);
+    rules->Set(other);
+    runtime::VersionTable::Ready ready;
+    std::vector<runtime::VersionStatus> statuses;
+    const std::pair<std::string, State> states[] = {{model_.name, first}, {"other", second}};
+    for (const auto& [name, state] : states) {
+      if (state == State::kReady) ready[{name, "1.0.0"}] = Load("1.0.0");
+      statuses.push_back({name, "1.0.0", state, ""});
+    }
+    const runtime::VersionTable table(std::move(ready), std::move(statuses));
+    const auto plan = routing::Plan::Build(rules, &table, recorders_);
+    return readiness_.Check(plan.get(), &table, nullptr);
+  }
+
+  routing::Recorders recorders_;
+  Readiness readiness_;
+};
+
+TEST_F(ReadinessTest, WaitsForTheFirstLoadsAndThenStays) {
+  EXPECT_FALSE(readiness_.Check(nullptr, nullptr, nullptr));
+  EXPECT_FALSE(Check(State::kLoading, State::kLoading));
+  EXPECT_FALSE(Check(State::kReady, State::kLoading));
+  EXPECT_TRUE(Check(State::kReady, State::kReady));
+  EXPECT_TRUE(Check(State::kReady, State::kLoading));
+}
+
+TEST_F(ReadinessTest, OneFailedModelDoesNotTakeTheNodeOutButAllDo) {
+  EXPECT_TRUE(Check(State::kReady, State::kFailed));
+  EXPECT_FALSE(Check(State::kFailed, State::kFailed));
+}
+
+}  // namespace
+}  // namespace weir::node::front
