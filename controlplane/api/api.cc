@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controlplane/api/api.h"
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "controlplane/api/core.h"
+#include "controlplane/api/problem.h"
+#include "controlplane/store/blob_store.h"
+#include "shared/base/log.h"
+#include "shared/codec/domain_fields.h"
+
+namespace weir::control::api {
+
+using codec::Json;
+
+bool IsLoopback(std::string_view address) {
+  const size_t colon = address.rfind(':');
+  std::string_view host = address.substr(0, colon);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  if (host.starts_with("::ffff:")) host.remove_prefix(7);
+  const bool is_numeric = host.find_first_not_of("0123456789.") == std::string_view::npos;
+  return host == "localhost" || host == "::1" || (is_numeric && host.starts_with("127."));
+}
+
+Api::Api(Dependencies dependencies) : core_(std::make_unique<Core>(std::move(dependencies))) {}
+Api::~Api() { Stop(); }
+Status Api::Start(http::ServerOptions options) { return core_->Start(std::move(options)); }
+std::string Api::address() const { return core_->server().address(); }
+void Api::OnCommitted(const catalog::Committed& committed) { core_->OnCommitted(committed); }
+void Api::Tick() { core_->Tick(); }
+void Api::BeginDrain() { core_->BeginDrain(); }
+void Api::Drain(int64_t deadline_ms) { core_->server().Drain(deadline_ms); }
+void Api::Stop() { core_->Stop(); }
+
+Api::Core::Core(Dependencies dependencies)
+    : deps_(std::move(dependencies)),
+      router_(Routes()),
+      version_(deps_.catalog.revision()),
+      snapshot_(deps_.catalog, deps_.bootstrap.epoch),
+      watch_(deps_.events, deps_.clock),
+      streams_(deps_.events, deps_.clock, [this](int worker, std::function<void()> task) {
+        server_.worker(worker).Post(std::move(task));
+      }) {
+  deps_.catalog.ForEach(domain::Kind::kRollout, [this](const domain::Resource& rollout) {
+    if (rollout.status.has_value()) rollouts_[rollout.name] = *rollout.status;
+  });
+}
+
+Status Api::Core::Start(http::ServerOptions options) {
+  options.max_body = std::max(options.max_body, store::BlobStore::kMaxBytes);
+  return server_.Start(options,
+                       [this](std::shared_ptr<http::Exchange> exchange) { Handle(exchange); });
+}
+
+void Api::Core::Stop() {
+  if (!*alive_) return;
+  *alive_ = false;
+  server_.Stop();
+}
+
+void Api::Core::BeginDrain() {
+  draining_ = true;
+  streams_.EndAll();
+}
+
+std::vector<Route> Api::Core::Routes() {
+  std::vector<Route> routes;
+  AddResourceRoutes(routes);
+  AddChangeRoutes(routes);
+  AddReadRoutes(routes);
+  return routes;
+}
+
+void Api::Core::PostToCore(std::function<void()> task) {
+  deps_.core.Post([alive = alive_, task = std::move(task)] {
+    if (*alive) task();
+  });
+}
+
+void Api::Core::Handle(const std::shared_ptr<http::Exchange>& exchange) {
+  const http::Request& request = exchange->request();
+  Router::Match match = router_.Find(request.method, request.path);
+  if (match.route == nullptr) return AnswerOnWorker(exchange, "other", std::move(match.refusal));
+  const Route& route = *match.route;
+  if (route.body != Body::kBytes && request.body.size() > kMaxBody) {
+    return AnswerOnWorker(
+        exchange, route.pattern,
+        ProblemResponse(413, InvalidArgument("", fmt::format("the body has {} bytes; at most {} "
+                                                             "are allowed",
+                                                             request.body.size(), kMaxBody))));
+  }
+  Result<Call> call = ReadCall(request, route.body, route.query);
+  if (!call.ok()) return AnswerOnWorker(exchange, route.pattern, ProblemResponse(call.status()));
+  call->args = std::move(match.args);
+  if (route.on_worker) {
+    Answer answer = route.answer(*call);
+    return AnswerOnWorker(exchange, route.pattern,
+                          answer.ok() ? *std::move(answer) : ProblemResponse(answer.status()));
+  }
+  AnswerOnCore(exchange, route, *std::move(call));
+}
+
+void Api::Core::AnswerOnCore(const std::shared_ptr<http::Exchange>& exchange, const Route& route,
+                             Call call) {
+  auto shared = std::make_shared<const Call>(std::move(call));
+  PostToCore([this, exchange, &route, shared] {
+    if (route.is_stream && shared->Query("follow") != "false") return OpenStream(exchange, *shared);
+    http::Response response;
+    try {
+      Answer answer = route.answer(*shared);
+      response = answer.ok() ? *std::move(answer) : ProblemResponse(answer.status());
+    } catch (const std::exception& e) {
+      Log("api").error("{} {}: {}", route.method, route.pattern, e.what());
+      response = ProblemResponse(Internal(e.what()));
+    }
+    ++counters_.requests[{route.pattern, response.status}];
+    server_.worker(exchange->worker()).Post([exchange, response = std::move(response)] {
+      exchange->Respond(response);
+    });
+  });
+}
+
+void Api::Core::OpenStream(const std::shared_ptr<http::Exchange>& exchange, const Call& call) {
+  ++counters_.requests[{"/v1/events", 200}];
+  const std::string since = call.last_event_id.empty() ? call.Query("since") : call.last_event_id;
+  streams_.Open(exchange, since,
+                [this](uint64_t id) { PostToCore([this, id] { streams_.Close(id); }); });
+}
+
+void Api::Core::AnswerOnWorker(const std::shared_ptr<http::Exchange>& exchange,
+                               const std::string& endpoint, http::Response response) {
+  const int status = response.status;
+  exchange->Respond(std::move(response));
+  PostToCore([this, endpoint, status] { ++counters_.requests[{endpoint, status}]; });
+}
+
+World Api::Core::MakeWorld() const {
+  static const auto kNobody = std::make_shared<const publish::NodesView>();
+  std::shared_ptr<const publish::NodesView> nodes = deps_.nodes();
+  return {deps_.clock, deps_.catalog, deps_.rollouts, nodes == nullptr ? kNobody : nodes};
+}
+
+void Api::Core::OnCommitted(const catalog::Committed& committed) {
+  ++counters_.commits;
+  if (!committed.entries.empty() || committed.emergency_changed) version_ = committed.revision;
+  Json resources = Json::array();
+  for (const domain::ResourceKey& key : committed.resources)
+    resources.push_back({{"kind", domain::KindName(key.kind)}, {"name", key.name}});
+  Json data = {{"revision", committed.revision}, {"resources", std::move(resources)}};
+  const auto rows = deps_.catalog.History(
+      {.kind = std::nullopt, .name = "", .before = committed.revision + 1, .limit = 1});
+  if (rows.ok() && !rows->empty()) {
+    data["actor"] = rows->front().actor;
+    data["reason"] = rows->front().reason;
+  }
+  deps_.events.Add("commit", data);
+  for (const domain::ResourceKey& key : committed.resources) {
+    if (key.kind != domain::Kind::kRollout) continue;
+    const domain::Resource* rollout = deps_.catalog.Find(key.kind, key.name);
+    if (rollout == nullptr || !rollout->status.has_value()) {
+      rollouts_.erase(key.name);
+      continue;
+    }
+    const domain::RolloutStatus& now = *rollout->status;
+    const domain::RolloutStatus before = std::exchange(rollouts_[key.name], now);
+    if (before.state == now.state && before.phase == now.phase) continue;
+    if (now.state == "rolling_back") {
+      ++counters_.rollbacks[{key.name,
+                             now.last_verdict.has_value() ? now.last_verdict->trigger : "manual"}];
+    }
+    Json event = {
+        {"rollout", key.name}, {"from", before.state},         {"to", now.state},
+        {"phase", now.phase},  {"percentage", now.percentage}, {"revision", committed.revision}};
+    if (data.contains("reason")) event["reason"] = data["reason"];
+    if (now.last_verdict.has_value()) event["verdict"] = codec::ToJson(*now.last_verdict);
+    deps_.events.Add("rollout", std::move(event));
+  }
+}
+
+void Api::Core::Tick() {
+  watch_.Observe(*MakeWorld().nodes, version_);
+  streams_.Tick();
+}
+
+}  // namespace weir::control::api

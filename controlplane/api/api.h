@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+// The admin API of the control plane: JSON over HTTP. Api owns the HTTP server and its threads. A
+// request is parsed on an HTTP worker, answered by one function on the core thread, where
+// everything in Dependencies lives, and written by the worker again.
+//
+// Lifecycle: construct → Start → OnCommitted for each commit (from the catalog's listener) and Tick
+// about every 200 ms → BeginDrain → Drain → Stop. There is no authentication: bind it to loopback
+// (IsLoopback). The actor of a change is the header X-Weir-Actor, "api" without one.
+//
+// clang-format off
+// Answers, where SURFACES leaves them open (every error is application/problem+json {type, title,
+// status, detail, code, field?}; unknown keys and unknown query parameters are errors):
+//   GET    /v1/flags?l=k=v,k=v   {items: [resource]}; also models, rollouts, experiments, emergency
+//                                (always one, named default)
+//   GET    /v1/flags/NAME        resource, ETag: "REVISION"
+//   PUT    /v1/flags/NAME?reason=    resource (JSON) → resource, 201 when created
+//   PATCH  /v1/flags/NAME?reason=    JSON merge patch of {metadata, spec} → resource
+//   DELETE /v1/flags/NAME?reason=&force=   → commit answer. All three take If-Match: REVISION
+//                                (0: shall not exist); PUT and PATCH answer `X-Weir-Version`, too
+//   POST   /v1/apply             {resources, dry_run?, replace?, prune?: {k: v}, reason?, source?}
+//                                or a text of resources, with ?source= &dry_run= &replace= &prune=k=v
+//                                &reason=; → commit answer + {dry_run, warnings}
+//   commit answer                {revision, version, changes: [{kind, name, action, diff, kept}]};
+//                                nodes that have applied `version` have the change
+//   POST   /v1/validate          {content, file?} → {valid, errors: [{file, line, path, message}],
+//                                warnings: [the same]}
+//   GET    /v1/history?kind=&name=&limit=&before=
+//                                {items: [{revision, at, actor, reason, evidence?,
+//                                changes: [{kind, name, action, before, after}]}]}, newest first
+//   POST   /v1/revert            {revision, reason?} → commit answer
+//   POST   /v1/undo              {kind, name, to_revision?, reason?} → commit answer
+//   POST   /v1/rollouts/NAME/VERB    {reason?, full?, force?} → {revision, version, resource}
+//   GET    /v1/snapshot          {epoch, version, digest, emergency, entries: [{kind, name, entry}]}
+//   GET    /v1/nodes[/ID]        publish::ToJson
+//   GET    /v1/status            {head, version, epoch, build, nodes: {total, live, applied,
+//                                states: {ready: 3}, behind: [id]}, rollouts: [{name, subject, state,
+//                                phase, phase_name, percentage, waiting_for?, last_verdict?}],
+//                                emergency: {kill_switch, rollback_to_baseline, freeze, since?, by?},
+//                                problems: [{severity, what, since, evidence, remedy}]}
+//   GET    /v1/telemetry?subject=&from=&to=&step=
+//                                times in RFC 3339 or ms; default: the last hour in steps of 10s
+//   GET    /v1/events            SSE from now on; Last-Event-ID (or ?since=) resumes, 0: from the
+//                                oldest kept; `reset` comes first when some are lost.
+//                                With ?follow=false: {items: [{id, type, at, data}], complete}
+//   POST   /v1/explain           {key, model?, flag?} → shared/explain/explain.h
+//   GET    /v1/bootstrap         {epoch, server_key, fingerprint, channels: {cfg, session, telemetry},
+//                                heartbeat_ms}
+//   POST   /v1/enroll            {node, public_key, token?} → {node}; 403 when refused
+//   PUT    /v1/blobs/SHA256      raw bytes → {sha256, bytes}, 201 when new; GET gives the bytes
+//   GET    /health /ready /metrics /health/canary[?rollout=NAME]
+// clang-format on
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "controlplane/api/event_log.h"
+#include "controlplane/catalog/catalog.h"
+#include "shared/base/clock.h"
+#include "shared/base/executor.h"
+#include "shared/base/status.h"
+#include "shared/codec/json.h"
+#include "shared/http/server.h"
+
+namespace weir::control::store {
+class BlobStore;
+}
+namespace weir::control::publish {
+struct NodesView;
+}
+namespace weir::control::rollout {
+class Driver;
+}
+
+namespace weir::control::api {
+
+// What /v1/bootstrap tells a node.
+struct Bootstrap {
+  uint64_t epoch = 0;
+  std::string server_key;   // z85
+  std::string fingerprint;  // of the server key
+  std::string cfg;          // "tcp://127.0.0.1:7081"
+  std::string session;
+  std::string telemetry;
+  int64_t heartbeat_ms = 1000;
+};
+
+struct Enrolment {
+  std::string node;
+  std::string public_key;  // z85, 40 characters
+  std::string token;       // "" if none was sent
+};
+
+struct TelemetryQuery {
+  std::string subject;  // "model/fraud_detection"
+  int64_t from_ms = 0;  // wall time, since the Unix epoch
+  int64_t to_ms = 0;
+  int64_t step_ms = 0;
+};
+
+// Something is wrong; shown by GET /v1/status with what the Api finds itself.
+struct Problem {
+  std::string severity;  // critical | warning | info
+  std::string what;
+  int64_t since_wall_ms = 0;
+  std::string evidence;
+  std::string remedy;  // the command that helps
+};
+
+// Everything here outlives the Api and is used on the core thread only (core.Post and blobs
+// excepted).
+struct Dependencies {
+  Executor& core;
+  const Clock& clock;
+  catalog::Catalog& catalog;  // loaded
+  store::BlobStore& blobs;
+  rollout::Driver& rollouts;
+  EventLog& events;
+  Bootstrap bootstrap;
+
+  std::function<std::shared_ptr<const publish::NodesView>()> nodes;  // may give null at first
+  // An error refuses the node (403), except Unavailable and ResourceExhausted. From elsewhere than
+  // loopback it is called only with a token, which it must then check.
+  std::function<Status(const Enrolment&)> enroll;
+  // The answer of GET /v1/telemetry.
+  std::function<Result<codec::Json>(const TelemetryQuery&)> telemetry;
+  // Optional: more lines for /metrics, in Prometheus text, each ending with a newline.
+  std::function<std::string()> metrics;
+  // Optional: more problems for /v1/status (a resource file that was refused, …).
+  std::function<std::vector<Problem>()> problems;
+  // Optional: "" when the control plane can do its work, else what is missing, for /ready.
+  std::function<std::string()> not_ready;
+};
+
+// "127.0.0.1:4711", "[::1]:80", "[::ffff:127.0.0.1]:80", "localhost:0" → true; ":80" → false.
+bool IsLoopback(std::string_view address);
+
+inline constexpr size_t kMaxBody = 8 * 1024 * 1024;  // bytes; above: 413
+
+class Api {
+ public:
+  explicit Api(Dependencies dependencies);
+  ~Api();  // Stop()
+
+  // Bodies may be as large as a blob; others than blobs are limited to kMaxBody.
+  Status Start(http::ServerOptions options);
+  std::string address() const;  // with the real port; between Start and Stop
+
+  // On the core thread, from the catalog's listener: notes the version nodes must have, writes the
+  // event log.
+  void OnCommitted(const catalog::Committed& committed);
+  // On the core thread: writes what changed with the nodes into the event log, keeps event streams
+  // alive.
+  void Tick();
+
+  // On the core thread: /ready answers 503, event streams end.
+  void BeginDrain();
+  // On another thread than core's: accepts nothing new, answers what is in flight, at most so long.
+  void Drain(int64_t deadline_ms);
+  // On the core thread or when it runs no more tasks. Idempotent.
+  void Stop();
+
+ private:
+  class Core;
+  std::unique_ptr<Core> core_;
+};
+
+}  // namespace weir::control::api

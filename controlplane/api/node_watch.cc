@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controlplane/api/node_watch.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "shared/codec/json.h"
+
+namespace weir::control::api {
+namespace {
+
+using codec::Json;
+using publish::NodeState;
+
+constexpr int64_t kBehindMs = 5'000;
+
+std::string Describe(const std::vector<wire::RefusedEntry>& refused) {
+  std::vector<std::string> parts;
+  for (const wire::RefusedEntry& entry : refused) {
+    const auto kind = static_cast<domain::EntryKind>(entry.kind);
+    parts.push_back(
+        fmt::format("{} {}: {}", domain::EntryKindName(kind), entry.name, entry.detail));
+  }
+  return fmt::format("{}", fmt::join(parts, "; "));
+}
+
+bool SameRefusals(const std::vector<wire::RefusedEntry>& a,
+                  const std::vector<wire::RefusedEntry>& b) {
+  const auto same = [](const wire::RefusedEntry& x, const wire::RefusedEntry& y) {
+    return x.kind == y.kind && x.name == y.name && x.code == y.code && x.detail == y.detail;
+  };
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), same);
+}
+
+}  // namespace
+
+void NodeWatch::Observe(const publish::NodesView& view, uint64_t head) {
+  head_ = head;
+  std::map<std::string, Known> before = std::move(nodes_);
+  nodes_.clear();
+  for (const auto& node : view.nodes) {
+    Known& known = nodes_[node->id];
+    if (const auto found = before.find(node->id); found != before.end())
+      known = std::move(found->second);
+    ObserveState(*node, known);
+    ObserveRefused(*node, known);
+    ObserveVersions(*node, known);
+    const bool behind = node->IsLive() && node->version < head;
+    if (!behind) known.behind_since_wall_ms = 0;
+    if (behind && known.behind_since_wall_ms == 0) known.behind_since_wall_ms = clock_.WallMs();
+    known.version = node->version;
+  }
+}
+
+void NodeWatch::ObserveState(const publish::NodeStatus& node, Known& known) {
+  const bool is_new = known.state_since_wall_ms == 0;
+  if (!is_new && known.state == node.state && known.reason == node.problem) return;
+  Json data = {{"node", node.id}, {"to", publish::NodeStateName(node.state)}};
+  if (!is_new) data["from"] = publish::NodeStateName(known.state);
+  if (!node.problem.empty()) data["reason"] = node.problem;
+  events_.Add("node", std::move(data));
+  known.state = node.state;
+  known.reason = node.problem;
+  known.state_since_wall_ms = clock_.WallMs();
+}
+
+void NodeWatch::ObserveRefused(const publish::NodeStatus& node, Known& known) {
+  if (SameRefusals(known.refused, node.refused)) return;
+  known.refused = node.refused;
+  known.refused_since_wall_ms = clock_.WallMs();
+  Json refused = Json::array();
+  for (const wire::RefusedEntry& entry : node.refused) {
+    const auto kind = static_cast<domain::EntryKind>(entry.kind);
+    refused.push_back({{"kind", domain::EntryKindName(kind)},
+                       {"name", entry.name},
+                       {"code", entry.code},
+                       {"detail", entry.detail}});
+  }
+  events_.Add("nack", {{"node", node.id}, {"version", node.version}, {"refused", refused}});
+}
+
+void NodeWatch::ObserveVersions(const publish::NodeStatus& node, Known& known) {
+  std::map<std::pair<std::string, std::string>, Version> now;
+  for (const wire::VersionReport& report : node.versions) {
+    const std::pair key(report.model, report.version);
+    Version& version = now[key];
+    version = known.versions[key];
+    if (version.state == report.state && version.detail == report.detail) continue;
+    version = {report.state, report.detail, clock_.WallMs()};
+    events_.Add("version", {{"node", node.id},
+                            {"model", report.model},
+                            {"version", report.version},
+                            {"state", report.state},
+                            {"detail", report.detail}});
+  }
+  known.versions = std::move(now);
+}
+
+std::vector<Problem> NodeWatch::Problems(const catalog::Catalog& catalog) const {
+  std::vector<Problem> problems;
+  for (const auto& [id, known] : nodes_) {
+    AddNodeProblems(id, known, problems);
+    if (known.state == NodeState::kGone) continue;
+    for (const auto& [key, version] : known.versions) {
+      if (version.state != "FAILED") continue;
+      const domain::Resource* model = catalog.Find(domain::Kind::kModel, key.first);
+      const bool serves = model != nullptr && model->As<domain::ModelSpec>().stable == key.second;
+      problems.push_back({serves ? "critical" : "warning",
+                          fmt::format("{} {} is FAILED on node {}", key.first, key.second, id),
+                          version.since_wall_ms, version.detail,
+                          fmt::format("weir node show {}", id)});
+    }
+  }
+  return problems;
+}
+
+void NodeWatch::AddNodeProblems(const std::string& id, const Known& known,
+                                std::vector<Problem>& out) const {
+  const std::string show = fmt::format("weir node show {}", id);
+  if (!known.reason.empty()) {
+    out.push_back({"warning", fmt::format("node {} is refused", id), known.state_since_wall_ms,
+                   known.reason, show});
+  } else if (known.state == NodeState::kStale || known.state == NodeState::kGone) {
+    out.push_back({"warning", fmt::format("node {} is {}", id, publish::NodeStateName(known.state)),
+                   known.state_since_wall_ms,
+                   fmt::format("it had version {}, the head is {}", known.version, head_), show});
+  } else if (known.behind_since_wall_ms != 0 &&
+             clock_.WallMs() - known.behind_since_wall_ms > kBehindMs) {
+    out.push_back({"warning", fmt::format("node {} is behind", id), known.behind_since_wall_ms,
+                   fmt::format("it has version {}, the head is {}", known.version, head_), show});
+  }
+  if (!known.refused.empty() && known.state != NodeState::kGone) {
+    out.push_back(
+        {"warning",
+         fmt::format("node {} refuses {}", id,
+                     known.refused.size() == 1 ? "an entry"
+                                               : fmt::format("{} entries", known.refused.size())),
+         known.refused_since_wall_ms, Describe(known.refused), show});
+  }
+}
+
+}  // namespace weir::control::api

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controlplane/api/resource_view.h"
+
+#include <utility>
+
+#include "controlplane/catalog/entries.h"
+#include "shared/base/text.h"
+#include "shared/codec/domain_fields.h"
+#include "shared/codec/resource.h"
+
+namespace weir::control::api {
+namespace {
+
+using codec::Json;
+using domain::Kind;
+using domain::Resource;
+
+Json FlagStatus(const Resource& flag, const World& world) {
+  const domain::FlagEntry entry = catalog::FlagEntryOf(flag, ForEachOf(world.catalog));
+  Json status = {{"enabled", entry.enabled && !entry.rolled_back},
+                 {"percentage", entry.threshold / 1000.0},
+                 {"threshold", entry.threshold}};
+  if (!entry.parents.empty()) status["parents"] = entry.parents;
+  if (entry.rolled_back) status["rolled_back"] = true;
+  if (const Resource* rollout = ActiveRolloutOf(world.catalog, Kind::kFlag, flag.name)) {
+    status["rollout"] = rollout->name;
+    status["percentage"] = rollout->status->percentage;
+    status["threshold"] = domain::ToFinePercent(rollout->status->percentage).ok()
+                              ? *domain::ToFinePercent(rollout->status->percentage)
+                              : entry.threshold;
+  }
+  const domain::EmergencySpec emergency = world.catalog.emergency();
+  if (emergency.kill_switch) status["emergency"] = "kill_switch";
+  if (emergency.rollback_to_baseline) status["emergency"] = "rollback_to_baseline";
+  return status;
+}
+
+Json VersionStatus(const std::string& model, const std::string& version,
+                   const domain::VersionSpec& spec, const World& world) {
+  Json nodes = Json::object();
+  Json failed = Json::object();
+  for (const auto& node : world.nodes->nodes) {
+    if (!node->IsLive()) continue;
+    for (const wire::VersionReport& report : node->versions) {
+      if (report.model != model || report.version != version) continue;
+      nodes[node->id] = report.state;
+      if (report.state == "FAILED") failed[node->id] = report.detail;
+    }
+  }
+  Json status = {{"nodes", std::move(nodes)}};
+  if (!failed.empty()) status["failed"] = std::move(failed);
+  if (spec.fault.has_value()) {
+    status["fault"] = IsFaultActive(*spec.fault, world.clock.WallMs())
+                          ? "in rehearsal until " + spec.fault->expires
+                          : "over since " + spec.fault->expires;
+  }
+  return status;
+}
+
+Json ModelStatus(const Resource& model, const World& world) {
+  const auto& spec = model.As<domain::ModelSpec>();
+  Json versions = Json::object();
+  for (const auto& [name, version] : spec.versions)
+    versions[name] = VersionStatus(model.name, name, version, world);
+  Json status = {{"serving", spec.pinned.empty() ? spec.stable : spec.pinned},
+                 {"versions", std::move(versions)}};
+  if (const Resource* rollout = ActiveRolloutOf(world.catalog, Kind::kModel, model.name))
+    status["rollout"] = rollout->name;
+  return status;
+}
+
+}  // namespace
+
+domain::ForEach ForEachOf(const catalog::Catalog& catalog) {
+  return [&catalog](Kind kind, const std::function<void(const Resource&)>& visit) {
+    catalog.ForEach(kind, visit);
+  };
+}
+
+std::vector<std::string> NamesOf(const catalog::Catalog& catalog, Kind kind) {
+  std::vector<std::string> names;
+  catalog.ForEach(kind, [&](const Resource& resource) { names.push_back(resource.name); });
+  return names;
+}
+
+Status NoSuchResource(const catalog::Catalog& catalog, Kind kind, const std::string& name) {
+  return NotFound(fmt::format("there is no {} \"{}\"{}", domain::KindName(kind), name,
+                              DidYouMean(name, NamesOf(catalog, kind))));
+}
+
+const Resource* ActiveRolloutOf(const catalog::Catalog& catalog, Kind subject_kind,
+                                const std::string& subject) {
+  const Resource* found = nullptr;
+  catalog.ForEach(Kind::kRollout, [&](const Resource& rollout) {
+    const auto& spec = rollout.As<domain::RolloutSpec>();
+    const std::string& name = subject_kind == Kind::kModel ? spec.model : spec.flag;
+    if (name == subject && rollout.status.has_value() && domain::IsActive(*rollout.status))
+      found = &rollout;
+  });
+  return found;
+}
+
+Json ArmView(const analysis::ArmStats& stats) {
+  Json view = {{"requests", stats.requests}, {"bad", stats.bad}};
+  if (stats.error_rate.has_value()) view["error_rate"] = *stats.error_rate;
+  if (stats.p50_latency_ms.has_value()) view["p50_latency_ms"] = *stats.p50_latency_ms;
+  if (stats.p95_latency_ms.has_value()) view["p95_latency_ms"] = *stats.p95_latency_ms;
+  if (stats.p99_latency_ms.has_value()) view["p99_latency_ms"] = *stats.p99_latency_ms;
+  return view;
+}
+
+Json RolloutStatusView(const Resource& rollout, const World& world) {
+  const auto& spec = rollout.As<domain::RolloutSpec>();
+  const Result<rollout::RolloutView> view = world.rollouts.View(rollout.name);
+  const domain::RolloutStatus status =
+      view.ok() ? view->status : rollout.status.value_or(domain::RolloutStatus{});
+  Json json = codec::ToJson(status);
+  if (status.phase < spec.phases.size()) json["phase_name"] = spec.phases[status.phase].name;
+  if (view.ok()) {
+    json["phase_age_ms"] = view->phase_age_ms;
+    json["phase_requests"] = view->phase_requests;
+    json["stats"] = {{"stable", ArmView(view->judge.stable)},
+                     {"canary", ArmView(view->judge.canary)},
+                     {"worse", view->judge.worse},
+                     {"evidence_ratio", view->judge.evidence_ratio}};
+  }
+  return json;
+}
+
+bool IsFaultActive(const domain::Fault& fault, int64_t now_wall_ms) {
+  const Result<int64_t> expires = ParseTimeMs(fault.expires);
+  return expires.ok() && *expires > now_wall_ms;
+}
+
+Json ViewOf(const Resource& resource, const World& world) {
+  Json json = codec::ResourceToJson(resource);
+  switch (resource.kind) {
+    case Kind::kFlag:
+      json["status"] = FlagStatus(resource, world);
+      break;
+    case Kind::kModel:
+      json["status"] = ModelStatus(resource, world);
+      break;
+    case Kind::kRollout:
+      json["status"] = RolloutStatusView(resource, world);
+      break;
+    case Kind::kExperiment:
+    case Kind::kEmergency:
+      break;
+  }
+  return json;
+}
+
+}  // namespace weir::control::api

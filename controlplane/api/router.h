@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "controlplane/api/call.h"
+#include "shared/base/status.h"
+#include "shared/http/message.h"
+
+namespace weir::control::api {
+
+using Answer = Result<http::Response>;
+
+struct Route {
+  std::string method;
+  std::string pattern;  // "/v1/rollouts/{name}/start"; {…} matches one segment
+  Body body = Body::kNone;
+  std::vector<std::string> query;  // the parameters it knows
+  std::function<Answer(const Call&)> answer;
+  bool on_worker = false;  // answered on the HTTP worker instead of core
+  bool is_stream = false;  // ?follow=false asks for `answer`, otherwise an event stream
+};
+
+// Method and path → route. Constant after construction; any thread.
+class Router {
+ public:
+  explicit Router(std::vector<Route> routes);
+
+  struct Match {
+    const Route* route = nullptr;  // null: `refusal` is the answer
+    std::vector<std::string> args;
+    http::Response refusal;  // 404 with the nearest path, or 405 with Allow
+  };
+  Match Find(std::string_view method, std::string_view path) const;
+
+ private:
+  struct Entry {
+    Route route;
+    std::vector<std::string> segments;
+  };
+  std::vector<Entry> entries_;
+};
+
+}  // namespace weir::control::api

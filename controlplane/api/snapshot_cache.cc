@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controlplane/api/snapshot_cache.h"
+
+#include <utility>
+
+#include "shared/codec/domain_fields.h"
+#include "shared/codec/msgpack.h"
+#include "shared/wire/digest.h"
+
+namespace weir::control::api {
+namespace {
+
+template <class Entry>
+Status Add(const catalog::EntryBody& body, Compiled& out) {
+  WEIR_ASSIGN_OR_RETURN(Entry entry, codec::FromMsgpack<Entry>(*body.body));
+  out.entries.push_back({{"kind", domain::EntryKindName(body.kind)},
+                         {"name", body.name},
+                         {"entry", codec::ToJson(entry)}});
+  out.rules.Set(std::move(entry));
+  return OkStatus();
+}
+
+Status AddAny(const catalog::EntryBody& body, Compiled& out) {
+  switch (body.kind) {
+    case domain::EntryKind::kFlag:
+      return Add<domain::FlagEntry>(body, out);
+    case domain::EntryKind::kModel:
+      return Add<domain::ModelEntry>(body, out);
+    case domain::EntryKind::kSplit:
+      return Add<domain::SplitEntry>(body, out);
+    case domain::EntryKind::kExperiment:
+      return Add<domain::ExperimentEntry>(body, out);
+  }
+  return Internal("an entry of an unknown kind");
+}
+
+}  // namespace
+
+Result<const Compiled*> SnapshotCache::Get(uint64_t version) {
+  if (!compiled_.has_value() || revision_ != catalog_.revision()) {
+    compiled_.reset();
+    Compiled fresh{decision::Ruleset(), "", codec::Json::array()};
+    wire::SetDigest digest;
+    for (const catalog::EntryBody& body : catalog_.AllEntries()) {
+      if (!body.body.has_value()) continue;
+      digest.Add(wire::EntryHash(body.kind, body.name, *body.body));
+      if (const Status status = AddAny(body, fresh); !status.ok()) {
+        return DataLoss(fmt::format("entry {}/{}: {}", domain::EntryKindName(body.kind), body.name,
+                                    status.ToString()));
+      }
+    }
+    fresh.digest_hex = digest.Hex();
+    compiled_ = std::move(fresh);
+    revision_ = catalog_.revision();
+  }
+  decision::Ruleset& rules = compiled_->rules;
+  rules.epoch = epoch_;
+  rules.version = version;
+  const domain::EmergencySpec emergency = catalog_.emergency();
+  rules.emergency = {epoch_, version, emergency.kill_switch, emergency.rollback_to_baseline,
+                     emergency.freeze};
+  return &*compiled_;
+}
+
+}  // namespace weir::control::api

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// The pages that answer "how are we": GET /v1/status, GET /health/canary, and what is wrong.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "controlplane/api/api.h"
+#include "controlplane/api/resource_view.h"
+#include "shared/base/status.h"
+#include "shared/codec/json.h"
+
+namespace weir::control::api {
+
+// What the resources show: emergencies, frozen, waiting and rolled back rollouts, rehearsed faults.
+std::vector<Problem> ResourceProblems(const World& world);
+
+// Problems are sorted: critical first, then the newest.
+codec::Json StatusView(const World& world, uint64_t version, uint64_t epoch,
+                       std::vector<Problem> problems);
+
+// {enabled, rollout?, subject?, phase?, percentage: {desired, actual}, baseline, canary, deltas,
+// health: healthy | degraded | unknown | rolled_back | idle, reason, rollouts: [the same of each]}
+// of the rollout with that name, or of the one that needs attention most. NotFound.
+Result<codec::Json> CanaryHealthView(const World& world, const std::string& rollout);
+
+}  // namespace weir::control::api

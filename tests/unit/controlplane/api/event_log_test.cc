@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controlplane/api/event_log.h"
+
+#include <gtest/gtest.h>
+
+namespace weir::control::api {
+namespace {
+
+TEST(EventLog, GivesWhatCameAfterAnId) {
+  ManualClock clock;
+  EventLog log(7, clock);
+  for (int i = 0; i < 3; ++i) log.Add("commit", {{"revision", i}});
+  EXPECT_EQ(log.events().back().id, "7-3");
+  EXPECT_EQ(log.events().back().at_wall_ms, clock.WallMs());
+  const auto tail = log.Since("7-1");
+  EXPECT_TRUE(tail.complete);
+  ASSERT_EQ(tail.events.size(), 2u);
+  EXPECT_EQ(tail.events[0].data["revision"], 1);
+  EXPECT_TRUE(log.Since("7-3").events.empty());
+  EXPECT_TRUE(log.Since("7-3").complete);
+}
+
+TEST(EventLog, SaysThatEventsAreLost) {
+  ManualClock clock;
+  EventLog log(7, clock, 2);
+  for (int i = 0; i < 4; ++i) log.Add("commit", {});
+  EXPECT_FALSE(log.Since("7-1").complete);
+  EXPECT_EQ(log.Since("7-1").events.size(), 2u);
+  EXPECT_TRUE(log.Since("7-2").complete);
+  EXPECT_FALSE(log.Since("0").complete);
+}
+
+TEST(EventLog, DoesNotTrustAnIdOfAnotherEpoch) {
+  ManualClock clock;
+  EventLog log(7, clock);
+  log.Add("commit", {});
+  for (const char* id : {"6-1", "7-9", "7-", "7-x", "nonsense", "7-1x"}) {
+    EXPECT_FALSE(log.Since(id).complete) << id;
+    EXPECT_EQ(log.Since(id).events.size(), 1u) << id;
+  }
+}
+
+TEST(EventLog, IsCompleteWhileEmpty) {
+  ManualClock clock;
+  EventLog log(7, clock);
+  EXPECT_TRUE(log.Since("").complete);
+  EXPECT_TRUE(log.Since("").events.empty());
+}
+
+}  // namespace
+}  // namespace weir::control::api
