@@ -38,7 +38,8 @@ void PrintProblems(const Json& problems) {
 
 void PrintNodes(const Json& nodes) {
   std::string states;
-  for (const auto& [state, count] : nodes.value("states", Json::object()).items()) {
+  const Json counts = nodes.value("states", Json::object());
+  for (const auto& [state, count] : counts.items()) {
     if (count != 0)
       states += fmt::format("{}{} {}", states.empty() ? "" : ", ", Text(count), state);
   }
@@ -90,7 +91,8 @@ void ListNodes(Session& session) {
   std::vector<std::vector<std::string>> rows;
   for (const Json& node : (*answer)["items"]) {
     std::string labels;
-    for (const auto& [key, value] : node.value("labels", Json::object()).items())
+    const Json own = node.value("labels", Json::object());
+    for (const auto& [key, value] : own.items())
       labels += fmt::format("{}{}={}", labels.empty() ? "" : ",", key, Text(value));
     const Json snapshot = node.value("snapshot", Json::object());
     rows.push_back({Text(node["id"]), Text(node["state"]),

@@ -152,6 +152,7 @@ void PrintChanges(const Json& answer, bool with_diff) {
                 Text(change["action"]).c_str());
     if (with_diff && change.contains("diff") && change["diff"].is_object()) {
       for (const auto& [path, values] : change["diff"].items()) {
+        if (path.rfind("status.", 0) == 0) continue;  // follows by itself
         std::printf("  %s: %s -> %s\n", path.c_str(), values.value("from", Json()).dump().c_str(),
                     values.value("to", Json()).dump().c_str());
       }
@@ -237,8 +238,8 @@ std::vector<std::string> Row(domain::Kind kind, const Json& resource) {
                         Text(spec.value("rollout_percentage", Json(100))));
   } else if (kind == domain::Kind::kModel) {
     std::vector<std::string> versions;
-    for (const auto& [version, unused] : spec.value("versions", Json::object()).items())
-      versions.push_back(version);
+    const Json all = spec.value("versions", Json::object());
+    for (const auto& [version, unused] : all.items()) versions.push_back(version);
     state = fmt::format("stable {}, versions {}", Text(spec.value("stable", Json())),
                         Join(versions, " "));
   } else if (kind == domain::Kind::kRollout) {

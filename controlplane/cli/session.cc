@@ -133,6 +133,7 @@ std::string Age(const codec::Json& time) {
 
 std::string Text(const codec::Json& value) {
   if (value.is_null()) return "";
+  if (value.is_number_float()) return fmt::format("{}", value.get<double>());
   return value.is_string() ? value.get<std::string>() : value.dump();
 }
 

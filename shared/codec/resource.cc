@@ -76,18 +76,25 @@ void CheckAlone(const ResourceDocument& document, const std::string& path, Error
   resource.name = document.name;
   Errors found;
   resource.spec = SpecFromJson(document.kind, document.spec, found);
-  if (found.empty()) {
-    if (auto* model = std::get_if<domain::ModelSpec>(&resource.spec)) {
-      for (auto& [name, version] : model->versions) {
-        if (version.blob.empty() && !version.uri.empty())
-          version.blob = "sha256:" + std::string(64, '0');
+  if (auto* model = std::get_if<domain::ModelSpec>(&resource.spec)) {
+    for (auto& [name, version] : model->versions) {
+      if (version.blob.empty() && !version.uri.empty()) {
+        version.blob = "sha256:" + std::string(64, '0');
       }
     }
-    domain::FillDefaults(resource, 0);
-    found = domain::Validate(resource);
   }
-  for (domain::Violation& violation : found)
+  domain::FillDefaults(resource, 0);
+  // What could not be read is not also missing or out of range.
+  const Errors unreadable = found;
+  for (domain::Violation& violation : domain::Validate(resource)) {
+    const bool follows = std::any_of(unreadable.begin(), unreadable.end(), [&](const auto& error) {
+      return error.path.rfind(violation.path, 0) == 0 || violation.path.rfind(error.path, 0) == 0;
+    });
+    if (!follows) found.push_back(std::move(violation));
+  }
+  for (domain::Violation& violation : found) {
     errors.push_back({path + violation.path, violation.message});
+  }
 }
 
 class Reader {
