@@ -71,7 +71,10 @@ TEST(StoreDurability, KillLosesNoAcknowledgedRevision) {
     EXPECT_GE(head, acknowledged);
     EXPECT_LE(head, acknowledged + 1) << "at most the commit that was under way";
     EXPECT_TRUE((*store)->VerifyAudit().ok()) << (*store)->VerifyAudit().ToString();
-    for (const ResourceRow& row : *(*store)->LoadResources()) {
+    const auto resources = (*store)->LoadResources();
+    ASSERT_TRUE(resources.ok());
+    EXPECT_EQ(resources->size(), 2u);
+    for (const ResourceRow& row : *resources) {
       EXPECT_EQ(row.document, "{\"n\":" + std::to_string(head) + "}") << row.name;
     }
   }
