@@ -3,11 +3,30 @@
 
 #include <sodium.h>
 
+#include <cstring>
+
 #include "shared/decision/md5.h"
 
 namespace weir::decision {
 
+namespace {
+
+constexpr size_t kOneBlock = 55;  // the longest text that MD5 pads to one block
+
+}  // namespace
+
 uint32_t HashPrefix(std::string_view key, std::string_view seed) {
+  const size_t size = key.size() + 1 + seed.size();
+  if (size <= kOneBlock) {  // nearly always
+    alignas(16) char block[64] = {};
+    key.copy(block, key.size());
+    block[key.size()] = ':';
+    seed.copy(block + key.size() + 1, seed.size());
+    block[size] = '\x80';
+    const uint64_t bits = size * 8;
+    std::memcpy(block + 56, &bits, sizeof bits);
+    return Md5::PrefixOfBlock(block);
+  }
   Md5 md5;
   md5.Update(key);
   md5.Update(":");

@@ -10,11 +10,13 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "blocks are read in place");
 
-// One of the 64 steps of RFC 1321: F is the round's function of (b, c, d).
+// One of the 64 steps of RFC 1321: F is the round's function of (b, c, d). What does not wait for
+// the newest of them, b, is added first, and G is a sum of disjoint halves of which only one waits:
+// every step waits for the one before it, so this is what the time goes into.
 #define WEIR_MD5_STEP(F, a, b, c, d, k, s, t) \
-  (a) = (b) + std::rotl((a) + F(b, c, d) + x[k] + (t), s)
+  (a) = (b) + std::rotl(((a) + x[k] + (t)) + F(b, c, d), s)
 #define WEIR_MD5_F(b, c, d) ((d) ^ ((b) & ((c) ^ (d))))
-#define WEIR_MD5_G(b, c, d) ((c) ^ ((d) & ((b) ^ (c))))
+#define WEIR_MD5_G(b, c, d) ((~(d) & (c)) + ((d) & (b)))
 #define WEIR_MD5_H(b, c, d) ((b) ^ (c) ^ (d))
 #define WEIR_MD5_I(b, c, d) ((c) ^ ((b) | ~(d)))
 // Four steps of a round, the working variables turning by one each time.
@@ -24,12 +26,12 @@ static_assert(std::endian::native == std::endian::little, "blocks are read in pl
   WEIR_MD5_STEP(F, c, d, a, b, k2, s2, t2);                              \
   WEIR_MD5_STEP(F, b, c, d, a, k3, s3, t3)
 
-}  // namespace
-
-void Md5::Block(const uint8_t* block) {
+// The four rounds over one block.
+[[gnu::always_inline]] inline std::array<uint32_t, 4> Rounds(const std::array<uint32_t, 4>& state,
+                                                             const void* block) {
   uint32_t x[16];
   std::memcpy(x, block, sizeof x);
-  auto [a, b, c, d] = state_;
+  auto [a, b, c, d] = state;
   // clang-format off
   WEIR_MD5_FOUR(WEIR_MD5_F,  0,  1,  2,  3,  7, 12, 17, 22, 0xd76aa478, 0xe8c7b756, 0x242070db, 0xc1bdceee);
   WEIR_MD5_FOUR(WEIR_MD5_F,  4,  5,  6,  7,  7, 12, 17, 22, 0xf57c0faf, 0x4787c62a, 0xa8304613, 0xfd469501);
@@ -48,10 +50,22 @@ void Md5::Block(const uint8_t* block) {
   WEIR_MD5_FOUR(WEIR_MD5_I,  8, 15,  6, 13,  6, 10, 15, 21, 0x6fa87e4f, 0xfe2ce6e0, 0xa3014314, 0x4e0811a1);
   WEIR_MD5_FOUR(WEIR_MD5_I,  4, 11,  2,  9,  6, 10, 15, 21, 0xf7537e82, 0xbd3af235, 0x2ad7d2bb, 0xeb86d391);
   // clang-format on
-  state_[0] += a;
-  state_[1] += b;
-  state_[2] += c;
-  state_[3] += d;
+  return {a, b, c, d};
+}
+
+constexpr std::array<uint32_t, 4> kStart{0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476};
+
+}  // namespace
+
+Md5::Md5() : state_(kStart) {}
+
+void Md5::Block(const uint8_t* block) {
+  const std::array<uint32_t, 4> rounds = Rounds(state_, block);
+  for (size_t i = 0; i < 4; ++i) state_[i] += rounds[i];
+}
+
+uint32_t Md5::PrefixOfBlock(const char* block) {
+  return __builtin_bswap32(kStart[0] + Rounds(kStart, block)[0]);
 }
 
 void Md5::Update(std::string_view bytes) {

@@ -77,6 +77,18 @@ TEST(Md5, ReproducesTheRfcSuite) {
             "57edf4a22be3c955ac49da2e2107b67a");
 }
 
+// RFC 1321 pads up to 55 bytes to one block; the shortcut for those must not show.
+TEST(Bucket, OneBlockAndSeveralAreTheSameMd5) {
+  for (size_t key_size = 0; key_size <= 130; ++key_size) {
+    for (const std::string& seed : {std::string(), std::string("s"), std::string(20, 't')}) {
+      const std::string key(key_size, static_cast<char>('a' + key_size % 26));
+      Md5 md5;
+      md5.Update(key + ":" + seed);
+      EXPECT_EQ(HashPrefix(key, seed), md5.FinishPrefix()) << key_size << " + " << seed.size();
+    }
+  }
+}
+
 TEST(Bucket, FineAgreesWithCoarseAtWholePercentages) {
   for (int i = 0; i < 2000; ++i) {
     const uint32_t prefix = HashPrefix("key-" + std::to_string(i), "seed");
