@@ -106,10 +106,12 @@ void Api::Core::AnswerOnCore(const std::shared_ptr<http::Exchange>& exchange, co
                              Call call) {
   auto shared = std::make_shared<const Call>(std::move(call));
   PostToCore([this, exchange, &route, shared] {
-    if (route.is_stream && shared->Query("follow") != "false") return OpenStream(exchange, *shared);
+    const bool follows = route.is_stream && shared->Query("follow") != "false";
+    if (follows && !draining_) return OpenStream(exchange, *shared);
     http::Response response;
     try {
-      Answer answer = route.answer(*shared);
+      Answer answer =
+          follows ? Answer(Unavailable("the control plane is stopping")) : route.answer(*shared);
       response = answer.ok() ? *std::move(answer) : ProblemResponse(answer.status());
     } catch (const std::exception& e) {
       Log("api").error("{} {}: {}", route.method, route.pattern, e.what());

@@ -115,6 +115,7 @@ TEST_F(ApiEvents, StreamsEndWhenTheControlPlaneStops) {
   const std::string stream =
       Read("/v1/events", 1000, "", [this] { OnCore([this] { api_->BeginDrain(); }); });
   EXPECT_THAT(stream, HasSubstr(": weir\n\n"));
+  EXPECT_EQ(Get("/v1/events").status, 503);
 }
 
 }  // namespace
