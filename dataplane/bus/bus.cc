@@ -122,6 +122,7 @@ void Bus::Restore() {
   Log("bus").info("starting from snapshot {} of epoch {}, stored {} ago", stored->version,
                   stored->epoch,
                   FormatDurationMs(std::max<int64_t>(0, clock_.WallMs() - stored->saved_wall_ms)));
+  saved_at_ms_ = NowMs();  // it is on disk already
   receiver_.Restore(*stored);
   is_unsaved_ = false;
 }
@@ -270,6 +271,7 @@ void Bus::SaveSnapshot() {
   auto stored = receiver_.Export(clock_.WallMs());
   if (!stored) return;
   is_unsaved_ = false;
+  saved_at_ms_ = NowMs();
   chores_.Post([path = options_.snapshot_path, stored = *std::move(stored)] {
     const Status saved = snapshot::SaveLastGood(path, stored);
     if (!saved.ok()) Log("bus").error("the snapshot is not stored: {}", saved.ToString());

@@ -155,6 +155,7 @@ class Bus {
   bool is_draining_ = false;
   bool is_watched_ = false;  // a split is in force
   bool is_unsaved_ = false;
+  int64_t saved_at_ms_ = 0;
   bool is_collecting_ = false;
   int64_t current_at_ms_ = 0;
   int64_t last_second_ms_ = 0;

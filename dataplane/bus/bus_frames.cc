@@ -13,6 +13,7 @@ namespace {
 
 constexpr int64_t kAnswerMs = 3000;
 constexpr int64_t kRefusedMs = 5000;
+constexpr int64_t kSaveEveryMs = 1000;
 constexpr size_t kMaxDetail = 256;  // session frames are at most 64 KiB
 constexpr size_t kMaxRefused = 100;
 
@@ -64,6 +65,7 @@ void Bus::OnRuleset(std::shared_ptr<const decision::Ruleset> rules) {
       SendNews();
     });
   });
+  if (NowMs() - saved_at_ms_ >= kSaveEveryMs) SaveSnapshot();  // else with the next second
 }
 
 void Bus::OnSession(const std::string& bytes) {
