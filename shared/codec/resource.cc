@@ -2,6 +2,7 @@
 #include "shared/codec/resource.h"
 
 #include <algorithm>
+#include <map>
 
 #include "shared/codec/domain_fields.h"
 #include "shared/codec/flags_file.h"
@@ -143,15 +144,14 @@ class Reader {
 };
 
 void CheckDuplicates(FileContent& content) {
-  for (size_t i = 0; i < content.documents.size(); ++i) {
-    for (size_t j = 0; j < i; ++j) {
-      const ResourceDocument& a = content.documents[j];
-      const ResourceDocument& b = content.documents[i];
-      if (a.kind != b.kind || a.name != b.name) continue;
-      content.errors.push_back({b.file, b.line,
-                                fmt::format("{}/{}", domain::KindName(b.kind), b.name),
-                                fmt::format("is given twice (first at line {})", a.line)});
-    }
+  std::map<domain::ResourceKey, int> first_line;
+  for (const ResourceDocument& document : content.documents) {
+    const auto [first, fresh] =
+        first_line.try_emplace({document.kind, document.name}, document.line);
+    if (fresh) continue;
+    content.errors.push_back({document.file, document.line,
+                              fmt::format("{}/{}", domain::KindName(document.kind), document.name),
+                              fmt::format("is given twice (first at line {})", first->second)});
   }
 }
 
