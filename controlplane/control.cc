@@ -148,6 +148,7 @@ api::Dependencies Control::MakeDependencies() {
                         bus.session, bus.telemetry, publish::kHeartbeatMs},
           .nodes = [this] { return nodes_; },
           .enroll = [this](const api::Enrolment& enrolment) { return Enroll(enrolment); },
+          .create_token = [this](int64_t lifetime_ms) { return CreateToken(lifetime_ms); },
           .telemetry =
               [this](const api::TelemetryQuery& query) {
                 return ledger_->history().Query(query.subject, query.from_ms, query.to_ms,
@@ -162,6 +163,7 @@ Status Control::StartApi() {
   api_ = std::make_unique<api::Api>(MakeDependencies());
   http::ServerOptions options;
   options.listen = settings_.listen;
+  options.workers = 2;  // a large blob must not hold up event streams
   return api_->Start(options);
 }
 
@@ -239,6 +241,15 @@ Status Control::Enroll(const api::Enrolment& enrolment) {
       store_->EnrollNode({enrolment.node, enrolment.public_key, clock_.WallMs(), false}, hash));
   Log("publish").info("node {} is enrolled", enrolment.node);
   return bus_->Allow(enrolment.node, enrolment.public_key);
+}
+
+Result<codec::Json> Control::CreateToken(int64_t lifetime_ms) {
+  const std::string token =
+      fmt::format("{}.{}", RandomHex(16), transport::Fingerprint(keys_.public_key));
+  const int64_t now_ms = clock_.WallMs();
+  WEIR_RETURN_IF_ERROR(
+      store_->AddEnrollToken({wire::Sha256Hex(token), now_ms, now_ms + lifetime_ms, ""}));
+  return codec::Json{{"token", token}, {"expires_at", FormatTimeMs(now_ms + lifetime_ms)}};
 }
 
 std::string Control::Metrics() const {

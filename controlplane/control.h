@@ -60,6 +60,7 @@ class Control {
   void ApplyResources();
   void TellDriver();
   Status Enroll(const api::Enrolment& enrolment);
+  Result<codec::Json> CreateToken(int64_t lifetime_ms);
   api::Dependencies MakeDependencies();
   std::string Metrics() const;
   std::vector<api::Problem> Problems() const;

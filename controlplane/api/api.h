@@ -46,6 +46,7 @@
 //   GET    /v1/bootstrap         {epoch, server_key, fingerprint, channels: {cfg, session, telemetry},
 //                                heartbeat_ms}
 //   POST   /v1/enroll            {node, public_key, token?} → {node}; 403 when refused
+//   POST   /v1/tokens            {expires?: "1h"} → {token, expires_at}; lets one node enrol, once
 //   PUT    /v1/blobs/SHA256      raw bytes → {sha256, bytes}, 201 when new; GET gives the bytes
 //   GET    /health /ready /metrics /health/canary[?rollout=NAME]
 // clang-format on
@@ -126,6 +127,8 @@ struct Dependencies {
   // An error refuses the node (403), except Unavailable and ResourceExhausted. From elsewhere than
   // loopback it is called only with a token, which it must then check.
   std::function<Status(const Enrolment&)> enroll;
+  // A new one-time enrolment token, good for `lifetime_ms`: {token, expires_at}.
+  std::function<Result<codec::Json>(int64_t lifetime_ms)> create_token;
   // The answer of GET /v1/telemetry.
   std::function<Result<codec::Json>(const TelemetryQuery&)> telemetry;
   // Optional: more lines for /metrics, in Prometheus text, each ending with a newline.

@@ -81,6 +81,7 @@ class Api::Core {
   Answer ExplainKey(const Call& call);
   Answer BootstrapInfo(const Call& call);
   Answer Enroll(const Call& call);
+  Answer CreateToken(const Call& call);
   Answer PutBlob(const Call& call) const;  // any thread
   Answer GetBlob(const Call& call) const;  // any thread
   Answer Ready(const Call& call);

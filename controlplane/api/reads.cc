@@ -45,6 +45,14 @@ void Describe(V& v, EnrollBody& f) {
   v(6, "token", f.token);
 }
 
+struct TokenBody {
+  domain::DurationMs expires{3'600'000};
+};
+template <class V>
+void Describe(V& v, TokenBody& f) {
+  v(2, "expires", f.expires);
+}
+
 // RFC 3339, or milliseconds since the Unix epoch.
 Result<int64_t> ReadMoment(const Call& call, const std::string& name, int64_t fallback) {
   const std::string text = call.Query(name);
@@ -79,6 +87,7 @@ void Api::Core::AddReadRoutes(std::vector<Route>& routes) {
   add("POST", "/v1/explain", Body::kJson, {}, &Core::ExplainKey);
   add("GET", "/v1/bootstrap", Body::kNone, {}, &Core::BootstrapInfo);
   add("POST", "/v1/enroll", Body::kJson, {}, &Core::Enroll);
+  add("POST", "/v1/tokens", Body::kJson, {}, &Core::CreateToken);
   add("PUT", "/v1/blobs/{sha256}", Body::kBytes, {}, &Core::PutBlob).on_worker = true;
   add("GET", "/v1/blobs/{sha256}", Body::kNone, {}, &Core::GetBlob).on_worker = true;
   add("GET", "/ready", Body::kNone, {}, &Core::Ready);
@@ -202,6 +211,13 @@ Answer Api::Core::Enroll(const Call& call) {
   if (status.code() == Code::kUnavailable || status.code() == Code::kResourceExhausted)
     return status;
   return ProblemResponse(403, status);
+}
+
+Answer Api::Core::CreateToken(const Call& call) {
+  WEIR_ASSIGN_OR_RETURN(const auto body, codec::FromJson<TokenBody>(call.json));
+  if (body.expires.ms <= 0) return InvalidArgument("expires", "is not above 0");
+  WEIR_ASSIGN_OR_RETURN(Json token, deps_.create_token(body.expires.ms));
+  return JsonResponse(std::move(token), 201);
 }
 
 Answer Api::Core::PutBlob(const Call& call) const {

@@ -64,6 +64,7 @@ domain::ModelEntry ModelEntryOf(const domain::Resource& model) {
 
 std::optional<domain::SplitEntry> SplitEntryOf(const domain::Resource& rollout) {
   if (!rollout.status || !domain::IsActive(*rollout.status)) return std::nullopt;
+  if (rollout.status->state == "rolling_back") return std::nullopt;  // stable answers already
   const auto& spec = rollout.As<domain::RolloutSpec>();
   return domain::SplitEntry{.rollout = rollout.name,
                             .model = spec.model,

@@ -15,7 +15,8 @@ namespace weir::control::catalog {
 // A flag's entry. `rolled_back` when its latest rollout was rolled back and not retried or deleted.
 domain::FlagEntry FlagEntryOf(const domain::Resource& flag, const domain::ForEach& for_each);
 domain::ModelEntry ModelEntryOf(const domain::Resource& model);
-// Only an active rollout splits traffic (domain::IsActive, percentage of its status).
+// Only an active rollout splits traffic (domain::IsActive, percentage of its status), and none that
+// is being taken back.
 std::optional<domain::SplitEntry> SplitEntryOf(const domain::Resource& rollout);
 domain::ExperimentEntry ExperimentEntryOf(const domain::Resource& experiment);
 

@@ -123,12 +123,17 @@ void Bus::OnTick() {
 }
 
 void Bus::OnSecond() {
-  const std::string beacon = publisher_->BeaconFrame();
-  Broadcast(beacon);
-  const Status status = cfg_->SetWelcome(beacon);
-  if (!status.ok()) Log("publish").error("welcome: {}", status.ToString());
+  publisher_->SendBeacon();
+  RenewWelcome();
   listener_.on_counters({session_->refused_count() + batches_refused_, zap_.denied_count(),
                          folder_.malformed_series(), accountant_.counters()});
+}
+
+// What a new subscriber hears first. An old one would tell a node that has nothing that there is
+// nothing: it would be ready, and know no model.
+void Bus::RenewWelcome() {
+  const Status status = cfg_->SetWelcome(publisher_->BeaconFrame());
+  if (!status.ok()) Log("publish").error("welcome: {}", status.ToString());
 }
 
 void Bus::OnTelemetryFrame(const transport::Message& message) {
@@ -162,7 +167,10 @@ void Bus::Fold(const ingest::Accountant::Answer& answer) {
 }
 
 void Bus::Publish(const catalog::Committed& committed) {
-  loop_.Post([this, committed] { publisher_->OnCommitted(committed); });
+  loop_.Post([this, committed] {
+    publisher_->OnCommitted(committed);
+    RenewWelcome();
+  });
 }
 
 void Bus::Acknowledge(const ingest::HighWaters& stored) {

@@ -83,6 +83,7 @@ class Bus : private Outbox {
   void Fold(const ingest::Accountant::Answer& answer);
   void OnTick();
   void OnSecond();
+  void RenewWelcome();
   void Broadcast(std::string_view frame) override;
   void SendTo(const std::string& peer, std::string_view frame) override;
   int64_t NowMs() const { return loop_.clock().MonotonicMs(); }

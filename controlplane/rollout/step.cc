@@ -42,13 +42,13 @@ Step Stay(const RolloutStatus& status, std::string waiting_for) {
 }
 
 Step RollBack(const RolloutStatus& status, std::string reason, int64_t now_wall_ms,
-              std::optional<domain::VerdictRecord> verdict) {
+              domain::VerdictRecord verdict) {
   RolloutStatus next = status;
   next.state = "rolling_back";
   next.percentage = 0;
   next.since = {now_wall_ms};
   next.completed_at = {};
-  if (verdict.has_value()) next.last_verdict = std::move(verdict);
+  next.last_verdict = std::move(verdict);
   return {Step::Kind::kRollback, std::move(next), std::move(reason), "", "rolling_back"};
 }
 
@@ -119,7 +119,7 @@ Step Next(const RolloutSpec& spec, const RolloutStatus& status, const Evidence& 
   if (spec.rollback.enabled && evidence.verdict && evidence.verdict->action == "rollback") {
     return RollBack(status,
                     fmt::format("{}: {}", evidence.verdict->trigger, evidence.verdict->evidence),
-                    now_wall_ms, evidence.verdict);
+                    now_wall_ms, *evidence.verdict);
   }
   if (spec.rollback.enabled && !evidence.failed_everywhere.empty()) {
     return RollBack(status, "system_failure: " + evidence.failed_everywhere, now_wall_ms,
@@ -183,9 +183,7 @@ Result<Step> Restart(const RolloutSpec& spec, const RolloutStatus& status, const
                       FormatDurationMs((wait_ms + 999) / 1000 * 1000)));
     }
   }
-  RolloutStatus fresh;
-  fresh.last_verdict = status.last_verdict;
-  RolloutStatus next = EnterPhase(spec, fresh, 0, now_wall_ms);
+  RolloutStatus next = EnterPhase(spec, {}, 0, now_wall_ms);
   return Step{Step::Kind::kAdvance, next, command.reason, "", next.state};
 }
 
@@ -196,6 +194,15 @@ Result<Step> Promote(const RolloutSpec& spec, const RolloutStatus& status, const
                 "promoted"};
   }
   return Advance(spec, status, command.reason, now_wall_ms);
+}
+
+domain::VerdictRecord ByHand(const Command& command, int64_t now_wall_ms) {
+  domain::VerdictRecord verdict;
+  verdict.trigger = "manual";
+  verdict.action = "rollback";
+  verdict.evidence = fmt::format("{}: {}", command.actor, command.reason);
+  verdict.detected_at = {now_wall_ms};
+  return verdict;
 }
 
 Result<Step> Approve(const RolloutSpec& spec, RolloutStatus status, const Command& command,
@@ -248,7 +255,7 @@ Result<Step> Obey(const RolloutSpec& spec, const RolloutStatus& status, const Co
     case Verb::kAbort:
       return WithState(status, "aborted", command, now_wall_ms);
     case Verb::kRollback:
-      return RollBack(status, command.reason, now_wall_ms, std::nullopt);
+      return RollBack(status, command.reason, now_wall_ms, ByHand(command, now_wall_ms));
     case Verb::kStart:
     case Verb::kRetry:
       break;  // handled above

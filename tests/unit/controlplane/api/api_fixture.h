@@ -206,6 +206,9 @@ class ApiTest : public testing::Test {
                   enrolled_.push_back(enrolment);
                   return enroll_answer_;
                 },
+            .create_token = [](int64_t lifetime_ms) -> Result<Json> {
+              return Json{{"token", "secret.finger"}, {"lifetime_ms", lifetime_ms}};
+            },
             .telemetry = [](const TelemetryQuery& query) -> Result<Json> {
               return Json{{"subject", query.subject},
                           {"step_ms", query.step_ms},

@@ -148,6 +148,14 @@ TEST_F(ApiReads, EnrolsNodes) {
   EXPECT_EQ(Post("/v1/enroll", {{"public_key", key}}).json["field"], "node");
 }
 
+TEST_F(ApiReads, MakesEnrolmentTokens) {
+  const Reply made = Post("/v1/tokens", {{"expires", "10m"}});
+  EXPECT_EQ(made.status, 201) << made.body;
+  EXPECT_EQ(made.json["lifetime_ms"], 600'000);
+  EXPECT_EQ(Post("/v1/tokens", {{"expires", "soon"}}).json["field"], "expires");
+  EXPECT_EQ(Post("/v1/tokens", {{"expires", "0s"}}).json["field"], "expires");
+}
+
 // The IPv4 address of an interface other than loopback, "" if there is none.
 std::string OtherAddress() {
   ifaddrs* all = nullptr;
