@@ -206,7 +206,8 @@ Answer Api::Core::Apply(const Call& call) {
                            {{"errors", ErrorsView(call.content.errors)}});
   }
   for (const codec::ResourceDocument& document : call.content.documents) {
-    if (document.kind != Kind::kModel) continue;
+    // A dry run may speak of a file that would be uploaded.
+    if (document.kind != Kind::kModel || options.dry_run) continue;
     WEIR_ASSIGN_OR_RETURN(const domain::ModelSpec model, ModelOf(document));
     WEIR_RETURN_IF_ERROR(
         CheckBlobs(model, document.name, "Model/" + document.name + ".spec.versions"));

@@ -56,7 +56,7 @@ void AddRolloutProblems(const Resource& rollout, const World& world, std::vector
                    verdict, fmt::format("weir rollout show {}", name)});
   } else if (status.state == "rolled_back" && world.clock.WallMs() - status.since.ms < kRecentMs) {
     out.push_back({"warning", fmt::format("rollout {} was rolled back", name), status.since.ms,
-                   verdict, fmt::format("weir rollout retry {}", name)});
+                   verdict, fmt::format("weir describe rollout/{}", name)});
   } else if (status.waiting_for.find("approv") != std::string::npos) {
     out.push_back({"info", fmt::format("rollout {} waits for approval", name), status.since.ms,
                    status.waiting_for, fmt::format("weir rollout approve {}", name)});

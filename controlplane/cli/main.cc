@@ -41,7 +41,12 @@ std::string NearestCommand(const CLI::App& app, int argc, char** argv) {
   const CLI::App* at = &app;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
-    if (word.rfind('-', 0) == 0) continue;
+    if (word.rfind('-', 0) == 0) {
+      const CLI::Option* option = at->get_option_no_throw(word);
+      if (option == nullptr) option = app.get_option_no_throw(word);
+      if (option != nullptr && option->get_items_expected_max() > 0) ++i;  // its value
+      continue;
+    }
     std::vector<std::string> names;
     for (const CLI::App* sub : at->get_subcommands({})) names.push_back(sub->get_name());
     if (names.empty()) return "";

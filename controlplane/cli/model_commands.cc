@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <cstdio>
+#include <thread>
 
 #include "controlplane/cli/session.h"
+#include "shared/base/clock.h"
 #include "shared/base/text.h"
 
 namespace weir::control::cli {
@@ -40,18 +43,40 @@ Result<Json> ParseInput(const std::string& text) {
 
 std::string ModelPath(const std::string& name) { return "/v1/models/" + http::PercentEncode(name); }
 
-// What every node says about a version once it is past LOADING.
-void ReportVersion(Session& session, const Words& words) {
-  const Result<Json> nodes = session.api().Get("/v1/nodes");
-  if (!nodes.ok()) return;
-  for (const Json& node : (*nodes)["items"]) {
-    for (const Json& version : node.value("versions", Json::array())) {
-      if (version.value("model", "") != words.name ||
-          version.value("version", "") != words.version || version.value("state", "") != "FAILED")
-        continue;
-      session.FailAs(kExitNo, fmt::format("{} {} is FAILED on {}: {}", words.name, words.version,
+// Waits until every live node has loaded the version or failed to; a failure is the command's.
+void WaitUntilLoaded(Session& session, const Words& words) {
+  const int64_t deadline = Clock::System().MonotonicMs() + session.timeout_ms();
+  for (;;) {
+    const Result<Json> nodes = session.api().Get("/v1/nodes");
+    if (!nodes.ok()) return session.Fail(nodes.status());
+    int live = 0;
+    int ready = 0;
+    for (const Json& node : (*nodes)["items"]) {
+      if (node.value("state", "") == "gone") continue;
+      ++live;
+      for (const Json& version : node.value("versions", Json::array())) {
+        if (version.value("model", "") != words.name ||
+            version.value("version", "") != words.version)
+          continue;
+        const std::string state = version.value("state", "");
+        ready += state == "READY" ? 1 : 0;
+        if (state != "FAILED") continue;
+        return session.FailAs(kExitNo,
+                              fmt::format("{} {} is FAILED on {}: {}", words.name, words.version,
                                           Text(node["id"]), version.value("detail", "")));
+      }
     }
+    if (ready == live) {
+      std::fprintf(stderr, "READY on %d/%d nodes\n", ready, live);
+      return;
+    }
+    if (Clock::System().MonotonicMs() > deadline) {
+      return session.FailAs(
+          kExitTimeout,
+          fmt::format("stored, but only {}/{} nodes have loaded it within {} (weir node list)",
+                      ready, live, session.timeout));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
 }
 
@@ -89,7 +114,7 @@ void Push(Session& session, const Words& words) {
   const std::string stable = Text((*answer)["spec"].value("stable", Json()));
   std::fprintf(stderr, "pushed to %s; stable is %s\n", session.Target().c_str(), stable.c_str());
   session.WaitForNodes((*answer)["metadata"].value("revision", uint64_t{0}));
-  ReportVersion(session, words);
+  if (session.exit_code() == kExitDone) WaitUntilLoaded(session, words);
 }
 
 void Test(Session& session, const Words& words) {

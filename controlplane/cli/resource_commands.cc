@@ -13,6 +13,7 @@
 #include "shared/base/text.h"
 #include "shared/codec/resource.h"
 #include "shared/codec/yaml.h"
+#include "shared/wire/digest.h"
 
 namespace weir::control::cli {
 namespace {
@@ -75,8 +76,8 @@ Json ToJson(const std::vector<codec::FileError>& errors) {
 }
 
 // A version's relative `uri` names a file beside the applied one; it is stored and named by
-// content.
-Status StoreBlobs(Session& session, ResourceDocument& document) {
+// content. A dry run only names it.
+Status StoreBlobs(Session& session, ResourceDocument& document, bool dry_run) {
   if (document.kind != domain::Kind::kModel || !document.spec.contains("versions"))
     return OkStatus();
   for (auto& [name, version] : document.spec["versions"].items()) {
@@ -87,7 +88,11 @@ Status StoreBlobs(Session& session, ResourceDocument& document) {
     if (!bytes.ok())
       return InvalidArgument(fmt::format("{}: spec.versions.{}.uri", document.file, name),
                              bytes.status().message());
-    WEIR_ASSIGN_OR_RETURN(version["blob"], session.api().PutBlob(*bytes));
+    if (dry_run) {
+      version["blob"] = "sha256:" + wire::Sha256Hex(*bytes);
+    } else {
+      WEIR_ASSIGN_OR_RETURN(version["blob"], session.api().PutBlob(*bytes));
+    }
   }
   return OkStatus();
 }
@@ -116,9 +121,7 @@ Result<Json> Apply(Session& session, const ApplyOptions& options) {
   }
   Json resources = Json::array();
   for (ResourceDocument& document : content.documents) {
-    if (!options.dry_run) {
-      WEIR_RETURN_IF_ERROR(StoreBlobs(session, document));
-    }
+    WEIR_RETURN_IF_ERROR(StoreBlobs(session, document, options.dry_run));
     Json metadata = document.metadata;
     metadata["name"] = document.name;
     resources.push_back({{"apiVersion", domain::kApiVersion},
