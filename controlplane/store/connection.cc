@@ -125,9 +125,10 @@ Status Store::Connection::CheckIdentity() {
 }
 
 Status Store::Connection::CheckIntegrity() {
-  const std::string verdict = database_->execAndGet("PRAGMA quick_check(1)").getString();
-  if (verdict != "ok") return DataLoss(fmt::format("{} is damaged: {}", path_, verdict));
-  return OkStatus();
+  std::string verdict = database_->execAndGet("PRAGMA quick_check(1)").getString();
+  if (verdict == "ok") return OkStatus();
+  std::replace(verdict.begin(), verdict.end(), '\n', ' ');  // it is told in one line
+  return DataLoss(fmt::format("{} is damaged: {}", path_, verdict));
 }
 
 Status Store::Connection::Migrate() {
