@@ -31,7 +31,7 @@ class VersionTable {
   VersionTable(Ready ready, std::vector<VersionStatus> statuses)
       : ready_(std::move(ready)), statuses_(std::move(statuses)) {}
 
-  // Null unless READY.
+  // Null unless READY, or LOADING a new blob while the one before it serves.
   std::shared_ptr<Version> Find(std::string_view model, std::string_view version) const;
   // Null if the version is neither wanted nor on its way out.
   const VersionStatus* FindStatus(std::string_view model, std::string_view version) const;
