@@ -19,6 +19,7 @@
 #include "dataplane/runtime/xgboost/xgboost_runtime.h"
 #include "shared/base/build_info.h"
 #include "shared/base/log.h"
+#include "shared/base/process.h"
 #include "shared/base/text.h"
 #include "shared/codec/json.h"
 #include "shared/http/client.h"
@@ -77,36 +78,6 @@ std::vector<wire::VersionReport> ToReports(const runtime::VersionTable& table) {
   return reports;
 }
 
-// The signals that the main thread waits for; blocked everywhere else.
-class Signals {
- public:
-  Signals() {
-    sigemptyset(&set_);
-    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set_, signal);
-    pthread_sigmask(SIG_BLOCK, &set_, nullptr);
-    signal(SIGPIPE, SIG_IGN);
-  }
-  // Returns at SIGTERM or SIGINT. SIGHUP: the node's settings are those of its start.
-  void WaitForStop() const {
-    while (true) {
-      int signal = 0;
-      sigwait(&set_, &signal);
-      if (signal != SIGHUP) return;
-      Log("node").info("SIGHUP: nothing to read again; flags and models come as snapshots");
-    }
-  }
-  // Waits that long, or until a second request to stop.
-  void WaitFor(int64_t ms) const {
-    const timespec timeout{ms / 1000, (ms % 1000) * 1'000'000};
-    sigset_t stop = set_;
-    sigdelset(&stop, SIGHUP);
-    sigtimedwait(&stop, nullptr, &timeout);
-  }
-
- private:
-  sigset_t set_;
-};
-
 // Everything that runs, in the order in which it is started.
 class Node {
  public:
@@ -137,7 +108,7 @@ class Node {
   // Unready first, then what is in flight, then what was counted.
   void Stop(const Signals& signals) {
     bus_->SetDraining();
-    signals.WaitFor(settings_.drain_delay.ms);
+    signals.WaitForStop(settings_.drain_delay.ms);
     front_.Drain(kDrainMs);
     bus_->Finish(kFinishMs);
     loader_->Stop();
@@ -195,18 +166,10 @@ int Fail(const Status& status) {
   return kBadConfiguration;
 }
 
-Status WriteStartFiles(const NodeSettings& settings, const Node& node) {
-  if (!settings.pid_file.empty()) {
-    WEIR_RETURN_IF_ERROR(WriteFileAtomic(settings.pid_file, fmt::format("{}\n", getpid())));
-  }
-  if (settings.ready_file.empty()) return OkStatus();
-  const codec::Json ready{{"pid", getpid()}, {"http", node.http()}, {"admin", node.admin()}};
-  return WriteFileAtomic(settings.ready_file, ready.dump() + "\n");
-}
-
-void RemoveStartFiles(const NodeSettings& settings) {
-  for (const std::string& path : {settings.pid_file, settings.ready_file}) {
-    if (!path.empty()) unlink(path.c_str());
+// SIGHUP: the node's settings are those of its start.
+void WaitUntilTold(const Signals& signals) {
+  while (signals.Wait() == SIGHUP) {
+    Log("node").info("SIGHUP: nothing to read again; flags and models come as snapshots");
   }
 }
 
@@ -228,15 +191,17 @@ int Run(int argc, char** argv) {
   Node node(settings, *id, *keys);
   const Status started = node.Start();
   if (!started.ok()) return Fail(started);
-  const Status written = WriteStartFiles(settings, node);
+  const StartFiles files{settings.pid_file, settings.ready_file};
+  const codec::Json ready{{"pid", getpid()}, {"http", node.http()}, {"admin", node.admin()}};
+  const Status written = files.Write(ready.dump());
   if (written.ok()) {
     Log("node").info("weir-node {} is \"{}\": http {}, admin {}", BuildVersion(), *id, node.http(),
                      node.admin());
-    signals.WaitForStop();
+    WaitUntilTold(signals);
     Log("node").info("stopping");
   }
   node.Stop(signals);
-  RemoveStartFiles(settings);
+  files.Remove();
   if (!written.ok()) return Fail(written);
   return 0;
 }

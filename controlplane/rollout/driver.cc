@@ -57,13 +57,6 @@ bool Outranks(const analysis::Verdict& a, const std::optional<domain::VerdictRec
   return rank(analysis::ActionName(a.action)) > rank(b->action);
 }
 
-bool Selects(const domain::Labels& selector, const domain::Labels& labels) {
-  return std::all_of(selector.begin(), selector.end(), [&](const auto& wanted) {
-    const auto found = labels.find(wanted.first);
-    return found != labels.end() && found->second == wanted.second;
-  });
-}
-
 }  // namespace
 
 Driver::Driver(World world) : world_(std::move(world)) {}
@@ -254,7 +247,7 @@ void Driver::GatherNodes(const Resource& rollout, const Run& run, Evidence& evid
         refused != node.refused_splits.end()) {
       evidence.frozen_by = fmt::format("{} refused it: {}", node.id, refused->second);
     }
-    if (spec.model.empty() || !Selects(spec.nodes, node.labels)) continue;
+    if (spec.model.empty() || !domain::Selects(spec.nodes, node.labels)) continue;
     ++selected;
     const auto version =
         std::find_if(node.versions.begin(), node.versions.end(), [&](const NodeFacts::Version& v) {
@@ -316,8 +309,10 @@ Result<uint64_t> Driver::Obey(const std::string& name, const Command& command,
                         rollout::Obey(rollout->As<RolloutSpec>(), status, command, now_wall_ms));
   WEIR_ASSIGN_OR_RETURN(const uint64_t revision,
                         Carry(*rollout, step, command.actor, command.reason));
-  if (const auto run = runs_.find(name); run != runs_.end() && step.kind == Step::Kind::kRollback) {
-    run->second.rollback_revision = revision;
+  if (const auto run = runs_.find(name); run != runs_.end()) {
+    run->second.shown_state = step.shown_state;
+    run->second.waiting_for = step.waiting_for;
+    if (step.kind == Step::Kind::kRollback) run->second.rollback_revision = revision;
   }
   return revision;
 }

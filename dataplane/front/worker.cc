@@ -7,9 +7,10 @@
 #include <optional>
 #include <string>
 
-#include "dataplane/front/explain.h"
+#include "dataplane/front/select.h"
 #include "dataplane/routing/keys.h"
 #include "shared/base/build_info.h"
+#include "shared/explain/explain.h"
 
 namespace weir::node::front {
 namespace {
@@ -250,24 +251,27 @@ http::Response Worker::Explain(const http::Request& request) {
   if (rules_ == nullptr) return http::ErrorResponse(503, "this node has no snapshot yet");
   const json body = json::parse(request.body, nullptr, false);
   if (!body.is_object()) return http::ErrorResponse(400, "body: is no JSON object");
-  std::string texts[4];
-  const char* const names[] = {"key", "user_id", "session_id", "request_id"};
-  for (size_t i = 0; i < 4; ++i) {
-    const auto found = body.find(names[i]);
-    if (found == body.end()) continue;
-    if (!found->is_string()) {
-      return http::ErrorResponse(400, fmt::format("{}: is no text", names[i]));
-    }
-    texts[i] = found->get<std::string>();
+  const auto unreadable = [&](const char* name) {
+    return body.contains(name) && !body[name].is_string();
+  };
+  for (const char* name : {"key", "user_id", "session_id", "request_id", "model", "flag"}) {
+    if (unreadable(name)) return http::ErrorResponse(400, fmt::format("{}: is no text", name));
   }
-  // `key` stands for whichever id a split is keyed by.
-  decision::Keys keys{texts[1], texts[2], texts[3]};
-  if (!texts[0].empty()) keys = {texts[0], texts[0], texts[0]};
-  keys = texts[0].empty() ? routing::KeysOf(request, keys) : keys;
-  if (keys.user_id.empty() && keys.session_id.empty() && keys.request_id.empty()) {
+  const std::string ids[] = {body.value("user_id", ""), body.value("session_id", ""),
+                             body.value("request_id", "")};
+  const decision::Keys keys = routing::KeysOf(request, {ids[0], ids[1], ids[2]});
+  explain::Query query{.key = body.value("key", ""),
+                       .model = body.value("model", ""),
+                       .flag = body.value("flag", ""),
+                       .random = inference_.Random()};
+  // A key stands for whichever id a split is keyed by.
+  for (const std::string_view id : {keys.user_id, keys.session_id, keys.request_id}) {
+    if (query.key.empty()) query.key = id;
+  }
+  if (query.key.empty()) {
     return http::ErrorResponse(400, "key: is missing; give key, user_id, session_id or request_id");
   }
-  return JsonResponse(front::Explain(*rules_, keys, inference_.Random()));
+  return JsonResponse(explain::Explain(*rules_, query));
 }
 
 }  // namespace weir::node::front

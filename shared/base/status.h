@@ -80,7 +80,8 @@ class [[nodiscard]] Result {
   T&& value() && { return std::move(Get()); }
   T& operator*() & { return Get(); }
   const T& operator*() const& { return value(); }
-  T&& operator*() && { return std::move(Get()); }
+  // By value, so that `for (auto& x : *Compute())` does not look at what is gone.
+  T operator*() && { return std::move(Get()); }
   T* operator->() { return &Get(); }
   const T* operator->() const { return &value(); }
 

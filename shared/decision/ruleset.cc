@@ -6,13 +6,6 @@
 namespace weir::decision {
 namespace {
 
-bool Selects(const domain::Labels& selector, const domain::Labels& labels) {
-  return std::all_of(selector.begin(), selector.end(), [&](const auto& wanted) {
-    const auto found = labels.find(wanted.first);
-    return found != labels.end() && found->second == wanted.second;
-  });
-}
-
 // The subject of the split that belongs to a rollout, "" if there is none.
 std::string SubjectOf(const EntryTable<Split>& splits, std::string_view rollout) {
   std::string subject;
@@ -41,7 +34,7 @@ void Ruleset::Set(domain::ModelEntry entry) {
 
 void Ruleset::Set(domain::SplitEntry entry) {
   Remove(domain::EntryKind::kSplit, entry.rollout);
-  const bool applies = Selects(entry.nodes, labels_);
+  const bool applies = domain::Selects(entry.nodes, labels_);
   auto split = std::make_shared<const Split>(Split{std::move(entry), applies});
   (split->model.empty() ? flag_splits_ : model_splits_).Set(std::move(split));
 }

@@ -50,6 +50,13 @@ std::optional<Kind> ParseKind(std::string_view text) {
   return std::nullopt;
 }
 
+bool Selects(const Labels& selector, const Labels& labels) {
+  return std::all_of(selector.begin(), selector.end(), [&](const auto& wanted) {
+    const auto found = labels.find(wanted.first);
+    return found != labels.end() && found->second == wanted.second;
+  });
+}
+
 Spec EmptySpec(Kind kind) {
   switch (kind) {
     case Kind::kFlag:

@@ -27,6 +27,8 @@ const char* KindPlural(Kind kind);                     // "flags"; "emergency" h
 std::optional<Kind> ParseKind(std::string_view text);  // any case, singular or plural
 
 using Labels = std::map<std::string, std::string>;
+// `labels` carry everything that `selector` asks for.
+bool Selects(const Labels& selector, const Labels& labels);
 
 // A rollout flag (DECISIONS). Dotted names are sub-features: "a.b" also needs "a" on for the key.
 struct FlagSpec {

@@ -91,6 +91,8 @@ TEST_F(FrontSurface, ExplainListsEveryDecision) {
   EXPECT_EQ(all["snapshot"], json({{"epoch", 3}, {"version", 42}}));
   EXPECT_EQ(all["flags"][0], json({{"flag", "ttft_pipeline"},
                                    {"enabled", true},
+                                   {"value", true},
+                                   {"variant", "on"},
                                    {"reason", "SPLIT"},
                                    {"bucket", 17159},
                                    {"threshold", 20000}}));
