@@ -170,6 +170,7 @@ Status Control::StartApi() {
 void Control::StartTimers() {
   core_.Every(kTickMs, [this] { Tick(); });
   core_.Every(kPruneMs, [this] {
+    if (IsStopped()) return;
     const Status status = ledger_->Prune();
     if (!status.ok()) Log("ingest").error("old telemetry stays: {}", status.ToString());
   });
@@ -188,6 +189,7 @@ void Control::OnNodes(std::shared_ptr<const publish::NodesView> view) {
 }
 
 void Control::TellDriver() {
+  if (IsStopped()) return;
   const int64_t to_wall_ms = clock_.WallMs() - clock_.MonotonicMs();
   std::vector<rollout::NodeFacts> facts;
   for (const auto& node : nodes_->nodes) facts.push_back(FactsOf(*node, epoch_, to_wall_ms));
@@ -195,11 +197,13 @@ void Control::TellDriver() {
 }
 
 void Control::OnTelemetry(const ingest::TelemetryTick& tick) {
+  if (IsStopped()) return;  // not acknowledged: it is sent again
   ledger_->Add(tick);
   driver_->OnTelemetry(tick.live, clock_.MonotonicMs(), clock_.WallMs());
 }
 
 void Control::Tick() {
+  if (IsStopped()) return;
   const bool acted = driver_->Tick(clock_.MonotonicMs(), clock_.WallMs());
   if (acted || ledger_->IsDue()) CommitTelemetry();
   api_->Tick();
@@ -302,7 +306,9 @@ void Control::StopOnCore() {
 }
 
 void Control::Reload() {
-  core_.Post([this] { ApplyResources(); });
+  core_.Post([this] {
+    if (!IsStopped()) ApplyResources();
+  });
 }
 
 Json Control::Addresses() const {

@@ -65,6 +65,8 @@ class Control {
   std::string Metrics() const;
   std::vector<api::Problem> Problems() const;
   void StopOnCore();
+  // Core still runs the tasks and timers that were on their way when StopOnCore came.
+  bool IsStopped() const { return driver_ == nullptr; }
 
   const ControlSettings& settings_;
   const Clock& clock_ = Clock::System();
