@@ -145,6 +145,21 @@ TEST_F(Restart, HungNodeLeavesTheQuorumAndCatchesUpWhenItWakes) {
   EXPECT_EQ(Infer(node(1).api(), Requests()[0]).Header("x-weir-version"), "1.1.0");
 }
 
+TEST_F(Restart, StopsCleanlyWhateverIsUnderWay) {
+  ASSERT_NO_FATAL_FAILURE(StartCluster(2));
+  ASSERT_NO_FATAL_FAILURE(Push({"1.0.0"}));
+  Traffic traffic(Addresses(), 200);
+  for (int round = 0; round < 15; ++round) {
+    ASSERT_EQ(control.Stop(), 0) << "round " << round << ":\n" << control.process().Tail(10);
+    ASSERT_NO_FATAL_FAILURE(RestartControl());
+    if (round % 2 == 0) continue;
+    ASSERT_TRUE(WaitFor("the nodes are back", [&] { return EveryoneIsAtHead(); }));
+  }
+  ASSERT_TRUE(WaitFor("the nodes are back", [&] { return EveryoneIsAtHead(); }));
+  const TrafficCounts counts = traffic.Stop();
+  EXPECT_EQ(counts.served, counts.sent) << counts.last_problem;
+}
+
 TEST_F(Restart, NothingIsCountedTwiceOrLost) {
   ASSERT_NO_FATAL_FAILURE(StartCluster(2));
   ASSERT_NO_FATAL_FAILURE(Push({"1.0.0", "1.1.0"}));

@@ -24,6 +24,7 @@ Node& ClusterTest::AddNode(NodeOptions options) {
   const Status started = node.Start();
   EXPECT_TRUE(started.ok()) << started.ToString();
   EXPECT_TRUE(WaitFor(node.id() + " is ready", [&] { return IsReady(node); }));
+  EXPECT_TRUE(WaitFor(node.id() + " is known", [&] { return EveryoneIsAtHead(); }));
   return node;
 }
 

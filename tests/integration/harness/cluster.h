@@ -20,7 +20,7 @@ class ClusterTest : public testing::Test {
  public:
   // Control plane and nodes n1 … nN, all ready.
   void StartCluster(int nodes);
-  // Starts one more node; ready when this returns.
+  // Starts one more node; it is ready, and the control plane knows it, when this returns.
   Node& AddNode(NodeOptions options);
   // Pushes versions of config/models and waits until every node has them READY.
   void Push(const std::vector<std::string>& versions);
