@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "bench/interleave.h"
+#include "bench/report.h"
+
+namespace weir::bench {
+
+// Canary decisions beside a bare MD5, flags among 10,000 beside flags among 10, and what they
+// allocate, in process.
+void MeasureDecisions(const Rounds& rounds, Report& report);
+
+}  // namespace weir::bench

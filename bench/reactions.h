@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// How soon the whole system reacts: a control plane and three nodes on loopback.
+#pragma once
+
+#include "bench/report.h"
+#include "shared/base/status.h"
+
+namespace weir::bench {
+
+// From sending a change to the API until the control plane's list shows APPLIED by every node; the
+// list is asked again as soon as it has answered, so up to one such question is included. Beside an
+// fdatasync in the same directory, which every commit pays for.
+Status MeasureChanges(int changes, Report& report);
+
+// From the first bad answer that a client got until the last node is back at stable, at 100 canary
+// requests a second; `runs` times with every canary answer bad and with a quarter.
+Status MeasureRollbacks(int runs, Report& report);
+
+}  // namespace weir::bench

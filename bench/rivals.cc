@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/rivals.h"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "shared/base/text.h"
+#include "shared/http/client.h"
+
+namespace weir::bench {
+namespace {
+
+constexpr int64_t kStartMs = 5000;
+
+constexpr char kNginxConfig[] = R"(daemon off;
+master_process off;
+worker_processes 1;
+pid {0}/nginx.pid;
+error_log {0}/nginx.log warn;
+events {{ worker_connections 512; }}
+http {{
+  access_log off;
+  client_body_temp_path {0}/nginx-body;
+  proxy_temp_path {0}/nginx-proxy;
+  fastcgi_temp_path {0}/nginx-fastcgi;
+  scgi_temp_path {0}/nginx-scgi;
+  uwsgi_temp_path {0}/nginx-uwsgi;
+  keepalive_requests 1000000000;
+  server {{
+    listen {1};
+    location / {{
+      default_type application/json;
+{2}      return 200 '{3}';
+    }}
+  }}
+}}
+)";
+
+// {0}: the requests as Lua strings.
+constexpr char kWrkScript[] = R"(local bodies = {{{0}}}
+local requests, at = {{}}, 0
+function init()
+  for i, body in ipairs(bodies) do
+    requests[i] = wrk.format("POST", nil, {{["Content-Type"] = "application/json"}}, body)
+  end
+end
+function request()
+  at = at % #requests + 1
+  return requests[at]
+end
+function done(summary)
+  local e = summary.errors
+  print(string.format("RESULT %d %d %d %s", summary.requests, summary.duration,
+        e.connect + e.read + e.write + e.timeout, e.status))
+end
+)";
+
+int FreePort() {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  int port = 0;
+  if (::bind(fd, reinterpret_cast<const sockaddr*>(&address), size) == 0 &&
+      ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0) {
+    port = ntohs(address.sin_port);
+  }
+  ::close(fd);
+  return port;
+}
+
+}  // namespace
+
+Result<Nginx> StartNginx(const std::string& dir, const StaticAnswer& answer) {
+  if (answer.body.find('\'') != std::string::npos || answer.body.find('$') != std::string::npos)
+    return InvalidArgument("answer", "holds a character that nginx would interpret");
+  std::string headers;
+  for (const auto& [name, value] : answer.headers)
+    headers += fmt::format("      add_header {} \"{}\";\n", name, value);
+  const std::string address = fmt::format("127.0.0.1:{}", FreePort());
+  WEIR_RETURN_IF_ERROR(WriteFileAtomic(
+      dir + "/nginx.conf", fmt::format(kNginxConfig, dir, address, headers, answer.body)));
+  WEIR_ASSIGN_OR_RETURN(Child process, Child::Start({"taskset", "-c", "0", "nginx", "-p", dir, "-c",
+                                                     dir + "/nginx.conf", "-e", dir + "/nginx.log"},
+                                                    dir + "/nginx.out"));
+  http::Client client("http://" + address);
+  for (int64_t waited_ms = 0; waited_ms < kStartMs && !Interrupted(); waited_ms += 20) {
+    const auto got = client.Do("GET", "/");
+    if (got.ok() && got->status == 200 && got->body == answer.body)
+      return Nginx{std::move(process), address};
+    PauseMs(20);
+  }
+  const Result<std::string> log = ReadFile(dir + "/nginx.log");
+  const Result<std::string> out = ReadFile(dir + "/nginx.out");
+  return Unavailable(
+      fmt::format("nginx does not answer: {} {}", log.ok() ? *log : "", out.ok() ? *out : ""));
+}
+
+Result<ClosedLoop> RunWrk(const std::string& dir, const std::string& address,
+                          const std::string& target, const std::vector<std::string>& bodies,
+                          int core, int seconds) {
+  std::string list;
+  for (const std::string& body : bodies) list += fmt::format("[==[{}]==],\n", body);
+  WEIR_RETURN_IF_ERROR(WriteFileAtomic(dir + "/wrk.lua", fmt::format(kWrkScript, list)));
+  WEIR_ASSIGN_OR_RETURN(const std::string output,
+                        RunToEnd({"taskset", "-c", std::to_string(core), "wrk", "-t1", "-c32",
+                                  fmt::format("-d{}s", seconds), "-s", dir + "/wrk.lua",
+                                  "http://" + address + target},
+                                 dir + "/wrk.out"));
+  const size_t at = output.find("RESULT ");
+  long long requests = 0;
+  long long duration_us = 0;
+  long long failed = 0;
+  long long refused = 0;
+  if (at == std::string::npos ||
+      std::sscanf(output.c_str() + at, "RESULT %lld %lld %lld %lld", &requests, &duration_us,
+                  &failed, &refused) != 4 ||
+      requests == 0) {
+    return Unavailable("wrk: " + output);
+  }
+  if (failed + refused > 0)
+    return Unavailable(fmt::format("{} of {} requests failed, {} were not answered with 200",
+                                   failed, requests, refused));
+  return ClosedLoop{static_cast<double>(requests), static_cast<double>(duration_us) / 1e6};
+}
+
+}  // namespace weir::bench

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Debian's nginx and wrk as the serving figures need them. Both run with files of the stage's
+// directory only.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "bench/process.h"
+#include "shared/base/status.h"
+
+namespace weir::bench {
+
+struct StaticAnswer {
+  std::string body;
+  std::vector<std::pair<std::string, std::string>> headers;
+};
+
+struct Nginx {
+  Child process;
+  std::string address;
+};
+// One process on core 0 that gives `answer` to everything; waits until it does.
+Result<Nginx> StartNginx(const std::string& dir, const StaticAnswer& answer);
+
+struct ClosedLoop {
+  double requests = 0;
+  double seconds = 0;
+  double per_second() const { return requests / seconds; }
+};
+// wrk on `core` with one thread and 32 connections, POSTing the bodies in turn. An answer that is
+// not 2xx is an error.
+Result<ClosedLoop> RunWrk(const std::string& dir, const std::string& address,
+                          const std::string& target, const std::vector<std::string>& bodies,
+                          int core, int seconds);
+
+}  // namespace weir::bench
