@@ -8,9 +8,9 @@
 namespace weir::bench {
 
 struct ServingEffort {
-  int rounds = 3;          // of each side, in turn
-  int closed_loop_s = 3;   // of a round
-  double open_loop_s = 4;  // of a round
+  int rounds = 5;          // of each side, in turn
+  int closed_loop_s = 2;   // of a round
+  double open_loop_s = 3;  // of a round
   int open_per_second = 2000;
   Rounds parts;
 };
