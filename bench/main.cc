@@ -148,7 +148,11 @@ int main(int argc, char** argv) {
   app.add_flag("--quick", options.quick, "Fewer and shorter rounds: a rough picture in a minute");
   app.add_flag("--smoke", options.smoke, "Tiny counts: does the program work?");
   app.add_option("--build-time", options.build_time, "File with the time of a clean build");
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
   const weir::Status logging = weir::InitLogging("weir_bench", "warn", "text");
   if (!logging.ok()) return 2;
   weir::bench::CatchSignals();
