@@ -12,6 +12,7 @@
 #include "controlplane/analysis/eprocess.h"
 #include "controlplane/analysis/simulate.h"
 #include "controlplane/cli/session.h"
+#include "shared/base/clock.h"
 #include "shared/base/text.h"
 #include "shared/codec/resource.h"
 
@@ -79,6 +80,7 @@ void PrintStatus(const Json& rollout) {
 
 // The resource; with `wait`, once its state is final.
 void ShowStatus(Session& session, const std::string& name, bool wait) {
+  const int64_t deadline = Clock::System().MonotonicMs() + session.timeout_ms();
   for (;;) {
     const Result<Json> rollout = session.api().Get(RolloutPath(name));
     if (!rollout.ok()) return session.Fail(rollout.status());
@@ -87,6 +89,10 @@ void ShowStatus(Session& session, const std::string& name, bool wait) {
       if (!session.PrintData(*rollout)) PrintStatus(*rollout);
       if (wait && state != "promoted") session.No();
       return;
+    }
+    if (session.is_timeout_given && Clock::System().MonotonicMs() > deadline) {
+      return session.FailAs(kExitTimeout,
+                            fmt::format("{} is still {} after {}", name, state, session.timeout));
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
   }
@@ -254,7 +260,8 @@ void AddRolloutCommands(CLI::App& app, Session& session) {
     ShowStatus(session, options->name, false);
   });
   CLI::App* status = add("status", "Where it is and what it waits for");
-  status->add_flag("--wait", options->wait, "Until it ends; exit 1 unless it was promoted");
+  status->add_flag("--wait", options->wait,
+                   "Until it ends; exit 1 unless it was promoted, 4 when --timeout passes first");
   status->callback([&session, options] { ShowStatus(session, options->name, options->wait); });
   add("watch", "Follow it until it ends")->callback([&session, options] {
     Watch(session, options->name);

@@ -26,6 +26,7 @@ class Session {
   std::string output = "table";
   std::string token;
   std::string timeout = "10s";
+  bool is_timeout_given = false;  // a wait for a rollout has no limit of its own
 
   // The client of the chosen server: --server, WEIR_SERVER, the context, http://127.0.0.1:7080.
   ApiClient& api();
