@@ -151,7 +151,8 @@ TEST(DecideFlag, DistributionIsWithinFourSigma) {
 TEST(DecideArm, FollowsTheCanaryGuide) {
   // bucket 33068 of DECISIONS' table
   EXPECT_TRUE(Arm(WithModel(33'069), {"user_123", "", ""}).is_canary);
-  const ArmDecision out = Arm(WithModel(33'068), {"user_123", "", ""});
+  const Ruleset rules = WithModel(33'068);  // answers hold views into it
+  const ArmDecision out = Arm(rules, {"user_123", "", ""});
   EXPECT_FALSE(out.is_canary);
   EXPECT_EQ(out.version, "1.0.0");
   EXPECT_EQ(out.bucket, 33'068u);
