@@ -19,7 +19,8 @@ TEST_F(BrokenModel, IsFailedWithTheReasonAndGetsNoTraffic) {
   ASSERT_TRUE(WaitFor("2.0.0 is FAILED", [&] { return VersionIs("2.0.0", "FAILED"); }));
 
   for (const auto& node : nodes) {
-    for (const Json& version : NodeRow(node->id())["versions"]) {
+    const Json row = NodeRow(node->id());
+    for (const Json& version : row["versions"]) {
       if (version["version"] == "2.0.0") {
         EXPECT_FALSE(version["detail"].get<std::string>().empty());
       }
