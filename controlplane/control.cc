@@ -24,7 +24,7 @@ rollout::NodeFacts FactsOf(const publish::NodeStatus& node, uint64_t epoch, int6
   rollout::NodeFacts facts;
   facts.id = node.id;
   facts.labels = node.labels;
-  facts.live = node.IsLive() && node.state != publish::NodeState::kJoining;
+  facts.live = node.IsLive();
   facts.applied_version = node.epoch == epoch ? node.version : 0;
   if (!node.applied.empty()) facts.applied_wall_ms = node.applied.back().at_ms + to_wall_ms;
   for (const wire::VersionReport& version : node.versions) {

@@ -79,11 +79,28 @@ void Api::Core::PostToCore(std::function<void()> task) {
   });
 }
 
+namespace {
+
+// A browser says where a request comes from; without a token, that is all there is to tell an
+// operator's own page from any other one.
+bool IsCrossSite(const http::Request& request) {
+  if (request.Header("sec-fetch-site") == "cross-site") return true;
+  const std::string_view origin = request.Header("origin");
+  return !origin.empty() && origin != fmt::format("http://{}", request.Header("host"));
+}
+
+}  // namespace
+
 void Api::Core::Handle(const std::shared_ptr<http::Exchange>& exchange) {
   const http::Request& request = exchange->request();
   Router::Match match = router_.Find(request.method, request.path);
   if (match.route == nullptr) return AnswerOnWorker(exchange, "other", std::move(match.refusal));
   const Route& route = *match.route;
+  if (IsCrossSite(request)) {
+    return AnswerOnWorker(
+        exchange, route.pattern,
+        ProblemResponse(403, FailedPrecondition("a page of another site may not ask this API")));
+  }
   if (route.body != Body::kBytes && request.body.size() > kMaxBody) {
     return AnswerOnWorker(
         exchange, route.pattern,

@@ -105,11 +105,15 @@ std::vector<Problem> NodeWatch::Problems(const catalog::Catalog& catalog) const 
     for (const auto& [key, version] : known.versions) {
       if (version.state != "FAILED") continue;
       const domain::Resource* model = catalog.Find(domain::Kind::kModel, key.first);
-      const bool serves = model != nullptr && model->As<domain::ModelSpec>().stable == key.second;
+      const auto* spec = model == nullptr ? nullptr : &model->As<domain::ModelSpec>();
+      const bool pinned = spec != nullptr && spec->pinned == key.second;
+      const bool serves = pinned || (spec != nullptr && spec->stable == key.second);
       problems.push_back({serves ? "critical" : "warning",
-                          fmt::format("{} {} is FAILED on node {}", key.first, key.second, id),
+                          fmt::format("{} {}{} is FAILED on node {}", key.first, key.second,
+                                      pinned ? ", which is pinned," : "", id),
                           version.since_wall_ms, version.detail,
-                          fmt::format("weir node show {}", id)});
+                          pinned ? fmt::format("weir model unpin {}", key.first)
+                                 : fmt::format("weir node show {}", id)});
     }
   }
   return problems;

@@ -38,8 +38,34 @@ const char* ActionOf(const Proposal& proposal, const ResourceKey& key) {
   return proposal.Find(key.kind, key.name) == nullptr ? "deleted" : "updated";
 }
 
+// Evidence may hold what a node sent; bytes that are no UTF-8 must not stop a commit.
+std::string Dump(const codec::Json& json) {
+  return json.dump(-1, ' ', false, codec::Json::error_handler_t::replace);
+}
+
 std::string Text(const Resource* resource) {
-  return resource == nullptr ? "" : codec::ResourceToJson(*resource).dump();
+  return resource == nullptr ? "" : Dump(codec::ResourceToJson(*resource));
+}
+
+// Nodes take 16 MiB in one message: a larger set could reach no new node.
+Status CheckSetFits(const std::map<EntryKey, std::string>& entries, const EntryChanges& changes) {
+  constexpr size_t kMaxSetBytes = 15u << 20;
+  const auto size_of = [](const EntryKey& key, size_t body) {
+    return key.second.size() + body + 32;
+  };
+  size_t before = 0;
+  size_t after = 0;
+  for (const auto& [key, body] : entries) {
+    before += size_of(key, body.size());
+    if (!changes.contains(key)) after += size_of(key, body.size());
+  }
+  for (const auto& [key, body] : changes) {
+    if (body) after += size_of(key, body->size());
+  }
+  if (after <= kMaxSetBytes || after <= before) return OkStatus();
+  return InvalidArgument(
+      "spec", fmt::format("nodes would need {} bytes; at most {} fit in one snapshot", after,
+                          kMaxSetBytes));
 }
 
 Resource NoEmergency() {
@@ -140,7 +166,7 @@ Result<uint64_t> Catalog::State::Write(const Batch& batch, Proposal& proposal,
       .at_wall_ms = clock.WallMs(),
       .actor = batch.request.actor,
       .reason = batch.request.reason,
-      .evidence = batch.request.evidence.is_null() ? "" : batch.request.evidence.dump(),
+      .evidence = batch.request.evidence.is_null() ? "" : Dump(batch.request.evidence),
       .changes = {},
       .sources = batch.sources};
   for (const Change& change : batch.request.changes) {
@@ -190,6 +216,7 @@ Result<CommitResult> Catalog::State::Commit(const Batch& batch) {
   WEIR_RETURN_IF_ERROR(Propose(batch.request, proposal));
   WEIR_RETURN_IF_ERROR(CheckProposal(proposal, batch.request.force_removal));
   WEIR_ASSIGN_OR_RETURN(const EntryChanges changes, ChangedEntries(proposal, entries));
+  WEIR_RETURN_IF_ERROR(CheckSetFits(entries, changes));
   CommitResult result{.revision = store.last_revision(), .changes = Summarize(batch, proposal)};
   if (batch.dry_run) return result;
 

@@ -109,6 +109,19 @@ bool Answers(const std::string& address, const std::string& path) {
   return response.ok() && response->status == 200;
 }
 
+// How many nodes the control plane sees at its head.
+size_t LiveNodes(const std::string& address) {
+  http::Client client = Quick(address);
+  const auto response = client.Do("GET", "/v1/nodes");
+  if (!response.ok() || response->status != 200) return 0;
+  const Result<codec::Json> json = codec::ParseJson(response->body);
+  if (!json.ok() || !json->contains("items")) return 0;
+  size_t live = 0;
+  for (const codec::Json& node : (*json)["items"])
+    live += node.value("state", "") == "ready" ? 1 : 0;
+  return live;
+}
+
 codec::Json ToJson(const Process& process) {
   return {
       {"name", process.name}, {"pid", process.pid}, {"http", process.http}, {"log", process.log}};
@@ -153,7 +166,10 @@ bool Cluster::IsRunning() const {
 }
 
 Result<Cluster> Cluster::Up(const ClusterOptions& options, const Progress& progress) {
-  const std::string dir = std::filesystem::absolute(options.dir).lexically_normal().string();
+  std::error_code error;
+  const std::string dir = std::filesystem::absolute(options.dir, error).lexically_normal().string();
+  if (error || options.dir.empty())
+    return InvalidArgument("--dir", "\"" + options.dir + "\" is no directory");
   WEIR_RETURN_IF_ERROR(MakeDirectories(dir + "/log"));
   Cluster cluster;
   cluster.dir_ = dir;
@@ -190,16 +206,19 @@ Status Cluster::StartControl(const ClusterOptions& options) {
   const auto address = [&](int offset) {
     return fmt::format("127.0.0.1:{}", options.free_ports ? 0 : kControlPort + offset);
   };
+  // Nodes that still run look for it where it was; they learn the other addresses from there.
+  const bool is_awaited = std::any_of(nodes_.begin(), nodes_.end(), IsOurs);
+  const std::string api = is_awaited && !control_.http.empty() ? control_.http : address(0);
   control_ = {.name = "control", .pid = 0, .http = "", .log = dir_ + "/log/control.log"};
   WEIR_ASSIGN_OR_RETURN(
       control_.pid,
-      Spawn({ProgramDir() + "/weir-control", "--data-dir", dir_ + "/control", "--listen",
-             address(0), "--cfg-listen", address(1), "--session-listen", address(2),
-             "--telemetry-listen", address(3), "--ready-file", ready_file},
+      Spawn({ProgramDir() + "/weir-control", "--data-dir", dir_ + "/control", "--listen", api,
+             "--cfg-listen", address(1), "--session-listen", address(2), "--telemetry-listen",
+             address(3), "--ready-file", ready_file},
             control_.log));
   const Result<codec::Json> ready = WaitForReadyFile(control_, ready_file);
   if (!ready.ok()) {
-    static_cast<void>(Down(1000));
+    if (IsOurs(control_)) ::kill(control_.pid, SIGTERM);  // nodes that serve go on
     return ready.status();
   }
   control_.http = ready->value("api", "");
@@ -238,7 +257,7 @@ Status Cluster::WaitUntilReady(const Progress& progress) {
                        std::all_of(nodes_.begin(), nodes_.end(), [](const Process& node) {
                          return Answers(node.http, "/ready");
                        });
-    if (ready) return OkStatus();
+    if (ready && LiveNodes(control_.http) >= nodes_.size()) return OkStatus();
     PauseMs(50);
   }
   for (const Process& node : nodes_) {
@@ -250,7 +269,8 @@ Status Cluster::WaitUntilReady(const Progress& progress) {
     if (response->status != 200)
       return Unavailable(fmt::format("{} is not ready: {}", node.name, response->body));
   }
-  return Unavailable(fmt::format("the control plane is not ready; see {}", control_.log));
+  return Unavailable(fmt::format("only {} of {} nodes have joined the control plane; see {}/log",
+                                 LiveNodes(control_.http), nodes_.size(), dir_));
 }
 
 Status Cluster::Save() const {

@@ -84,7 +84,8 @@ std::string CompletionScript(const CLI::App& app, const std::string& shell) {
   std::vector<Choice> choices;
   Collect(app, "", choices);
   if (shell == "fish") return Fish(choices);
-  if (shell == "zsh") return "#compdef weir\nautoload -U +X bashcompinit && bashcompinit\n" + Bash(choices);
+  if (shell == "zsh")
+    return "#compdef weir\nautoload -U +X bashcompinit && bashcompinit\n" + Bash(choices);
   return Bash(choices);
 }
 

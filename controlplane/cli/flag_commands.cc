@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cmath>
 #include <cstdio>
+#include <cstdlib>
 
 #include "controlplane/catalog/entries.h"
 #include "controlplane/cli/session.h"
@@ -18,6 +20,11 @@ namespace {
 using codec::Json;
 
 std::string FlagPath(const std::string& name) { return "/v1/flags/" + http::PercentEncode(name); }
+
+// JSON has no NaN or infinity: they would become null, which means the default.
+std::string CheckFinite(const std::string& text) {
+  return std::isfinite(std::strtod(text.c_str(), nullptr)) ? "" : text + " is not in 0..100";
+}
 
 void PatchFlag(Session& session, const std::string& name, const Json& spec,
                const std::string& reason) {
@@ -187,7 +194,8 @@ void EvalFlag(Session& session, const std::string& name, const std::string& key,
   }
   const double percent = 100.0 * on / count;
   if (!session.PrintData({{"flag", name}, {"keys", count}, {"on", on}, {"percentage", percent}})) {
-    std::printf("%s: on for %d of %d keys (%.3f %%)\n", name.c_str(), on, count, percent);
+    std::printf("%s: on for %d of %d keys (%s %%)\n", name.c_str(), on, count,
+                Text(Json(percent)).c_str());
   }
 }
 
@@ -278,7 +286,9 @@ void AddFlagCommands(CLI::App& app, Session& session) {
     ShowFlag(session, options->name);
   });
   CLI::App* create = add("create", "A new flag: weir flag create ttft --percent 10");
-  create->add_option("--percent", options->percent, "0..100")->capture_default_str();
+  create->add_option("--percent", options->percent, "0..100")
+      ->check(CheckFinite)
+      ->capture_default_str();
   create->callback([&session, options] {
     CreateFlag(session, options->name, options->percent, options->reason);
   });
@@ -291,7 +301,7 @@ void AddFlagCommands(CLI::App& app, Session& session) {
     PatchFlag(session, options->name, {{"enabled", false}}, options->reason);
   });
   CLI::App* set = add("set", "Change its percentage: weir flag set ttft --percent 50");
-  set->add_option("--percent", options->percent, "0..100")->required();
+  set->add_option("--percent", options->percent, "0..100")->check(CheckFinite)->required();
   set->callback([&session, options] {
     PatchFlag(session, options->name, {{"rollout_percentage", options->percent}}, options->reason);
   });

@@ -18,6 +18,11 @@ void PrintCommit(Session& session, const Result<Json>& answer) {
     for (const Json& change : (*answer)["changes"]) {
       std::printf("%s/%s %s\n", Text(change["kind"]).c_str(), Text(change["name"]).c_str(),
                   Text(change["action"]).c_str());
+      const Json diff = change.value("diff", Json::object());
+      for (const auto& [path, values] : diff.items()) {
+        std::printf("  %s: %s -> %s\n", path.c_str(), values.value("from", Json()).dump().c_str(),
+                    values.value("to", Json()).dump().c_str());
+      }
       for (const Json& kept : change.value("kept", Json::array()))
         std::printf("  kept %s\n", Text(kept).c_str());
     }

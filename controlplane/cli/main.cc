@@ -21,6 +21,10 @@ void AddGlobalOptions(CLI::App& app, Session& session) {
       ->check(CLI::IsMember({"table", "json", "yaml", "name"}))
       ->capture_default_str();
   app.add_option("--timeout", session.timeout, "How long a call or a wait may take")
+      ->check([](const std::string& text) {
+        const Result<int64_t> ms = ParseDurationMs(text);
+        return ms.ok() ? "" : ms.status().message();
+      })
       ->each([&session](const std::string&) { session.is_timeout_given = true; })
       ->capture_default_str();
   app.add_option("--token", session.token, "Bearer token")->envname("WEIR_TOKEN")->group("");

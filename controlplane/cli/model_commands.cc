@@ -23,6 +23,7 @@ struct Words {
   std::string runtime = "xgboost";
   std::string reason;
   std::vector<std::string> inputs;
+  bool replace = false;
 };
 
 // "features:FP32:-1,12" → {name, datatype, shape}
@@ -120,6 +121,10 @@ void Push(Session& session, const Words& words) {
 void Test(Session& session, const Words& words) {
   const Result<std::string> body = ReadFile(words.file);
   if (!body.ok()) return session.FailAs(kExitUsage, body.status().message());
+  // Of a .jsonl file, its first request.
+  const std::string request =
+      words.file.ends_with(".jsonl") ? body->substr(0, body->find('\n')) : *body;
+  if (request.empty()) return session.FailAs(kExitUsage, words.file + " holds no request");
   const Result<Json> nodes = session.api().Get("/v1/nodes");
   if (!nodes.ok()) return session.Fail(nodes.status());
   int asked = 0;
@@ -132,10 +137,7 @@ void Test(Session& session, const Words& words) {
         client.Do("POST",
                   fmt::format("/v2/models/{}/versions/{}/infer", http::PercentEncode(words.name),
                               http::PercentEncode(words.version)),
-                  {{"Content-Type", "application/json"}},
-                  Split(*body, '\n')[0].empty()    ? *body
-                  : words.file.ends_with(".jsonl") ? Split(*body, '\n')[0]
-                                                   : *body);
+                  {{"Content-Type", "application/json"}}, request);
     const std::string text = answer.ok() ? answer->body : answer.status().ToString();
     const bool passed = answer.ok() && answer->status == 200;
     results.push_back(
@@ -181,6 +183,7 @@ void AddModelCommands(CLI::App& app, Session& session) {
   push->add_option("--input", words->inputs,
                    "What clients may send: NAME:DATATYPE:SHAPE, features:FP32:-1,12");
   push->add_option("--reason", words->reason, "Why; shown in history");
+  push->add_flag("--replace", words->replace, "Even if the version exists with other bytes");
   push->callback([&session, words] { Push(session, *words); });
 
   CLI::App* test =

@@ -189,10 +189,10 @@ void RunApply(Session& session, const ApplyOptions& options) {
 void RunDiff(Session& session, ApplyOptions options) {
   options.dry_run = true;
   const Result<Json> answer = Apply(session, options);
-  if (!answer.ok())
-    return session.FailAs(
-        answer.status().code() == Code::kInvalidArgument ? kExitUsage : session.api().exit_code(),
-        answer.status().ToString());
+  if (!answer.ok()) {  // 1 says that something differs
+    const int code = session.api().last_status() == 0 ? session.api().exit_code() : kExitUsage;
+    return session.FailAs(code == kExitNo ? kExitUsage : code, answer.status().ToString());
+  }
   if (!session.PrintData(*answer)) PrintChanges(*answer, true);
   if (AnyChange(*answer)) session.No();
 }

@@ -212,11 +212,11 @@ void RunSimulate(Session& session, const SimulateOptions& options) {
                        {"rate", result->false_rate}}}};
   if (session.PrintData(data)) return;
   std::printf("noticed after  %s canary requests (p50), %s (p95)\n",
-              data["detection"]["canary_requests"]["p50"].dump().c_str(),
-              data["detection"]["canary_requests"]["p95"].dump().c_str());
+              Text(data["detection"]["canary_requests"]["p50"]).c_str(),
+              Text(data["detection"]["canary_requests"]["p95"]).c_str());
   std::printf("               %s s (p50), %s s (p95)\n",
-              data["detection"]["seconds"]["p50"].dump().c_str(),
-              data["detection"]["seconds"]["p95"].dump().c_str());
+              Text(data["detection"]["seconds"]["p50"]).c_str(),
+              Text(data["detection"]["seconds"]["p95"]).c_str());
   std::printf("taken back though healthy: %d of %d runs\n", result->false_count,
               result->false_runs);
 }

@@ -73,8 +73,12 @@ void Session::WaitForNodes(uint64_t version) {
     size_t live = 0;
     size_t applied = 0;
     std::string behind;
+    std::string gone;
     for (const codec::Json& node : (*nodes)["items"]) {
-      if (node.value("state", "") == "gone") continue;
+      if (node.value("state", "") == "gone") {
+        gone += " " + node.value("id", "");
+        continue;
+      }
       ++live;
       if (node["snapshot"].value("version", uint64_t{0}) >= version) {
         ++applied;
@@ -84,8 +88,9 @@ void Session::WaitForNodes(uint64_t version) {
     }
     if (terminal) std::fprintf(stderr, "\r\x1b[Kapplied by %zu/%zu nodes", applied, live);
     if (applied == live) {
-      std::fprintf(stderr, "%sapplied by %zu/%zu nodes\n", terminal ? "\r\x1b[K" : "", applied,
-                   live);
+      std::fprintf(stderr, "%sapplied by %zu/%zu nodes%s%s\n", terminal ? "\r\x1b[K" : "", applied,
+                   live, gone.empty() ? "" : "; not reached, since gone:", gone.c_str());
+      if (live == 0) std::fprintf(stderr, "warning: no node is live (weir node list)\n");
       return;
     }
     if (Clock::System().MonotonicMs() > deadline) {

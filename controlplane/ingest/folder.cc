@@ -6,6 +6,11 @@
 #include "shared/wire/telemetry_body.h"
 
 namespace weir::control::ingest {
+namespace {
+
+constexpr int64_t kClockWindowMs = 30'000;
+
+}  // namespace
 
 void Folder::OnNodeClock(const Origin& origin, int64_t node_ms, int64_t now_ms) {
   const int64_t offset_ms = now_ms - node_ms;
@@ -13,8 +18,13 @@ void Folder::OnNodeClock(const Origin& origin, int64_t node_ms, int64_t now_ms) 
   NodeClock& clock = at->second;
   const bool restarted = fresh || clock.incarnation != origin.incarnation;
   // The message with the least delay says it best.
-  clock.offset_ms = restarted ? offset_ms : std::min(clock.offset_ms, offset_ms);
-  clock.incarnation = origin.incarnation;
+  if (restarted) {
+    clock = {origin.incarnation, offset_ms, offset_ms, now_ms};
+  } else if (now_ms - clock.since_ms >= kClockWindowMs) {
+    clock = {origin.incarnation, offset_ms, clock.offset_ms, now_ms};
+  } else {
+    clock.offset_ms = std::min(clock.offset_ms, offset_ms);
+  }
 }
 
 void Folder::Forget(const std::string& node) { clocks_.erase(node); }
@@ -22,12 +32,15 @@ void Folder::Forget(const std::string& node) { clocks_.erase(node); }
 int64_t Folder::HappenedAt(const wire::Batch& batch, int64_t now_ms) const {
   const auto clock = clocks_.find(batch.node);
   if (clock == clocks_.end() || clock->second.incarnation != batch.incarnation) return now_ms;
-  return std::min(now_ms, batch.window_end_ms + clock->second.offset_ms);
+  const NodeClock& known = clock->second;
+  return std::min(now_ms, batch.window_end_ms + std::min(known.before_ms, known.offset_ms));
 }
 
 void Folder::Add(const wire::Batch& batch, int64_t now_ms) {
   const int64_t at_ms = HappenedAt(batch, now_ms);
-  const bool is_live = now_ms - at_ms <= kLiveMs;
+  // A window that an outage made long holds old counts, whenever it ended.
+  const int64_t started_ms = at_ms - (batch.window_end_ms - batch.window_start_ms);
+  const bool is_live = now_ms - started_ms <= kLiveMs;
   telemetry::Window& history = history_[at_ms / 1000 * 1000][batch.node];
   for (const wire::Series& raw : batch.series) {
     const auto read = wire::FromWire(raw);

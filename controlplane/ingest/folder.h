@@ -48,7 +48,11 @@ class Folder {
  private:
   struct NodeClock {
     uint64_t incarnation = 0;
-    int64_t offset_ms = 0;  // ours - the node's
+    // Ours - the node's: the least of this half minute and of the one before. A least of all times
+    // would stay wrong after the node's machine was suspended.
+    int64_t offset_ms = 0;
+    int64_t before_ms = 0;
+    int64_t since_ms = 0;  // of this half minute
   };
 
   int64_t HappenedAt(const wire::Batch& batch, int64_t now_ms) const;

@@ -114,6 +114,7 @@ void Bus::Stop() {
 }
 
 void Bus::OnTick() {
+  if (cfg_ == nullptr) return;  // closed: Stop is under way
   nodes_->Tick(NowMs());
   nodes_->Flush();
   publisher_->Tick(NowMs());
@@ -123,6 +124,7 @@ void Bus::OnTick() {
 }
 
 void Bus::OnSecond() {
+  if (cfg_ == nullptr) return;
   publisher_->SendBeacon();
   RenewWelcome();
   listener_.on_counters({session_->refused_count() + batches_refused_, zap_.denied_count(),
@@ -155,6 +157,11 @@ Status Bus::OnBatch(const std::string& node, std::string_view bytes) {
   WEIR_ASSIGN_OR_RETURN(wire::Batch batch, wire::Decode<wire::Batch>(frame));
   if (batch.node != node)
     return InvalidArgument("node", fmt::format("says that it is {}", batch.node));
+  constexpr int64_t kLatestMs = int64_t{1} << 53;  // far from where sums would overflow
+  if (batch.window_start_ms < 0 || batch.window_end_ms < batch.window_start_ms ||
+      batch.window_end_ms > kLatestMs) {
+    return InvalidArgument("window", "is not a span of time");
+  }
   const uint64_t incarnation = batch.incarnation;
   WEIR_ASSIGN_OR_RETURN(const auto answer, accountant_.OnBatch(std::move(batch)));
   Fold(answer);

@@ -115,9 +115,11 @@ bool Publisher::IsCurrent(const Have& have) const {
 }
 
 void Publisher::BringUpToDate(const std::string& peer, const Have& have, int64_t now_ms) {
-  if (SendDeltas(peer, have)) return;
   Refill(now_ms);
-  if (budget_bytes_ > 0) return SendSnapshot(peer);
+  if (budget_bytes_ > 0) {
+    if (!SendDeltas(peer, have)) SendSnapshot(peer);
+    return;
+  }
   if (std::find(waiting_.begin(), waiting_.end(), peer) == waiting_.end()) waiting_.push_back(peer);
 }
 
@@ -131,7 +133,10 @@ bool Publisher::SendDeltas(const std::string& peer, const Have& have) {
   const auto [last, fresh] = answered_.try_emplace(peer, have.version);
   if (!fresh && last->second == have.version) return false;  // the same deltas did not help
   last->second = have.version;
-  for (auto at = first; at != deltas_.end(); ++at) outbox_.SendTo(peer, at->frame);
+  for (auto at = first; at != deltas_.end(); ++at) {
+    budget_bytes_ -= static_cast<int64_t>(at->frame.size());
+    outbox_.SendTo(peer, at->frame);
+  }
   return true;
 }
 

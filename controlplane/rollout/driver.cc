@@ -19,6 +19,7 @@ using domain::RolloutStatus;
 constexpr int64_t kLongestTickMs = 1000;  // what a hung machine may add to a phase's clock at once
 constexpr int64_t kQuietMs = 10'000;      // after which a new bad answer is a new beginning
 constexpr uint64_t kRelativeMinRequests = 100;
+constexpr int64_t kNodesReturnMs = 8000;  // after a restart; a node that hangs is gone by then
 
 Result<analysis::Judge> MakeJudge(const domain::RollbackSpec& spec) {
   analysis::JudgeConfig config;
@@ -114,6 +115,7 @@ Driver::Run* Driver::RunOf(const Resource& rollout, int64_t now_ms) {
       Log("rollout").warn("{}: judged anew: {}", rollout.name, restored.ToString());
     loaded_.erase(rollout.name);
   }
+  if (rollout.status->state == "rolling_back") run.hold_until_ms = now_ms + kNodesReturnMs;
   return &runs_.insert_or_assign(rollout.name, std::move(run)).first->second;
 }
 
@@ -148,6 +150,10 @@ bool Driver::Tick(int64_t now_ms, int64_t now_wall_ms) {
   std::erase_if(runs_, [&](const auto& run) {
     return std::find(active.begin(), active.end(), run.first) == active.end();
   });
+  for (auto at = loaded_.begin(); loaded_.is_object() && at != loaded_.end();) {
+    const bool is_active = std::find(active.begin(), active.end(), at.key()) != active.end();
+    at = is_active ? std::next(at) : loaded_.erase(at);
+  }
   bool committed = false;
   for (const std::string& name : active) {
     const Resource* rollout = world_.find(Kind::kRollout, name);
@@ -168,11 +174,17 @@ bool Driver::TickOne(const Resource& rollout, Run& run, int64_t elapsed_ms, int6
   }
   run.phase_requests += run.canary.Counter(telemetry::kRequests);
   if (status.state != "rolling_back") Judge(rollout, run, now_ms, now_wall_ms);
+  run.stable = {};
+  run.canary = {};
   const Step step = Next(rollout.As<RolloutSpec>(), status, Gather(rollout, run), now_wall_ms);
   run.waiting_for = step.waiting_for;
   run.shown_state = step.shown_state;
   if (step.kind == Step::Kind::kStay) {
     if (step.shown_state == "progressing") run.phase_age_ms += elapsed_ms;
+    return false;
+  }
+  if (step.kind == Step::Kind::kComplete && now_ms < run.hold_until_ms) {
+    run.waiting_for = "nodes to come back";
     return false;
   }
   const std::string name = rollout.name;
@@ -188,13 +200,12 @@ bool Driver::TickOne(const Resource& rollout, Run& run, int64_t elapsed_ms, int6
   run.failed_commit.clear();
   if (step.kind == Step::Kind::kRollback) run.rollback_revision = *revision;
   Log("rollout").info("{}: {} (revision {})", name, step.reason, *revision);
+  if (!domain::IsActive(step.next)) runs_.erase(name);  // `run` is gone; a retry begins anew
   return true;
 }
 
 void Driver::Judge(const Resource& rollout, Run& run, int64_t now_ms, int64_t now_wall_ms) {
   const std::vector<analysis::Verdict> verdicts = run.judge.Tick(now_ms, run.stable, run.canary);
-  run.stable = {};
-  run.canary = {};
   for (const analysis::Verdict& verdict : verdicts) {
     if (!Outranks(verdict, run.verdict)) continue;
     const int64_t first_bad = run.first_bad_wall_ms == 0 ? now_wall_ms : run.first_bad_wall_ms;

@@ -31,7 +31,7 @@ namespace weir::control::rollout {
 struct NodeFacts {
   std::string id;
   domain::Labels labels;
-  bool live = false;             // ready, stale or draining; not joining or gone
+  bool live = false;             // not gone: one that is joining may still serve the canary
   uint64_t applied_version = 0;  // of the current epoch, by every worker
   int64_t applied_wall_ms = 0;   // when that was heard
   struct Version {
@@ -96,6 +96,8 @@ class Driver {
     int64_t first_bad_wall_ms = 0;  // of the current run of bad answers
     int64_t last_bad_wall_ms = 0;
     uint64_t rollback_revision = 0;
+    // Taken over while rolling back: nodes that serve the canary may still be on their way back.
+    int64_t hold_until_ms = 0;
     std::optional<domain::VerdictRecord> verdict;
     telemetry::Series stable;  // arrived since the last tick
     telemetry::Series canary;

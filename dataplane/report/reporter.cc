@@ -26,7 +26,7 @@ size_t EstimateBytes(const telemetry::SeriesKey& key, const telemetry::Series& s
 Reporter::Reporter(ReporterOptions options) : options_(std::move(options)) {}
 
 void Reporter::Add(const telemetry::Window& window, int64_t now_ms) {
-  if (pending_.empty()) window_start_ms_ = window_end_ms_;
+  if (pending_.empty()) window_start_ms_ = window_end_ms_ == 0 ? now_ms : window_end_ms_;
   for (const auto& [key, series] : window) {
     auto at = pending_.find(key);
     if (at == pending_.end()) {

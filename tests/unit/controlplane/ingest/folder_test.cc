@@ -53,12 +53,33 @@ TEST(Folder, AddsUpWhatNodesCounted) {
 TEST(Folder, OldDataGoesToHistoryButNotToJudgement) {
   Folder folder;
   folder.OnNodeClock({"n1", 1}, 1'000, 101'000);  // the node's clock is 100 s behind ours
-  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(3, 0))}, 1'500), 111'501);
+  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(3, 0))}, 1'500), 111'601);
   const TelemetryTick old = folder.Take();
   EXPECT_THAT(old.live, IsEmpty());
   EXPECT_EQ(old.history.at(101'000).at(kKey).Counter("requests"), 3u);
-  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(3, 0))}, 1'500), 111'500);
+  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(3, 0))}, 1'500), 111'400);
   EXPECT_EQ(folder.Take().live.at(kKey).Counter("requests"), 3u) << "10 s old is still live";
+}
+
+TEST(Folder, AWindowThatAnOutageMadeLongIsNotJudged) {
+  Folder folder;
+  folder.OnNodeClock({"n1", 1}, 600'000, 600'000);
+  wire::Batch batch = BatchOf("n1", {wire::ToWire(kKey, SeriesOf(3, 3))}, 600'000);
+  batch.window_start_ms = 1'000;
+  folder.Add(batch, 600'000);
+  const TelemetryTick tick = folder.Take();
+  EXPECT_THAT(tick.live, IsEmpty());
+  EXPECT_EQ(tick.history.at(600'000).at(kKey).Counter("requests"), 3u);
+}
+
+TEST(Folder, ANodeWhoseMachineWasSuspendedIsJudgedAgain) {
+  Folder folder;
+  folder.OnNodeClock({"n1", 1}, 1'000, 1'000);
+  for (int64_t ms = 2'000; ms <= 70'000; ms += 1'000) {  // its clock stood still for a minute
+    folder.OnNodeClock({"n1", 1}, ms, ms + 60'000);
+  }
+  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(1, 0))}, 70'000), 130'000);
+  EXPECT_EQ(folder.Take().live.size(), 1u);
 }
 
 TEST(Folder, TheLeastDelayedMessageSetsTheClockAndARestartForgetsIt) {

@@ -72,7 +72,7 @@ class ControlPlane {
       response.body = "{}";
       if (exchange->request().method == "POST") {
         const auto body = nlohmann::json::parse(exchange->request().body);
-        if (!bus_->Allow(body.at("node"), body.at("public_key")).ok()) response.status = 403;
+        if (!bus_.Get()->Allow(body.at("node"), body.at("public_key")).ok()) response.status = 403;
       } else {
         response.body = bootstrap_.Get();
       }
@@ -95,17 +95,18 @@ class ControlPlane {
     listener.on_applied = [](const control::publish::AppliedEvent&) {};
     listener.on_telemetry = [this](control::ingest::TelemetryTick tick) {
       counted.Change([&](auto& value) { telemetry::Merge(value, tick.live); });
-      if (acknowledges) bus_->Acknowledge(tick.high_waters);
+      if (acknowledges) bus_.Get()->Acknowledge(tick.high_waters);
     };
     listener.on_counters = [](const control::publish::BusCounters&) {};
     control::publish::BusOptions options;
     options.cfg_listen = options.session_listen = options.telemetry_listen = "127.0.0.1:0";
     options.keys = *transport::GenerateKeyPair();
     options.epoch = epoch;
-    bus_ = std::make_unique<control::publish::Bus>(context_, std::move(listener));
-    const Status started = bus_->Start(options, entries, revision, emergency, {});
+    const auto bus = std::make_shared<control::publish::Bus>(context_, std::move(listener));
+    bus_.Change([&](auto& value) { value = bus; });
+    const Status started = bus->Start(options, entries, revision, emergency, {});
     ASSERT_TRUE(started.ok()) << started.ToString();
-    const auto& addresses = bus_->addresses();
+    const auto& addresses = bus->addresses();
     const nlohmann::json answer{{"epoch", epoch},
                                 {"server_key", options.keys.public_key},
                                 {"fingerprint", transport::Fingerprint(options.keys.public_key)},
@@ -117,9 +118,9 @@ class ControlPlane {
     bootstrap_.Change([&](std::string& text) { text = answer.dump(); });
   }
   void Stop() {
-    if (bus_) bus_->Stop();
+    if (const auto bus = bus_.Get()) bus->Stop();
   }
-  void Publish(Committed committed) { bus_->Publish(committed); }
+  void Publish(Committed committed) { bus_.Get()->Publish(committed); }
   std::string url() const { return "http://" + server_.address(); }
 
   // What the control plane says that the node has applied.
@@ -137,7 +138,7 @@ class ControlPlane {
  private:
   transport::Context context_;
   Watched<std::string> bootstrap_;
-  std::unique_ptr<control::publish::Bus> bus_;
+  Watched<std::shared_ptr<control::publish::Bus>> bus_;
   http::Server server_;
 };
 
