@@ -5,6 +5,8 @@
 #include <pwd.h>
 #include <unistd.h>
 
+#include <cstdlib>
+
 #include "shared/wire/digest.h"
 
 namespace weir::control::cli {
@@ -63,6 +65,8 @@ Status ApiClient::Failed(const Status& status) {
 Result<codec::Json> ApiClient::Answer(const Result<http::ClientResponse>& response) {
   if (!response.ok()) return Failed(response.status());
   last_status_ = response->status;
+  const std::string version(response->Header("x-weir-version"));
+  last_version_ = std::strtoull(version.c_str(), nullptr, 10);
   exit_code_ = kExitNo;
   if (response->body.empty() && response->status < 300) return codec::Json();
   const Result<codec::Json> json = codec::ParseJson(response->body);

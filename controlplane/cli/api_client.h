@@ -42,6 +42,9 @@ class ApiClient {
   int exit_code() const { return exit_code_; }
   // HTTP status of the last answer; 0 when there was none.
   int last_status() const { return last_status_; }
+  // The snapshot version that nodes must have for the last write to be in force; 0 when it was
+  // none.
+  uint64_t last_version() const { return last_version_; }
 
  private:
   Status Failed(const Status& status);
@@ -52,6 +55,7 @@ class ApiClient {
   http::Client client_;
   int exit_code_ = kExitNo;
   int last_status_ = 0;
+  uint64_t last_version_ = 0;
 };
 
 }  // namespace weir::control::cli

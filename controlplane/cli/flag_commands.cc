@@ -38,7 +38,7 @@ void PatchFlag(Session& session, const std::string& name, const Json& spec,
                 Text(stored.value("rollout_percentage", Json(100))).c_str());
   }
   std::fprintf(stderr, "on %s\n", session.Target().c_str());
-  session.WaitForNodes((*answer)["metadata"].value("revision", uint64_t{0}));
+  session.WaitForNodes(session.api().last_version());
 }
 
 void ListFlags(Session& session) {
@@ -85,7 +85,7 @@ void CreateFlag(Session& session, const std::string& name, double percent,
   if (!session.PrintData(*answer))
     std::printf("%s created at %s %%\n", name.c_str(), Text(Json(percent)).c_str());
   std::fprintf(stderr, "on %s\n", session.Target().c_str());
-  session.WaitForNodes((*answer)["metadata"].value("revision", uint64_t{0}));
+  session.WaitForNodes(session.api().last_version());
 }
 
 Result<Json> ExplainOnServer(Session& session, const std::string& key, const std::string& model,
@@ -206,7 +206,7 @@ void SetEmergency(Session& session, const std::string& field, bool on, const std
   if (!answer.ok()) return session.Fail(answer.status());
   if (!session.PrintData(*answer)) std::printf("%s %s\n", field.c_str(), on ? "ON" : "off");
   std::fprintf(stderr, "on %s\n", session.Target().c_str());
-  session.WaitForNodes((*answer)["metadata"].value("revision", uint64_t{0}));
+  session.WaitForNodes(session.api().last_version());
 }
 
 void AddEmergencyCommands(CLI::App& app, Session& session) {

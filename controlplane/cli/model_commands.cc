@@ -95,6 +95,14 @@ void Push(Session& session, const Words& words) {
   spec["versions"][words.version] = {{"runtime", words.runtime}, {"blob", *blob}};
   const Result<Json> before = session.api().Get(ModelPath(words.name));
   if (!before.ok() && session.api().last_status() != 404) return session.Fail(before.status());
+  const Json known =
+      before.ok() ? (*before)["spec"].value("versions", Json::object()) : Json::object();
+  if (known.contains(words.version) && known[words.version].value("blob", "") != *blob &&
+      !words.replace) {
+    return session.FailAs(
+        kExitNo, fmt::format("{} {} exists with other bytes; push another version, or --replace it",
+                             words.name, words.version));
+  }
   const std::string query =
       "?reason=" +
       http::PercentEncode(words.reason.empty() ? "pushed " + words.version : words.reason);
@@ -114,7 +122,7 @@ void Push(Session& session, const Words& words) {
     std::printf("%s %s %s\n", words.name.c_str(), words.version.c_str(), blob->c_str());
   const std::string stable = Text((*answer)["spec"].value("stable", Json()));
   std::fprintf(stderr, "pushed to %s; stable is %s\n", session.Target().c_str(), stable.c_str());
-  session.WaitForNodes((*answer)["metadata"].value("revision", uint64_t{0}));
+  session.WaitForNodes(session.api().last_version());
   if (session.exit_code() == kExitDone) WaitUntilLoaded(session, words);
 }
 
@@ -165,7 +173,7 @@ void Pin(Session& session, const Words& words) {
                                       : ("answers with " + words.version + " alone").c_str());
   }
   std::fprintf(stderr, "on %s\n", session.Target().c_str());
-  session.WaitForNodes((*answer)["metadata"].value("revision", uint64_t{0}));
+  session.WaitForNodes(session.api().last_version());
 }
 
 }  // namespace
