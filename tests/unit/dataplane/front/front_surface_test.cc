@@ -101,11 +101,10 @@ TEST_F(FrontSurface, ExplainListsEveryDecision) {
   EXPECT_EQ(all["splits"][0]["percentage"], 50.0);
   const json first =
       json::parse(Do("POST", "/weir/v1/explain", {}, R"({"user_id":"user-1"})").body);
-  EXPECT_EQ(first["experiments"][0],
-            json({{"experiment", "prompts"},
-                  {"group", "treatment"},
-                  {"bucket", 72},
-                  {"reason", "SPLIT"}}));
+  EXPECT_EQ(first["experiments"][0], json({{"experiment", "prompts"},
+                                           {"group", "treatment"},
+                                           {"bucket", 72},
+                                           {"reason", "SPLIT"}}));
   EXPECT_EQ(Do("POST", "/weir/v1/explain", {}, "{}").status, 400);
   EXPECT_EQ(Do("POST", "/weir/v1/explain", {}, "no").status, 400);
   EXPECT_EQ(Do("POST", "/weir/v1/explain", {}, R"({"key": 7})").status, 400);
