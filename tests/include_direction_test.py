@@ -16,18 +16,20 @@ PLANES = ("controlplane", "dataplane")
 SHARED = {
     "base": set(),
     "domain": {"base"},
-    "decision": {"base", "domain"},
+    "targeting": {"base"},
+    "decision": {"base", "domain", "targeting"},
     "telemetry": {"base", "domain"},
-    "codec": {"base", "domain"},
+    "codec": {"base", "domain", "targeting"},
     "settings": {"base", "domain", "codec"},
-    "explain": {"base", "domain", "codec", "decision"},
+    "explain": {"base", "domain", "codec", "decision", "targeting"},
+    "evaluator": {"base", "domain", "codec", "decision", "explain", "targeting"},
     "wire": {"base", "domain", "decision", "telemetry", "codec"},
     "transport": {"base", "domain", "decision", "telemetry", "codec", "wire"},
     "http": {"base"},
 }
 
 # No sockets, no SQL, no clock reading; and they include only what keeps to that as well.
-PURE = ("shared/domain", "shared/decision", "controlplane/analysis", "controlplane/rollout")
+PURE = ("shared/domain", "shared/targeting", "shared/decision", "controlplane/analysis", "controlplane/rollout")
 PURE_MAY_INCLUDE = PURE + ("shared/base", "shared/telemetry", "shared/codec")
 IMPURE_HEADER = re.compile(
     r"zmq|sqlite|boost/(asio|beast)|sys/(socket|time|epoll)|netinet/|arpa/", re.IGNORECASE)

@@ -3,10 +3,10 @@
 
 #include <utility>
 
-#include "controlplane/catalog/entries.h"
 #include "shared/base/text.h"
 #include "shared/codec/domain_fields.h"
 #include "shared/codec/resource.h"
+#include "shared/domain/entries.h"
 
 namespace weir::control::api {
 namespace {
@@ -16,7 +16,7 @@ using domain::Kind;
 using domain::Resource;
 
 Json FlagStatus(const Resource& flag, const World& world) {
-  const domain::FlagEntry entry = catalog::FlagEntryOf(flag, ForEachOf(world.catalog));
+  const domain::FlagEntry entry = domain::FlagEntryOf(flag, ForEachOf(world.catalog));
   Json status = {{"enabled", entry.enabled && !entry.rolled_back},
                  {"percentage", entry.threshold / 1000.0},
                  {"threshold", entry.threshold}};
@@ -146,6 +146,7 @@ Json ViewOf(const Resource& resource, const World& world) {
       break;
     case Kind::kExperiment:
     case Kind::kEmergency:
+    case Kind::kObservability:
       break;
   }
   return json;

@@ -30,6 +30,8 @@ Status AddAny(const catalog::EntryBody& body, Compiled& out) {
       return Add<domain::SplitEntry>(body, out);
     case domain::EntryKind::kExperiment:
       return Add<domain::ExperimentEntry>(body, out);
+    case domain::EntryKind::kObservability:
+      return Add<domain::ObservabilityEntry>(body, out);
   }
   return Internal("an entry of an unknown kind");
 }

@@ -3,9 +3,9 @@
 
 #include <fmt/format.h>
 
-#include "controlplane/catalog/entries.h"
 #include "shared/codec/domain_fields.h"
 #include "shared/codec/msgpack.h"
+#include "shared/domain/entries.h"
 
 namespace weir::control::catalog {
 namespace {
@@ -21,6 +21,8 @@ EntryKind EntryKindOf(Kind kind) {
       return EntryKind::kSplit;
     case Kind::kExperiment:
       return EntryKind::kExperiment;
+    case Kind::kObservability:
+      return EntryKind::kObservability;
     default:
       return EntryKind::kFlag;
   }
@@ -57,18 +59,21 @@ Result<std::string> Compile(const EntryKey& key, const Proposal& proposal) {
   const auto& [kind, name] = key;
   if (kind == EntryKind::kFlag) {
     const auto* flag = proposal.Find(Kind::kFlag, name);
-    if (flag != nullptr) return Encode(key, FlagEntryOf(*flag, proposal.for_each()));
+    if (flag != nullptr) return Encode(key, domain::FlagEntryOf(*flag, proposal.for_each()));
   } else if (kind == EntryKind::kModel) {
     const auto* model = proposal.Find(Kind::kModel, name);
-    if (model != nullptr) return Encode(key, ModelEntryOf(*model));
+    if (model != nullptr) return Encode(key, domain::ModelEntryOf(*model));
   } else if (kind == EntryKind::kSplit) {
     const auto* rollout = proposal.Find(Kind::kRollout, name);
     if (rollout != nullptr) {
-      if (const auto split = SplitEntryOf(*rollout)) return Encode(key, *split);
+      if (const auto split = domain::SplitEntryOf(*rollout)) return Encode(key, *split);
     }
   } else if (kind == EntryKind::kExperiment) {
     const auto* experiment = proposal.Find(Kind::kExperiment, name);
-    if (experiment != nullptr) return Encode(key, ExperimentEntryOf(*experiment));
+    if (experiment != nullptr) return Encode(key, domain::ExperimentEntryOf(*experiment));
+  } else if (kind == EntryKind::kObservability) {
+    const auto* observability = proposal.Find(Kind::kObservability, name);
+    if (observability != nullptr) return Encode(key, domain::ObservabilityEntryOf(*observability));
   }
   return std::string();
 }

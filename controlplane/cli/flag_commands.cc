@@ -7,11 +7,11 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "controlplane/catalog/entries.h"
 #include "controlplane/cli/session.h"
 #include "shared/base/text.h"
 #include "shared/codec/resource.h"
 #include "shared/decision/decide.h"
+#include "shared/domain/entries.h"
 #include "shared/explain/explain.h"
 
 namespace weir::control::cli {
@@ -127,11 +127,11 @@ Result<decision::Ruleset> RulesetOfFile(const std::string& file) {
   };
   decision::Ruleset rules;
   for (const auto& [key, resource] : resources) {
-    if (key.kind == domain::Kind::kFlag) rules.Set(catalog::FlagEntryOf(resource, for_each));
-    if (key.kind == domain::Kind::kModel) rules.Set(catalog::ModelEntryOf(resource));
-    if (key.kind == domain::Kind::kExperiment) rules.Set(catalog::ExperimentEntryOf(resource));
+    if (key.kind == domain::Kind::kFlag) rules.Set(domain::FlagEntryOf(resource, for_each));
+    if (key.kind == domain::Kind::kModel) rules.Set(domain::ModelEntryOf(resource));
+    if (key.kind == domain::Kind::kExperiment) rules.Set(domain::ExperimentEntryOf(resource));
     if (key.kind == domain::Kind::kRollout) {
-      if (const auto split = catalog::SplitEntryOf(resource)) rules.Set(*split);
+      if (const auto split = domain::SplitEntryOf(resource)) rules.Set(*split);
     }
     if (key.kind == domain::Kind::kEmergency) {
       rules.emergency.kill_switch = resource.As<domain::EmergencySpec>().kill_switch;

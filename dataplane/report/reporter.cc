@@ -63,7 +63,7 @@ void Reporter::FlushAll(int64_t now_ms, const Send& send) {
 void Reporter::Number(int64_t now_ms) {
   if (pending_.empty() || in_flight_.size() >= options_.max_in_flight) return;
   last_flush_ms_ = now_ms;
-  wire::Batch batch{options_.node, options_.incarnation, 0, window_start_ms_, window_end_ms_, {}};
+  wire::Batch batch{options_.node, options_.incarnation, 0, window_start_ms_, window_end_ms_, {}, {}};
   size_t bytes = kEnvelopeBytes;
   while (!pending_.empty()) {
     const auto first = pending_.begin();

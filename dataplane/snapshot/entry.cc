@@ -69,6 +69,10 @@ Status Check(const domain::ExperimentEntry& experiment, const std::string& name)
   return OkStatus();
 }
 
+Status Check(const domain::ObservabilityEntry& entry, const std::string& name) {
+  return CheckName(entry.name, name);
+}
+
 template <class T>
 Result<Entry> DecodeAs(const std::string& name, std::string_view bytes) {
   WEIR_ASSIGN_OR_RETURN(T entry, codec::FromMsgpack<T>(bytes));
@@ -88,6 +92,8 @@ Result<Entry> DecodeEntry(domain::EntryKind kind, const std::string& name, std::
       return DecodeAs<domain::SplitEntry>(name, bytes);
     case domain::EntryKind::kExperiment:
       return DecodeAs<domain::ExperimentEntry>(name, bytes);
+    case domain::EntryKind::kObservability:
+      return DecodeAs<domain::ObservabilityEntry>(name, bytes);
   }
   return InvalidArgument(
       "kind", fmt::format("{} is not a kind that this node knows", static_cast<unsigned>(kind)));

@@ -9,6 +9,19 @@
 namespace weir::codec {
 
 template <class V>
+void Describe(V& v, domain::FlagChange& f) {
+  v(2, "enabled", f.enabled);
+  v(4, "rollout_percentage", f.rollout_percentage, Aliases("percentage", "rolloutPercentage"));
+  v(6, "default_variant", f.default_variant, Aliases("defaultVariant"));
+}
+
+template <class V>
+void Describe(V& v, domain::ScheduledChange& f) {
+  v(2, "at", f.at, Required());
+  v(4, "set", f.set, Required());
+}
+
+template <class V>
 void Describe(V& v, domain::FlagSpec& f) {
   v(2, "enabled", f.enabled);
   v(4, "rollout_percentage", f.rollout_percentage, Aliases("percentage", "rolloutPercentage"));
@@ -17,9 +30,17 @@ void Describe(V& v, domain::FlagSpec& f) {
   v(10, "allowlist_only", f.allowlist_only);
   v(12, "allowlist", f.allowlist);
   v(14, "requires", f.prerequisites);
+  v(16, "schedule", f.schedule);
+  v(18, "variants", f.variants);
+  v(20, "default_variant", f.default_variant, Aliases("defaultVariant"));
+  v(22, "off_variant", f.off_variant, Aliases("offVariant"));
+  v(24, "targeting", f.targeting);
+  v(26, "malformed", f.malformed);
   v(1, "description", f.description);
   v(3, "owner", f.owner);
   v(5, "tags", f.tags);
+  v(7, "expires", f.expires);
+  v(9, "metadata", f.metadata);
 }
 
 template <class V>
@@ -151,6 +172,28 @@ void Describe(V& v, domain::EmergencySpec& f) {
 }
 
 template <class V>
+void Describe(V& v, domain::ObservabilitySpec& f) {
+  v(1, "log_feature_decisions", f.log_feature_decisions);
+  v(3, "log_keys", f.log_keys);
+  v(5, "export_metrics", f.export_metrics);
+  v(7, "metric_prefix", f.metric_prefix);
+}
+
+template <class V>
+void Describe(V& v, domain::VariantEntry& f) {
+  v(2, "name", f.name);
+  v(4, "value", f.value);
+}
+
+template <class V>
+void Describe(V& v, domain::ScheduledEntry& f) {
+  v(2, "at_wall_ms", f.at_wall_ms);
+  v(4, "enabled", f.enabled);
+  v(6, "threshold", f.threshold);
+  v(8, "default_variant", f.default_variant);
+}
+
+template <class V>
 void Describe(V& v, domain::FlagEntry& f) {
   v(2, "name", f.name);
   v(4, "enabled", f.enabled);
@@ -161,6 +204,13 @@ void Describe(V& v, domain::FlagEntry& f) {
   v(14, "allowlist", f.allowlist);
   v(16, "parents", f.parents);
   v(18, "rolled_back", f.rolled_back);
+  v(20, "variants", f.variants);
+  v(22, "default_variant", f.default_variant);
+  v(24, "off_variant", f.off_variant);
+  v(26, "targeting", f.targeting);
+  v(28, "malformed", f.malformed);
+  v(30, "schedule", f.schedule);
+  v(1, "metadata", f.metadata);
 }
 
 template <class V>
@@ -206,6 +256,12 @@ void Describe(V& v, domain::ExperimentEntry& f) {
   v(4, "hash_key", f.hash_key);
   v(6, "seed", f.seed);
   v(8, "groups", f.groups);
+}
+
+template <class V>
+void Describe(V& v, domain::ObservabilityEntry& f) {
+  v(2, "name", f.name);
+  v(4, "settings", f.settings);
 }
 
 template <class V>

@@ -99,6 +99,14 @@ std::string Show(const Json& value) {
   }
 }
 
+void JsonReader::Read(const Json& j, const std::string&, domain::JsonText& out, Errors&) {
+  out.text = j.is_null() ? "" : j.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Json JsonWriter::Write(const domain::JsonText& value) {
+  return value.empty() ? Json() : Json::parse(value.text, nullptr, false);
+}
+
 void JsonReader::WrongType(const Json& j, const std::string& path, const char* wanted,
                            Errors& errors) {
   errors.push_back({path, fmt::format("{}, but {} is expected", Show(j), wanted)});

@@ -61,6 +61,7 @@ class JsonReader {
   static void Read(const Json& j, const std::string& path, domain::DurationMs& out, Errors& errors);
   static void Read(const Json& j, const std::string& path, domain::TimeMs& out, Errors& errors);
   static void Read(const Json& j, const std::string&, Json& out, Errors&) { out = j; }
+  static void Read(const Json& j, const std::string& path, domain::JsonText& out, Errors& errors);
 
   template <class T>
   static void Read(const Json& j, const std::string& path, std::optional<T>& out, Errors& errors) {
@@ -136,6 +137,7 @@ class JsonWriter {
     return value.ms == 0 ? Json() : Json(FormatTimeMs(value.ms));
   }
   static Json Write(const Json& value) { return value; }
+  static Json Write(const domain::JsonText& value);
   template <class T>
   static Json Write(const std::optional<T>& value) {
     return value.has_value() ? Write(*value) : Json();

@@ -39,6 +39,7 @@ class MsgpackWriter {
   void Write(const std::string& value);
   void Write(const Bytes& value);
   void Write(const domain::DurationMs& value) { Write(value.ms); }
+  void Write(const domain::JsonText& value) { Write(value.text); }
   void Write(const domain::TimeMs& value) { Write(value.ms); }
   template <class T>
   void Write(const std::vector<T>& items) {
@@ -115,6 +116,7 @@ class MsgpackReader {
   void Read(std::string& out);
   void Read(Bytes& out);
   void Read(domain::DurationMs& out) { Read(out.ms); }
+  void Read(domain::JsonText& out) { Read(out.text); }
   void Read(domain::TimeMs& out) { Read(out.ms); }
   template <class T>
   void Read(std::optional<T>& out) {

@@ -26,38 +26,174 @@ Share InShare(domain::FinePercent threshold, bool random_strategy, std::string_v
   return {bucket < threshold, Reason::kSplit, bucket};
 }
 
-FlagDecision Off(Reason reason, std::string_view detail = {}) {
+FlagDecision Off(const Flag* flag, Reason reason, std::string_view detail = {}) {
   FlagDecision decision;
   decision.reason = reason;
   decision.detail = detail;
+  decision.flag = flag;
   return decision;
 }
 
-FlagDecision DecideAtDepth(const Ruleset& rules, std::string_view name, std::string_view key,
-                           uint64_t random, int depth) {
-  const Flag* flag = rules.flags().Find(name);
-  if (flag == nullptr) return Off(Reason::kFlagNotFound);
-  if (!flag->enabled) return Off(Reason::kDisabled);
-  if (flag->rolled_back) return Off(Reason::kRolledBack);
-  for (const std::string& parent : flag->parents) {
-    if (depth >= kMaxParents || !DecideAtDepth(rules, parent, key, random, depth + 1).enabled) {
-      return Off(Reason::kPrerequisite, parent);
-    }
+FlagDecision Fail(const Flag* flag, FlagError error, std::string_view detail) {
+  FlagDecision decision = Off(flag, Reason::kError, detail);
+  decision.error = error;
+  return decision;
+}
+
+// What holds now of what a schedule may change.
+struct Effective {
+  bool enabled;
+  domain::FinePercent threshold;
+  std::string_view default_variant;
+};
+
+Effective EffectiveAt(const Flag& flag, int64_t now_wall_ms) {
+  Effective now{flag.enabled, flag.threshold, flag.default_variant};
+  for (const domain::ScheduledEntry& change : flag.schedule) {
+    if (change.at_wall_ms > now_wall_ms) break;
+    if (change.enabled) now.enabled = *change.enabled;
+    if (change.threshold) now.threshold = *change.threshold;
+    if (!change.default_variant.empty()) now.default_variant = change.default_variant;
   }
-  const bool listed =
-      !flag->allowlist.empty() &&
-      std::find(flag->allowlist.begin(), flag->allowlist.end(), key) != flag->allowlist.end();
-  if (listed)
-    return {
-        .enabled = true, .reason = Reason::kAllowlist, .bucket = {}, .threshold = {}, .detail = {}};
-  if (flag->allowlist_only) return Off(Reason::kNotInAllowlist);
+  return now;
+}
+
+// The decision with this variant's value; without such a variant it has none.
+FlagDecision WithVariant(const Flag& flag, std::string_view name, Reason reason) {
+  FlagDecision decision = Off(&flag, reason);
+  const domain::VariantEntry* variant = flag.FindVariant(name);
+  if (variant == nullptr) return decision;
+  decision.variant = variant->name;
+  decision.value = variant->value.text;
+  decision.enabled = variant->value.text != "false" && variant->name != flag.off_variant;
+  return decision;
+}
+
+// What a variant flag answers when something above it turns it off.
+FlagDecision VariantOff(const Flag& flag, Reason reason, std::string_view detail = {}) {
+  FlagDecision decision = WithVariant(flag, flag.off_variant, reason);
+  decision.enabled = false;
+  decision.detail = detail;
+  if (decision.value.empty() && flag.is_boolean && !flag.variants.empty()) {
+    decision.variant = "off";
+    decision.value = "false";
+  }
+  return decision;
+}
+
+FlagDecision Forced(const Flag* flag, std::string_view outcome) {
+  if (flag == nullptr || !flag->IsVariant()) {
+    FlagDecision decision = Off(flag, Reason::kOverride);
+    decision.enabled = outcome == "on";
+    return decision;
+  }
+  return flag->FindVariant(outcome) != nullptr ? WithVariant(*flag, outcome, Reason::kOverride)
+                                               : VariantOff(*flag, Reason::kOverride);
+}
+
+FlagDecision Target(const Flag& flag, std::string_view default_variant, const FlagInputs& inputs) {
+  if (flag.rule == nullptr) return WithVariant(flag, default_variant, Reason::kStatic);
+  targeting::Arena arena;
+  const targeting::Outcome outcome = targeting::Evaluate(
+      *flag.rule, {flag.name, inputs.key, inputs.now_wall_ms, inputs.context}, arena);
+  switch (outcome.kind) {
+    case targeting::Outcome::Kind::kNull:
+      return WithVariant(flag, default_variant, Reason::kDefault);
+    case targeting::Outcome::Kind::kError:
+      return Fail(&flag, FlagError::kGeneral, outcome.error);
+    case targeting::Outcome::Kind::kVariant:
+      break;
+  }
+  if (flag.FindVariant(outcome.variant) == nullptr) {
+    return Fail(&flag, FlagError::kGeneral, "the rule chose a variant that the flag does not have");
+  }
+  return WithVariant(flag, outcome.variant, Reason::kTargetingMatch);
+}
+
+FlagDecision DecideAtDepth(const Ruleset& rules, std::string_view name, const FlagInputs& inputs,
+                           int depth);
+
+// The first parent that is not on for the key; null: all are.
+std::optional<FlagDecision> Blocked(const Ruleset& rules, const Flag& flag,
+                                    const FlagInputs& inputs, int depth) {
+  for (const std::string& parent : flag.parents) {
+    if (depth >= kMaxParents) return Off(&flag, Reason::kPrerequisite, parent);
+    const FlagDecision decision = DecideAtDepth(rules, parent, inputs, depth + 1);
+    if (decision.error == FlagError::kTargetingKeyMissing) {
+      return Fail(&flag, decision.error, parent);
+    }
+    if (decision.enabled) continue;
+    return flag.IsVariant() ? VariantOff(flag, Reason::kPrerequisite, parent)
+                            : Off(&flag, Reason::kPrerequisite, parent);
+  }
+  return std::nullopt;
+}
+
+FlagDecision DecideVariants(const Ruleset& rules, const Flag& flag, const FlagInputs& inputs,
+                            int depth) {
+  const Effective now = EffectiveAt(flag, inputs.now_wall_ms);
+  if (!now.enabled) return Off(&flag, Reason::kDisabled);
+  if (!flag.malformed.empty()) return Fail(&flag, FlagError::kParseError, flag.malformed);
+  if (auto blocked = Blocked(rules, flag, inputs, depth)) return *blocked;
+  return Target(flag, now.default_variant, inputs);
+}
+
+FlagDecision DecideAtDepth(const Ruleset& rules, std::string_view name, const FlagInputs& inputs,
+                           int depth) {
+  const Flag* flag = rules.flags().Find(name);
+  if (rules.overrides != nullptr) {
+    const auto forced = rules.overrides->flags.find(name);
+    if (forced != rules.overrides->flags.end()) return Forced(flag, forced->second);
+  }
+  if (flag == nullptr) {
+    FlagDecision none = Off(nullptr, Reason::kFlagNotFound);
+    none.error = FlagError::kFlagNotFound;
+    return none;
+  }
+  if (flag->IsVariant()) return DecideVariants(rules, *flag, inputs, depth);
+  const Effective now = EffectiveAt(*flag, inputs.now_wall_ms);
+  if (!now.enabled) return Off(flag, Reason::kDisabled);
+  if (flag->rolled_back) return Off(flag, Reason::kRolledBack);
+  if (auto blocked = Blocked(rules, *flag, inputs, depth)) return *blocked;
+  const auto& list = flag->allowlist;
+  if (!list.empty() && std::find(list.begin(), list.end(), inputs.key) != list.end()) {
+    FlagDecision listed = Off(flag, Reason::kAllowlist);
+    listed.enabled = true;
+    return listed;
+  }
+  if (flag->allowlist_only) return Off(flag, Reason::kNotInAllowlist);
   const Split* split = rules.flag_splits().Find(name);
   if (split != nullptr && !split->applies) split = nullptr;
-  const domain::FinePercent threshold = split != nullptr ? split->threshold : flag->threshold;
-  const Share share = split != nullptr ? InShare(threshold, split->random, key, split->seed, random)
-                                       : InShare(threshold, flag->random, key, flag->seed, random);
-  return {share.in, share.reason, share.bucket, threshold,
-          split != nullptr ? std::string_view(split->rollout) : std::string_view()};
+  const domain::FinePercent threshold = split != nullptr ? split->threshold : now.threshold;
+  const bool random = split != nullptr ? split->random : flag->random;
+  if (inputs.key.empty() && !random && threshold > 0 && threshold < domain::kFineAll) {
+    return Fail(flag, FlagError::kTargetingKeyMissing, "a percentage needs a targeting key");
+  }
+  const Share share = InShare(threshold, random, inputs.key,
+                              split != nullptr ? split->seed : flag->seed, inputs.random);
+  FlagDecision decision = Off(flag, share.reason);
+  decision.enabled = share.in;
+  decision.bucket = share.bucket;
+  decision.threshold = threshold;
+  if (split != nullptr) decision.detail = split->rollout;
+  return decision;
+}
+
+// An operator's override of a model, if there is one that can be followed.
+bool Force(const Overrides& overrides, const Model& model, const Split* split,
+           ArmDecision& decision) {
+  const auto pin = overrides.pins.find(model.name);
+  if (pin != overrides.pins.end() && model.FindVersion(pin->second) != nullptr) {
+    decision.version = pin->second;
+    decision.reason = Reason::kOverride;
+    return true;
+  }
+  const auto arm = overrides.splits.find(model.name);
+  if (arm == overrides.splits.end()) return false;
+  decision.is_canary = arm->second == "canary" && split != nullptr;
+  if (decision.is_canary) decision.version = split->candidate;
+  decision.reason = Reason::kOverride;
+  return true;
 }
 
 struct Chosen {
@@ -108,6 +244,14 @@ const char* ReasonName(Reason reason) {
       return "NODE_NOT_SELECTED";
     case Reason::kPinned:
       return "PINNED";
+    case Reason::kOverride:
+      return "OVERRIDE";
+    case Reason::kTargetingMatch:
+      return "TARGETING_MATCH";
+    case Reason::kDefault:
+      return "DEFAULT";
+    case Reason::kError:
+      return "ERROR";
   }
   return "?";
 }
@@ -126,22 +270,53 @@ const char* KeySourceName(KeySource source) {
   return "?";
 }
 
-FlagDecision DecideFlag(const Ruleset& rules, std::string_view flag, std::string_view key,
-                        uint64_t random) {
-  if (rules.emergency.kill_switch) return Off(Reason::kKillSwitch);
-  if (rules.emergency.baseline) return Off(Reason::kRollbackToBaseline);
-  return DecideAtDepth(rules, flag, key, random, 0);
+const char* FlagErrorName(FlagError error) {
+  switch (error) {
+    case FlagError::kNone:
+      return "";
+    case FlagError::kFlagNotFound:
+      return "FLAG_NOT_FOUND";
+    case FlagError::kTargetingKeyMissing:
+      return "TARGETING_KEY_MISSING";
+    case FlagError::kParseError:
+      return "PARSE_ERROR";
+    case FlagError::kGeneral:
+      return "GENERAL";
+  }
+  return "?";
+}
+
+FlagDecision DecideFlag(const Ruleset& rules, std::string_view name, const FlagInputs& inputs) {
+  FlagDecision decision;
+  if (rules.emergency.kill_switch || rules.emergency.baseline) {
+    const Reason reason =
+        rules.emergency.kill_switch ? Reason::kKillSwitch : Reason::kRollbackToBaseline;
+    const Flag* flag = rules.flags().Find(name);
+    decision = flag != nullptr && flag->IsVariant() ? VariantOff(*flag, reason) : Off(flag, reason);
+  } else {
+    decision = DecideAtDepth(rules, name, inputs, 0);
+  }
+  const bool has_variants = decision.flag != nullptr && decision.flag->IsVariant();
+  if (!has_variants && decision.error == FlagError::kNone) {
+    decision.variant = decision.enabled ? "on" : "off";
+    decision.value = decision.enabled ? "true" : "false";
+  }
+  return decision;
 }
 
 ArmDecision DecideArm(const Ruleset& rules, const Model& model, const Keys& keys, uint64_t random) {
   ArmDecision decision;
   decision.version = model.stable;
+  const Split* split = rules.model_splits().Find(model.name);
+  if (rules.overrides != nullptr && !rules.emergency.baseline &&
+      Force(*rules.overrides, model, split, decision)) {
+    return decision;
+  }
   if (!model.pinned.empty()) {
     decision.version = model.pinned;
     decision.reason = Reason::kPinned;
     return decision;
   }
-  const Split* split = rules.model_splits().Find(model.name);
   if (split == nullptr) return decision;
   decision.rollout = split->rollout;
   if (rules.emergency.baseline) {

@@ -26,6 +26,10 @@ enum class Reason : uint8_t {
   kNoRollout,        // models: nothing is rolling out, stable answers
   kNodeNotSelected,  // models: the split is for other nodes
   kPinned,           // models: the model is pinned to a version
+  kOverride,         // forced on this node by an operator
+  kTargetingMatch,   // variant flags: the rule chose
+  kDefault,          // variant flags: the rule had no answer
+  kError,            // see FlagDecision::error
 };
 const char* ReasonName(Reason reason);  // "KILL_SWITCH"
 
@@ -33,18 +37,43 @@ const char* ReasonName(Reason reason);  // "KILL_SWITCH"
 enum class KeySource : uint8_t { kUserId, kSessionId, kRequestId, kRandom };
 const char* KeySourceName(KeySource source);  // "user_id", …, "random"
 
+// Why there is no answer; the names are OpenFeature's error codes.
+enum class FlagError : uint8_t {
+  kNone,
+  kFlagNotFound,
+  kTargetingKeyMissing,
+  kParseError,  // the definition is malformed
+  kGeneral      // the rule failed, or chose a variant that is not there
+};
+const char* FlagErrorName(FlagError error);  // "FLAG_NOT_FOUND"
+
 struct FlagDecision {
+  // Rollout flags: on. Variant flags: the value is neither false, nor the off variant's, nor
+  // absent.
   bool enabled = false;
   Reason reason = Reason::kFlagNotFound;
   std::optional<domain::FinePercent> bucket;
   std::optional<domain::FinePercent> threshold;
-  std::string_view
-      detail;  // PREREQUISITE: which flag; ROLLED_BACK, SPLIT by a rollout: which rollout
+  // PREREQUISITE: which flag; SPLIT by a rollout: which rollout; ERROR: what is wrong.
+  std::string_view detail;
+  FlagError error = FlagError::kNone;
+  std::string_view variant;    // "on" or "off" for rollout flags; "" without a value
+  std::string_view value;      // as JSON text; "" means that the caller's default holds
+  const Flag* flag = nullptr;  // null when there is none of that name
 };
 
-// `random` is drawn by the caller, for strategy: random.
-FlagDecision DecideFlag(const Ruleset& rules, std::string_view flag, std::string_view key,
-                        uint64_t random);
+struct FlagInputs {
+  std::string_view key;      // the targeting key; may be empty
+  uint64_t random = 0;       // drawn by the caller, for strategy: random
+  int64_t now_wall_ms = 0;   // for schedules and $flagd.timestamp
+  targeting::Value context;  // for targeting: a map; null is an empty one
+};
+
+FlagDecision DecideFlag(const Ruleset& rules, std::string_view flag, const FlagInputs& inputs);
+inline FlagDecision DecideFlag(const Ruleset& rules, std::string_view flag, std::string_view key,
+                               uint64_t random) {
+  return DecideFlag(rules, flag, {.key = key, .random = random, .now_wall_ms = 0, .context = {}});
+}
 
 // What a request offers to be bucketed by; empty where it lacks one.
 struct Keys {

@@ -24,8 +24,27 @@ const domain::VersionEntry* Model::FindVersion(std::string_view version) const {
   return nullptr;
 }
 
+const domain::VariantEntry* Flag::FindVariant(std::string_view variant) const {
+  for (const domain::VariantEntry& entry : variants) {
+    if (entry.name == variant) return &entry;
+  }
+  return nullptr;
+}
+
 void Ruleset::Set(domain::FlagEntry entry) {
-  flags_.Set(std::make_shared<const Flag>(Flag{std::move(entry)}));
+  Flag flag{std::move(entry), nullptr, false};
+  flag.is_boolean = std::all_of(flag.variants.begin(), flag.variants.end(), [](const auto& v) {
+    return v.value.text == "true" || v.value.text == "false";
+  });
+  if (!flag.targeting.empty()) {
+    auto rule = targeting::Compile(flag.targeting.text);
+    if (rule.ok()) {
+      flag.rule = *std::move(rule);
+    } else {
+      flag.malformed = "targeting: " + rule.status().ToString();
+    }
+  }
+  flags_.Set(std::make_shared<const Flag>(std::move(flag)));
 }
 
 void Ruleset::Set(domain::ModelEntry entry) {
@@ -45,6 +64,8 @@ void Ruleset::Set(domain::ExperimentEntry entry) {
   experiments_.Set(std::make_shared<const Experiment>(std::move(experiment)));
 }
 
+void Ruleset::Set(domain::ObservabilityEntry entry) { observability_ = std::move(entry.settings); }
+
 void Ruleset::Remove(domain::EntryKind kind, std::string_view name) {
   switch (kind) {
     case domain::EntryKind::kFlag:
@@ -53,6 +74,9 @@ void Ruleset::Remove(domain::EntryKind kind, std::string_view name) {
       return models_.Remove(name);
     case domain::EntryKind::kExperiment:
       return experiments_.Remove(name);
+    case domain::EntryKind::kObservability:
+      observability_ = {};
+      return;
     case domain::EntryKind::kSplit:
       model_splits_.Remove(SubjectOf(model_splits_, name));
       flag_splits_.Remove(SubjectOf(flag_splits_, name));

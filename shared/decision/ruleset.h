@@ -6,6 +6,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -13,11 +15,15 @@
 #include "shared/base/status.h"
 #include "shared/decision/entry_table.h"
 #include "shared/domain/snapshot.h"
+#include "shared/targeting/targeting.h"
 
 namespace weir::decision {
 
 struct Flag : domain::FlagEntry {
+  std::shared_ptr<const targeting::Rule> rule;  // null without targeting
+  bool is_boolean = false;                      // every variant is true or false
   std::string_view key() const { return name; }
+  const domain::VariantEntry* FindVariant(std::string_view variant) const;  // null: there is none
 };
 struct Model : domain::ModelEntry {
   std::string_view key() const { return name; }
@@ -33,27 +39,40 @@ struct Experiment : domain::ExperimentEntry {
   std::string_view key() const { return name; }
 };
 
+// What an operator forces on one node, over everything but an emergency.
+struct Overrides {
+  template <class T>
+  using ByName = std::map<std::string, T, std::less<>>;
+  ByName<std::string> flags;   // flag → "on", "off", or a variant
+  ByName<std::string> splits;  // model → "stable" or "canary"
+  ByName<std::string> pins;    // model → the version that answers everything
+};
+
 class Ruleset {
  public:
   // `labels` are this node's, for the splits' selectors.
   explicit Ruleset(domain::Labels labels = {}) : labels_(std::move(labels)) {}
 
+  // Compiles the targeting. A rule that this program cannot compile makes the flag malformed.
   void Set(domain::FlagEntry entry);
   void Set(domain::ModelEntry entry);
   void Set(domain::SplitEntry entry);
   void Set(domain::ExperimentEntry entry);
+  void Set(domain::ObservabilityEntry entry);
   // Splits are named after their rollout.
   void Remove(domain::EntryKind kind, std::string_view name);
 
   uint64_t epoch = 0;
   uint64_t version = 0;
   domain::EmergencyOverlay emergency;
+  std::shared_ptr<const Overrides> overrides;  // null: none
 
   const EntryTable<Flag>& flags() const { return flags_; }
   const EntryTable<Model>& models() const { return models_; }
   const EntryTable<Split>& model_splits() const { return model_splits_; }  // by model
   const EntryTable<Split>& flag_splits() const { return flag_splits_; }    // by flag
   const EntryTable<Experiment>& experiments() const { return experiments_; }
+  const domain::ObservabilitySpec& observability() const { return observability_; }
 
  private:
   domain::Labels labels_;
@@ -62,6 +81,7 @@ class Ruleset {
   EntryTable<Split> model_splits_;
   EntryTable<Split> flag_splits_;
   EntryTable<Experiment> experiments_;
+  domain::ObservabilitySpec observability_;
 };
 
 }  // namespace weir::decision

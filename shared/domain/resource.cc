@@ -18,6 +18,8 @@ const char* KindName(Kind kind) {
       return "Experiment";
     case Kind::kEmergency:
       return "Emergency";
+    case Kind::kObservability:
+      return "Observability";
   }
   return "?";
 }
@@ -34,6 +36,8 @@ const char* KindPlural(Kind kind) {
       return "experiments";
     case Kind::kEmergency:
       return "emergency";
+    case Kind::kObservability:
+      return "observability";
   }
   return "?";
 }
@@ -69,6 +73,8 @@ Spec EmptySpec(Kind kind) {
       return ExperimentSpec{};
     case Kind::kEmergency:
       return EmergencySpec{};
+    case Kind::kObservability:
+      return ObservabilitySpec{};
   }
   return FlagSpec{};
 }

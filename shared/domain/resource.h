@@ -19,18 +19,40 @@ namespace weir::domain {
 
 inline constexpr char kApiVersion[] = "weir/v1";
 
-enum class Kind : uint8_t { kFlag = 1, kModel = 2, kRollout = 3, kExperiment = 4, kEmergency = 5 };
-inline constexpr Kind kKinds[] = {Kind::kFlag, Kind::kModel, Kind::kRollout, Kind::kExperiment,
-                                  Kind::kEmergency};
-const char* KindName(Kind kind);                       // "Flag"
-const char* KindPlural(Kind kind);                     // "flags"; "emergency" has no plural
+enum class Kind : uint8_t {
+  kFlag = 1,
+  kModel = 2,
+  kRollout = 3,
+  kExperiment = 4,
+  kEmergency = 5,
+  kObservability = 6
+};
+inline constexpr Kind kKinds[] = {Kind::kFlag,       Kind::kModel,     Kind::kRollout,
+                                  Kind::kExperiment, Kind::kEmergency, Kind::kObservability};
+const char* KindName(Kind kind);    // "Flag"
+const char* KindPlural(Kind kind);  // "flags"; "emergency" and "observability" have none
 std::optional<Kind> ParseKind(std::string_view text);  // any case, singular or plural
 
 using Labels = std::map<std::string, std::string>;
 // `labels` carry everything that `selector` asks for.
 bool Selects(const Labels& selector, const Labels& labels);
 
-// A rollout flag (DECISIONS). Dotted names are sub-features: "a.b" also needs "a" on for the key.
+// From `at` on, what `set` gives replaces the flag's own. Nodes do it on time by themselves; the
+// control plane writes it into the flag afterwards and drops the item.
+struct FlagChange {
+  std::optional<bool> enabled;
+  std::optional<double> rollout_percentage;
+  std::string default_variant;
+  bool operator==(const FlagChange&) const = default;
+};
+struct ScheduledChange {
+  TimeMs at;
+  FlagChange set;
+  bool operator==(const ScheduledChange&) const = default;
+};
+
+// A rollout flag, or with `variants` a variant flag in flagd's terms (DECISIONS). Dotted names are
+// sub-features: "a.b" also needs "a" on for the key.
 struct FlagSpec {
   std::optional<bool> enabled;
   std::optional<double> rollout_percentage;  // percent, at most three decimals
@@ -42,6 +64,17 @@ struct FlagSpec {
   std::string description;
   std::string owner;
   std::vector<std::string> tags;
+  TimeMs expires;  // afterwards the flag is stale: it works on, and `weir flag list --stale` has it
+  std::vector<ScheduledChange> schedule;  // ascending
+
+  std::map<std::string, JsonText> variants;  // values all of one type
+  std::string default_variant;
+  std::string off_variant;  // answered under kill switch, baseline and roll-back
+  JsonText targeting;       // JsonLogic, references resolved
+  JsonText metadata;        // an object of plain values, passed on to callers
+  std::string malformed;    // why an imported definition cannot be evaluated; then nothing else is
+
+  bool IsVariant() const { return !variants.empty() || !malformed.empty(); }
   bool operator==(const FlagSpec&) const = default;
 };
 
@@ -176,7 +209,17 @@ struct EmergencySpec {
   bool operator==(const EmergencySpec&) const = default;
 };
 
-using Spec = std::variant<FlagSpec, ModelSpec, RolloutSpec, ExperimentSpec, EmergencySpec>;
+// How decisions on flags are shown (the documents' `observability` block). One, named "default".
+struct ObservabilitySpec {
+  bool log_feature_decisions = false;
+  bool log_keys = false;  // keys in full; else a salted short hash
+  bool export_metrics = true;
+  std::string metric_prefix;  // metrics of flags also appear under this name
+  bool operator==(const ObservabilitySpec&) const = default;
+};
+
+using Spec = std::variant<FlagSpec, ModelSpec, RolloutSpec, ExperimentSpec, EmergencySpec,
+                          ObservabilitySpec>;
 
 struct Resource {
   Kind kind = Kind::kFlag;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a node gets: entries that hold only what it needs to decide. The control plane compiles
-// resources into entries (controlplane/catalog/entries.h); nodes never see resources.
+// resources into entries (entries.h); nodes never see resources.
 #pragma once
 
 #include <cstdint>
@@ -13,9 +13,30 @@
 
 namespace weir::domain {
 
-enum class EntryKind : uint8_t { kFlag = 1, kModel = 2, kSplit = 3, kExperiment = 4 };
-const char* EntryKindName(EntryKind kind);  // "flag", "model", "split", "experiment"
+enum class EntryKind : uint8_t {
+  kFlag = 1,
+  kModel = 2,
+  kSplit = 3,
+  kExperiment = 4,
+  kObservability = 5
+};
+const char* EntryKindName(EntryKind kind);  // "flag", …, "observability"
 
+struct VariantEntry {
+  std::string name;
+  JsonText value;
+  bool operator==(const VariantEntry&) const = default;
+};
+
+struct ScheduledEntry {
+  int64_t at_wall_ms = 0;
+  std::optional<bool> enabled;
+  std::optional<FinePercent> threshold;
+  std::string default_variant;
+  bool operator==(const ScheduledEntry&) const = default;
+};
+
+// With variants: a variant flag; threshold, seed and allowlist mean nothing there.
 struct FlagEntry {
   std::string name;
   bool enabled = false;
@@ -26,6 +47,14 @@ struct FlagEntry {
   std::vector<std::string> allowlist;
   std::vector<std::string> parents;  // all must be on for the same key
   bool rolled_back = false;
+  std::vector<VariantEntry> variants;
+  std::string default_variant;
+  std::string off_variant;
+  JsonText targeting;
+  JsonText metadata;
+  std::string malformed;                 // the flag answers an error that says this
+  std::vector<ScheduledEntry> schedule;  // ascending
+  bool IsVariant() const { return !variants.empty() || !malformed.empty(); }
   bool operator==(const FlagEntry&) const = default;
 };
 
@@ -73,6 +102,13 @@ struct ExperimentEntry {
   std::string seed;
   std::vector<ExperimentGroup> groups;
   bool operator==(const ExperimentEntry&) const = default;
+};
+
+// Named "default".
+struct ObservabilityEntry {
+  std::string name;
+  ObservabilitySpec settings;
+  bool operator==(const ObservabilityEntry&) const = default;
 };
 
 // The overlay of WIRE section Versions, 7: in force as soon as it is newer than what a node has.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 namespace weir::domain {
 
@@ -16,6 +17,13 @@ struct DurationMs {
 struct TimeMs {
   int64_t ms = 0;
   bool operator==(const TimeMs&) const = default;
+};
+
+// A JSON value as compact text: what Weir carries and does not look into. "" is no value.
+struct JsonText {
+  std::string text;
+  bool empty() const { return text.empty(); }
+  bool operator==(const JsonText&) const = default;
 };
 
 // Percent on the fine scale of DECISIONS: 0..100000, thousandths of a percent.

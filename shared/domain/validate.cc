@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <set>
 
@@ -18,6 +19,8 @@ constexpr size_t kMaxPhases = 64;
 constexpr size_t kMaxAllowlist = 4096;  // the wire's array limit
 constexpr size_t kMaxVersions = 64;
 constexpr size_t kMaxGroups = 64;
+constexpr size_t kMaxVariants = 256;
+constexpr size_t kMaxSchedule = 64;
 
 class Checker {
  public:
@@ -57,7 +60,58 @@ const std::vector<std::string> kDatatypes = {"BOOL",  "UINT8", "UINT16", "UINT32
 const std::vector<std::string> kGateMetrics = {"error_rate", "requests", "p50_latency_ms",
                                                "p95_latency_ms", "p99_latency_ms"};
 
+// What a definition in flagd's terms must keep to, but for the values themselves and the rule:
+// those are JSON, and codec/flag_check.h looks into them.
+void CheckVariants(Checker& c, const FlagSpec& spec) {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : spec.variants) names.push_back(name);
+  c.Count("spec.variants", names.size(), kMaxVariants);
+  if (!spec.default_variant.empty()) c.OneOf("spec.default_variant", spec.default_variant, names);
+  if (!spec.off_variant.empty()) c.OneOf("spec.off_variant", spec.off_variant, names);
+  if (spec.rollout_percentage.has_value()) {
+    c.Fail("spec.rollout_percentage",
+           "is not for a flag with variants; use fractional in targeting");
+  }
+  if (!spec.allowlist.empty() || spec.allowlist_only) {
+    c.Fail("spec.allowlist", "is not for a flag with variants; use targeting");
+  }
+  for (size_t i = 0; i < spec.schedule.size(); ++i) {
+    const std::string& variant = spec.schedule[i].set.default_variant;
+    const std::string path = fmt::format("spec.schedule[{}].set.default_variant", i);
+    if (!variant.empty()) c.OneOf(path, variant, names);
+  }
+}
+
+void CheckSchedule(Checker& c, const FlagSpec& spec) {
+  c.Count("spec.schedule", spec.schedule.size(), kMaxSchedule);
+  for (size_t i = 0; i < spec.schedule.size(); ++i) {
+    const ScheduledChange& change = spec.schedule[i];
+    const std::string path = fmt::format("spec.schedule[{}]", i);
+    const FlagChange& set = change.set;
+    if (i > 0 && change.at.ms <= spec.schedule[i - 1].at.ms) {
+      c.Fail(path + ".at", "is not after the item before; give them in order of time");
+    }
+    if (set == FlagChange{}) c.Fail(path + ".set", "changes nothing");
+    if (set.rollout_percentage) {
+      c.Percent(path + ".set.rollout_percentage", *set.rollout_percentage);
+      if (spec.IsVariant()) {
+        c.Fail(path + ".set.rollout_percentage", "is not for a flag with variants");
+      }
+    }
+    if (!set.default_variant.empty() && !spec.IsVariant()) {
+      c.Fail(path + ".set.default_variant", "is for a flag with variants");
+    }
+  }
+}
+
 void Check(Checker& c, const FlagSpec& spec) {
+  c.Count("spec.tags", spec.tags.size(), 64);
+  if (spec.description.size() > 4096) c.Fail("spec.description", "is longer than 4096 bytes");
+  CheckSchedule(c, spec);
+  if (spec.IsVariant()) return CheckVariants(c, spec);
+  if (!spec.targeting.empty() || !spec.default_variant.empty() || !spec.off_variant.empty()) {
+    c.Fail("spec.variants", "is missing, but targeting or a default is given");
+  }
   if (!spec.enabled.has_value()) {
     c.Fail("spec.enabled", "is missing; give enabled: true|false, or a rollout_percentage");
   }
@@ -190,6 +244,19 @@ void Check(Checker& c, const ExperimentSpec& spec) {
 
 void Check(Checker&, const EmergencySpec&) {}
 
+void Check(Checker& c, const ObservabilitySpec& spec) {
+  const auto is_plain = [](char x) {
+    return std::isalnum(static_cast<unsigned char>(x)) || x == '_';
+  };
+  const std::string& prefix = spec.metric_prefix;
+  if (prefix.size() > 100 || !std::all_of(prefix.begin(), prefix.end(), is_plain) ||
+      (!prefix.empty() && std::isdigit(static_cast<unsigned char>(prefix[0])))) {
+    c.Fail("spec.metric_prefix", fmt::format("\"{}\" is not the beginning of a metric's name "
+                                             "(letters, digits, _; no digit first)",
+                                             prefix));
+  }
+}
+
 // True when following parents from `name` comes back to it.
 bool HasCycle(const std::string& name, const Resource& self, const Lookup& find) {
   std::set<std::string> seen;
@@ -234,8 +301,11 @@ void CheckRolloutReferences(Checker& c, const Resource& rollout, const Lookup& f
       for (const auto& [name, version] : versions) names.push_back(name);
       if (!versions.contains(spec.candidate)) c.OneOf("spec.candidate", spec.candidate, names);
     }
-  } else if (find(Kind::kFlag, spec.flag) == nullptr) {
+  } else if (const Resource* flag = find(Kind::kFlag, spec.flag); flag == nullptr) {
     c.Fail("spec.flag", fmt::format("flag \"{}\" does not exist", spec.flag));
+  } else if (flag->As<FlagSpec>().IsVariant()) {
+    c.Fail("spec.flag",
+           fmt::format("flag \"{}\" has variants, no percentage to roll out", spec.flag));
   }
   if (!rollout.status.has_value() || !IsActive(*rollout.status)) return;
   for_each(Kind::kRollout, [&](const Resource& other) {
@@ -261,12 +331,18 @@ const char* EntryKindName(EntryKind kind) {
       return "split";
     case EntryKind::kExperiment:
       return "experiment";
+    case EntryKind::kObservability:
+      return "observability";
   }
   return "?";
 }
 
 void FillDefaults(Resource& resource, int64_t now_wall_ms) {
   if (auto* flag = std::get_if<FlagSpec>(&resource.spec)) {
+    if (flag->IsVariant()) {
+      if (!flag->enabled) flag->enabled = true;
+      return;
+    }
     if (!flag->enabled && flag->rollout_percentage) flag->enabled = true;
     if (flag->enabled && !flag->rollout_percentage) flag->rollout_percentage = 100;
     if (flag->hash_seed.empty()) flag->hash_seed = resource.name;
@@ -295,9 +371,10 @@ std::vector<Violation> Validate(const Resource& resource) {
                              "starting with a letter or digit",
                              resource.name));
   }
-  if (resource.kind == Kind::kEmergency && resource.name != "default") {
-    checker.Fail("metadata.name",
-                 fmt::format("\"{}\": the one Emergency is named \"default\"", resource.name));
+  const bool is_single = resource.kind == Kind::kEmergency || resource.kind == Kind::kObservability;
+  if (is_single && resource.name != "default") {
+    checker.Fail("metadata.name", fmt::format("\"{}\": the one {} is named \"default\"",
+                                              resource.name, KindName(resource.kind)));
   }
   checker.Count("metadata.labels", resource.labels.size(), 64);
   checker.Count("metadata.annotations", resource.annotations.size(), 64);

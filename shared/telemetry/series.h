@@ -33,6 +33,12 @@ inline constexpr char kArmCanary[] = "canary";
 inline constexpr char kArmShadow[] = "shadow";
 inline constexpr char kArmPinned[] = "pinned";
 
+// A flag's decisions: subject "flag/<name>", no version, and as arm the outcome: on, off, or the
+// variant ("" for a variant flag that gave no value). Only `requests` is counted.
+inline constexpr char kFlagSubject[] = "flag/";
+inline constexpr char kArmOn[] = "on";
+inline constexpr char kArmOff[] = "off";
+
 struct SeriesKey {
   std::string subject;  // "model/fraud_detection"
   std::string version;  // "1.1.0"

@@ -99,6 +99,7 @@ struct VersionReport {
 struct NodeReport {
   bool draining = false;
   std::vector<VersionReport> versions;
+  std::vector<std::string> overrides;  // what an operator forced on this node, one sentence each
 };
 
 // Both ways: the node asks every second, the control plane answers with the same fields.
@@ -141,6 +142,15 @@ struct Series {
   std::vector<uint32_t> bad_keys;        // hashes of a few keys whose requests were bad
 };
 
+// One decision on a flag, of those that a node picked out within its budget.
+struct DecisionSample {
+  std::string flag;
+  std::string key;      // a salted hash of it, unless keys are to be shown
+  std::string outcome;  // "on", "off", or the variant
+  std::string reason;   // decision::ReasonName
+  int64_t at_wall_ms = 0;
+};
+
 struct Batch {
   std::string node;
   uint64_t incarnation = 0;
@@ -148,6 +158,7 @@ struct Batch {
   int64_t window_start_ms = 0;  // the node's monotonic time
   int64_t window_end_ms = 0;
   std::vector<Series> series;
+  std::vector<DecisionSample> decisions;
 };
 
 // Descriptions
@@ -226,6 +237,15 @@ template <class V>
 void Describe(V& v, NodeReport& f) {
   v(2, "draining", f.draining);
   v(4, "versions", f.versions);
+  v(1, "overrides", f.overrides);
+}
+template <class V>
+void Describe(V& v, DecisionSample& f) {
+  v(2, "flag", f.flag);
+  v(4, "key", f.key);
+  v(6, "outcome", f.outcome);
+  v(8, "reason", f.reason);
+  v(10, "at_wall_ms", f.at_wall_ms);
 }
 template <class V>
 void Describe(V& v, Heartbeat& f) {
@@ -268,6 +288,7 @@ void Describe(V& v, Batch& f) {
   v(8, "window_start_ms", f.window_start_ms);
   v(10, "window_end_ms", f.window_end_ms);
   v(12, "series", f.series);
+  v(1, "decisions", f.decisions);
 }
 
 // The message as one frame; header.type must be the body's.

@@ -1,22 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "controlplane/catalog/entries.h"
+#include "shared/domain/entries.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
 
-namespace weir::control::catalog {
+namespace weir::domain {
 namespace {
-
-using domain::Kind;
-using domain::Resource;
 
 Resource FlagRollout(const std::string& name, const std::string& state, int64_t since_ms) {
   Resource rollout;
   rollout.kind = Kind::kRollout;
   rollout.name = name;
-  domain::RolloutSpec spec;
+  RolloutSpec spec;
   spec.flag = "ttft";
   spec.hash_seed = "ttft";
   rollout.spec = spec;
@@ -30,7 +27,7 @@ Resource FlagRollout(const std::string& name, const std::string& state, int64_t 
 bool RolledBack(const std::vector<Resource>& rollouts) {
   Resource flag;
   flag.name = "ttft";
-  domain::FlagSpec spec;
+  FlagSpec spec;
   spec.enabled = true;
   flag.spec = spec;
   return FlagEntryOf(flag,
@@ -68,14 +65,14 @@ TEST(Entries, AModelKeepsDigestsAndFaults) {
   Resource model;
   model.kind = Kind::kModel;
   model.name = "m";
-  domain::ModelSpec spec;
+  ModelSpec spec;
   spec.stable = "1";
   spec.versions["1"] = {.runtime = "xgboost", .uri = "", .blob = "sha256:abc", .fault = {}};
   spec.versions["2"] = spec.versions["1"];
   spec.versions["2"].fault =
-      domain::Fault{.error_rate = 0.5, .delay = {.ms = 20}, .expires = "2025-11-21T00:00:00.000Z"};
+      Fault{.error_rate = 0.5, .delay = {.ms = 20}, .expires = "2025-11-21T00:00:00.000Z"};
   model.spec = spec;
-  const domain::ModelEntry entry = ModelEntryOf(model);
+  const ModelEntry entry = ModelEntryOf(model);
   ASSERT_EQ(entry.versions.size(), 2u);
   EXPECT_EQ(entry.versions[0].sha256, "abc");
   EXPECT_FALSE(entry.versions[0].fault.has_value());
@@ -84,4 +81,4 @@ TEST(Entries, AModelKeepsDigestsAndFaults) {
 }
 
 }  // namespace
-}  // namespace weir::control::catalog
+}  // namespace weir::domain

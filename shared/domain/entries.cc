@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "shared/domain/entries.h"
+
+#include <utility>
+
+#include "shared/base/clock.h"
+
+namespace weir::domain {
+namespace {
+
+// Specs here were validated: a percentage that is none would be the programmer's mistake.
+FinePercent Fine(double percent) { return *ToFinePercent(percent); }
+
+// The latest rollout that ever ran on this flag was taken back.
+bool IsRolledBack(const std::string& flag, const ForEach& for_each) {
+  const Resource* latest = nullptr;
+  for_each(Kind::kRollout, [&](const Resource& rollout) {
+    if (rollout.As<RolloutSpec>().flag != flag) return;
+    if (!rollout.status || rollout.status->state == "pending") return;
+    const auto age = [](const Resource& r) {
+      return std::pair(IsActive(*r.status), std::pair(r.status->since.ms, r.revision));
+    };
+    if (latest == nullptr || age(*latest) < age(rollout)) latest = &rollout;
+  });
+  return latest != nullptr &&
+         (latest->status->state == "rolled_back" || latest->status->state == "rolling_back");
+}
+
+std::vector<VariantEntry> VariantsOf(const FlagSpec& spec) {
+  std::vector<VariantEntry> variants;
+  for (const auto& [name, value] : spec.variants) variants.push_back({name, value});
+  return variants;
+}
+
+std::vector<ScheduledEntry> ScheduleOf(const FlagSpec& spec) {
+  std::vector<ScheduledEntry> schedule;
+  for (const ScheduledChange& change : spec.schedule) {
+    ScheduledEntry& entry = schedule.emplace_back();
+    entry.at_wall_ms = change.at.ms;
+    entry.enabled = change.set.enabled;
+    if (change.set.rollout_percentage) entry.threshold = Fine(*change.set.rollout_percentage);
+    entry.default_variant = change.set.default_variant;
+  }
+  return schedule;
+}
+
+}  // namespace
+
+FlagEntry FlagEntryOf(const Resource& flag, const ForEach& for_each) {
+  const auto& spec = flag.As<FlagSpec>();
+  return {.name = flag.name,
+          .enabled = spec.enabled.value_or(false),
+          .threshold = Fine(spec.rollout_percentage.value_or(100)),
+          .seed = spec.hash_seed,
+          .random = spec.strategy == "random",
+          .allowlist_only = spec.allowlist_only,
+          .allowlist = spec.allowlist,
+          .parents = FlagParents(flag.name, spec),
+          .rolled_back = IsRolledBack(flag.name, for_each),
+          .variants = VariantsOf(spec),
+          .default_variant = spec.default_variant,
+          .off_variant = spec.off_variant,
+          .targeting = spec.targeting,
+          .metadata = spec.metadata,
+          .malformed = spec.malformed,
+          .schedule = ScheduleOf(spec)};
+}
+
+ModelEntry ModelEntryOf(const Resource& model) {
+  const auto& spec = model.As<ModelSpec>();
+  ModelEntry entry{.name = model.name,
+                   .stable = spec.stable,
+                   .pinned = spec.pinned,
+                   .versions = {},
+                   .inputs = spec.inputs};
+  constexpr size_t kPrefix = 7;  // "sha256:"
+  for (const auto& [name, version] : spec.versions) {
+    VersionEntry& out = entry.versions.emplace_back();
+    out.version = name;
+    out.runtime = version.runtime;
+    out.sha256 = version.blob.substr(kPrefix);
+    if (!version.fault) continue;
+    out.fault = FaultEntry{.error_rate = version.fault->error_rate,
+                           .delay_ms = version.fault->delay.ms,
+                           .expires_wall_ms = *ParseTimeMs(version.fault->expires)};
+  }
+  return entry;
+}
+
+std::optional<SplitEntry> SplitEntryOf(const Resource& rollout) {
+  if (!rollout.status || !IsActive(*rollout.status)) return std::nullopt;
+  if (rollout.status->state == "rolling_back") return std::nullopt;  // stable answers already
+  const auto& spec = rollout.As<RolloutSpec>();
+  return SplitEntry{.rollout = rollout.name,
+                    .model = spec.model,
+                    .flag = spec.flag,
+                    .candidate = spec.candidate,
+                    .threshold = Fine(rollout.status->percentage),
+                    .hash_key = spec.hash_key,
+                    .seed = spec.hash_seed,
+                    .random = spec.strategy == "random",
+                    .nodes = spec.nodes};
+}
+
+ExperimentEntry ExperimentEntryOf(const Resource& experiment) {
+  const auto& spec = experiment.As<ExperimentSpec>();
+  return {.name = experiment.name,
+          .hash_key = spec.hash_key,
+          .seed = spec.hash_seed,
+          .groups = spec.groups};
+}
+
+ObservabilityEntry ObservabilityEntryOf(const Resource& observability) {
+  return {.name = observability.name, .settings = observability.As<ObservabilitySpec>()};
+}
+
+}  // namespace weir::domain
