@@ -23,6 +23,7 @@ struct FlagTotals {
   uint64_t enabled = 0;
   uint64_t disabled = 0;
 };
+using TotalsByFlag = std::map<std::string, FlagTotals, std::less<>>;
 
 class Desk {
  public:
@@ -31,26 +32,33 @@ class Desk {
   Desk(const Clock& clock, std::string salt);
   ~Desk();
 
-  // Decides at the clock's wall time and counts; the answer holds views into `rules`. An unknown
-  // flag is not counted (its name is the caller's invention).
+  // Decides at the clock's wall time and counts; the answer holds views into `rules` and `inputs`.
+  // Neither an unknown flag is counted (its name is the caller's invention) nor a request that is
+  // refused because it has no targeting key. Costs one look-up over the bare decision, and no
+  // allocation once a flag has had that outcome.
   decision::FlagDecision Decide(const decision::Ruleset& rules, std::string_view flag,
                                 const decision::FlagInputs& inputs);
 
+  // Forgets flags that `rules` do not have, after their last counts are taken.
+  void Prune(const decision::Ruleset& rules);
   // What was decided since the last call, as series of subject "flag/<name>".
   void TakeInto(telemetry::Window& window);
-  // Decisions picked since the last call, at most kSamplesPerSecond of them a second.
+  // A uniform sample of each second that has ended since the last call: at most kSamplesPerSecond
+  // decisions of it, whichever flags they were on (a reservoir, so that the first flags of a bulk
+  // evaluation do not crowd out the others).
   std::vector<wire::DecisionSample> TakeSamples();
-  void AddTo(std::map<std::string, FlagTotals, std::less<>>& totals) const;
+  void AddTo(TotalsByFlag& totals) const;
 
   static constexpr int kSamplesPerSecond = 5;
-  static constexpr int kLogLinesPerSecond = 100;
+  static constexpr int kLogLinesPerSecond = 100;  // of this worker
 
  private:
   struct State;
   std::unique_ptr<State> state_;
 };
 
-// "#" and 10 hex digits of BLAKE2b(salt, key); the key itself when `in_full`.
+// How a key appears in logs and samples: "#" and 10 hex digits of BLAKE2b keyed by the salt, or,
+// `in_full`, the key itself without control characters and cut at 128 bytes. "" stays "".
 std::string ShownKey(std::string_view key, std::string_view salt, bool in_full);
 
 }  // namespace weir::node::flags

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "dataplane/front/worker.h"
+#include "shared/base/text.h"
 
 namespace weir::node::front {
 namespace {
@@ -17,13 +18,14 @@ http::ServerOptions OneWorker(http::ServerOptions options) {
 
 Front::Front(FrontOptions options, const Clock& clock)
     : options_(std::move(options)), clock_(clock) {
+  const std::string salt = RandomHex(16);
   for (int i = 0; i < options_.http.workers; ++i) {
     workers_.push_back(std::make_unique<Worker>(
-        WorkerOptions{options_.http.request_timeout_ms, true}, clock_, delays_));
+        WorkerOptions{options_.http.request_timeout_ms, true, salt}, clock_, delays_));
   }
   if (options_.admin.has_value()) {
     workers_.push_back(std::make_unique<Worker>(
-        WorkerOptions{options_.admin->request_timeout_ms, false}, clock_, delays_));
+        WorkerOptions{options_.admin->request_timeout_ms, false, salt}, clock_, delays_));
   }
 }
 

@@ -76,12 +76,14 @@ json Tensors(const std::vector<domain::TensorSpec>& specs) {
 }  // namespace
 
 Worker::Worker(WorkerOptions options, const Clock& clock, DelayLine& delays)
-    : options_(options),
+    : options_(std::move(options)),
       clock_(clock),
-      inference_(options.request_timeout_ms, clock, delays, counters_) {}
+      desk_(clock, options_.key_salt),
+      inference_(options_.request_timeout_ms, clock, delays, counters_) {}
 
 void Worker::SetRules(std::shared_ptr<const decision::Ruleset> rules) {
   rules_ = std::move(rules);
+  desk_.Prune(*rules_);
   Rebuild();
 }
 
@@ -98,7 +100,9 @@ void Worker::Rebuild() {
 
 telemetry::Window Worker::TakeTelemetry() {
   recorders_.Prune();
-  return recorders_.TakeTelemetry();
+  telemetry::Window window = recorders_.TakeTelemetry();
+  desk_.TakeInto(window);
+  return window;
 }
 
 MetricsSample Worker::Sample() const {

@@ -6,10 +6,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "dataplane/flags/desk.h"
 #include "dataplane/front/delay.h"
 #include "dataplane/front/inference.h"
 #include "dataplane/front/metrics.h"
@@ -28,6 +30,7 @@ namespace weir::node::front {
 struct WorkerOptions {
   int64_t request_timeout_ms = 60'000;
   bool inference = true;  // answers /v2…; the admin server's does not
+  std::string key_salt;   // of the process, for keys in logs and samples
 };
 
 class Worker {
@@ -43,7 +46,11 @@ class Worker {
 
   // What was recorded since the last call.
   telemetry::Window TakeTelemetry();
+  std::vector<wire::DecisionSample> TakeSamples() { return desk_.TakeSamples(); }
   MetricsSample Sample() const;
+
+  // Where every decision on a flag is made that somebody acts on.
+  flags::Desk& desk() { return desk_; }
 
   void Handle(const std::shared_ptr<http::Exchange>& exchange);
   // Answers and counts. `start_ns` is when the request was read.
@@ -67,6 +74,7 @@ class Worker {
   routing::Recorders recorders_;
   std::shared_ptr<const routing::Plan> plan_;
   RequestCounters counters_;
+  flags::Desk desk_;
   Readiness readiness_;
   Inference inference_;
 };
