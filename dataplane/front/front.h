@@ -19,6 +19,7 @@
 
 #include "dataplane/front/delay.h"
 #include "dataplane/front/node_status.h"
+#include "dataplane/ofrep/options.h"
 #include "dataplane/runtime/versions.h"
 #include "shared/base/clock.h"
 #include "shared/base/executor.h"
@@ -35,6 +36,7 @@ struct FrontOptions {
   http::ServerOptions http;
   // Absent: the application's server is the only one.
   std::optional<http::ServerOptions> admin;
+  ofrep::OfrepOptions ofrep;
 };
 
 class Front {
