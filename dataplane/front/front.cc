@@ -32,6 +32,7 @@ Front::Front(FrontOptions options, const Clock& clock)
 Front::~Front() { Stop(); }
 
 Status Front::Start() {
+  server_.SetIdleHook([this](int worker) { workers_[static_cast<size_t>(worker)]->Flush(); });
   WEIR_RETURN_IF_ERROR(
       server_.Start(options_.http, [this](std::shared_ptr<http::Exchange> exchange) {
         Worker& worker = *workers_[static_cast<size_t>(exchange->worker())];

@@ -188,11 +188,23 @@ void Inference::Run(std::shared_ptr<Call> call) {
   const int64_t deadline_ns = call->start_ns + request_timeout_ms_ * 1'000'000;
   call->self = call;
   call->input.inputs = call->request.inputs();
+  runtime::Version& handle = *call->route.target->handle;
+  if (batching_ && runtime::Batcher::CanTake(handle, call->input)) {
+    batcher_.Add({&handle, &call->input, deadline_ns, call->stop.get_token(), call.get()});
+    return batched_.push_back(std::move(call));
+  }
   call->route.target->handle->Start(call->input, deadline_ns, call->stop.get_token(), *call);
   if (call->done) return Recycle(std::move(call));
   call->exchange->OnClose([this, weak = std::weak_ptr<Call>(call)] {
     if (const std::shared_ptr<Call> cut = weak.lock(); cut != nullptr && !cut->done) CutOff(*cut);
   });
+}
+
+void Inference::Flush() {
+  // An answer may bring the connection's next request, which waits for the next round.
+  std::vector<std::shared_ptr<Call>> calls = std::exchange(batched_, {});
+  batcher_.Flush();
+  for (std::shared_ptr<Call>& call : calls) Recycle(std::move(call));
 }
 
 // An answer that no version had a part in.

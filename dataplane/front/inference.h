@@ -19,6 +19,7 @@
 #include "dataplane/front/infer_request.h"
 #include "dataplane/front/metrics.h"
 #include "dataplane/routing/plan.h"
+#include "dataplane/runtime/batcher.h"
 #include "shared/base/clock.h"
 #include "shared/base/executor.h"
 #include "shared/http/server.h"
@@ -41,6 +42,11 @@ class Inference {
               std::shared_ptr<const routing::Plan> plan, std::string_view model,
               std::optional<std::string_view> version, int64_t start_ns);
 
+  // Whether requests of one poll round may run as one call; then Flush must follow each round.
+  void SetBatching(bool on) { batching_ = on; }
+  void Flush();
+  const runtime::BatchSizes& batch_sizes() const { return batcher_.sizes(); }
+
   uint64_t Random();
 
  private:
@@ -61,6 +67,9 @@ class Inference {
   RequestCounters& counters_;
   Executor* executor_ = nullptr;
   InferReader reader_;
+  runtime::Batcher batcher_;
+  bool batching_ = false;
+  std::vector<std::shared_ptr<Call>> batched_;  // what the batcher's items belong to
   uint64_t random_state_;
   std::vector<std::shared_ptr<Call>> idle_;  // kept for their memory
 };

@@ -10,6 +10,7 @@
 #include "dataplane/front/select.h"
 #include "dataplane/routing/keys.h"
 #include "shared/base/build_info.h"
+#include "shared/decision/decide.h"
 #include "shared/explain/explain.h"
 
 namespace weir::node::front {
@@ -96,6 +97,23 @@ void Worker::Rebuild() {
   if (rules_ == nullptr) return;
   plan_ = routing::Plan::Build(rules_, versions_.get(), recorders_);
   readiness_.Check(plan_.get(), versions_.get(), status_.get());
+  SwitchFeatures();
+}
+
+void Worker::SetStatus(std::shared_ptr<const NodeStatusView> status) {
+  status_ = std::move(status);
+  SwitchFeatures();
+}
+
+// Weir's own features that a flag may turn off on this node: on while there is no such flag.
+void Worker::SwitchFeatures() {
+  if (rules_ == nullptr || status_ == nullptr) return;
+  const auto batching = decision::DecideFlag(*rules_, "inference_batching",
+                                             {.key = status_->node,
+                                              .random = 0,
+                                              .now_wall_ms = clock_.WallMs(),
+                                              .context = {}});
+  inference_.SetBatching(batching.enabled || batching.error == decision::FlagError::kFlagNotFound);
 }
 
 telemetry::Window Worker::TakeTelemetry() {

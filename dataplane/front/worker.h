@@ -42,7 +42,10 @@ class Worker {
   void Bind(Executor* executor) { inference_.Bind(executor); }
   void SetRules(std::shared_ptr<const decision::Ruleset> rules);
   void SetVersions(std::shared_ptr<const runtime::VersionTable> versions);
-  void SetStatus(std::shared_ptr<const NodeStatusView> status) { status_ = std::move(status); }
+  void SetStatus(std::shared_ptr<const NodeStatusView> status);
+
+  // After each round of events: runs what the round brought together.
+  void Flush() { inference_.Flush(); }
 
   // What was recorded since the last call.
   telemetry::Window TakeTelemetry();
@@ -59,6 +62,7 @@ class Worker {
 
  private:
   void Rebuild();
+  void SwitchFeatures();
   void HandleModels(const std::shared_ptr<http::Exchange>& exchange, int64_t start_ns);
   http::Response Answer(const http::Request& request, Endpoint* endpoint);
   http::Response ModelMetadata(const routing::ModelPlan& model) const;

@@ -47,6 +47,9 @@ class Version {
   // `deadline_ns` (monotonic) has passed or `stop` is requested.
   virtual void Start(const Request& request, int64_t deadline_ns, std::stop_token stop,
                      Sink& sink) = 0;
+  // Start answers before it returns, and rows of several requests may come as one input: the
+  // outputs' first dimension is then the rows.
+  virtual bool TakesBatches() const { return false; }
   // One inference on an input of the version's own making, so that the library is proven to
   // predict and its lazy set-up is done. The loader's thread, before the version serves.
   virtual Status WarmUp() = 0;

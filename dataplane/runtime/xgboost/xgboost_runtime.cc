@@ -102,6 +102,8 @@ class XgboostVersion final : public Version {
     sink.OnEnd(Predict(request.inputs[0], &sink), {});
   }
 
+  bool TakesBatches() const override { return true; }
+
   Status WarmUp() override {
     Tensor input;
     input.shape = {1, static_cast<int64_t>(features_)};
