@@ -125,8 +125,11 @@ class Catalog {
   std::vector<EntryBody> AllEntries() const;
 
   Result<CommitResult> Commit(const CommitRequest& request);
+  // What when_new says of those documents whose resource does not stand.
+  std::vector<codec::FileError> Incomplete(
+      const std::vector<codec::ResourceDocument>& documents) const;
   // Three-way per source (ARCHITECTURE): only fields that differ from what this source last
-  // applied.
+  // applied. InvalidArgument when a document is Incomplete.
   Result<CommitResult> Apply(const ApplyRequest& request);
   // Takes back one revision's change: every field it changed that still stands as it left it.
   Result<CommitResult> Revert(uint64_t revision, const std::string& actor,
