@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "shared/decision/decide.h"
+#include "shared/targeting/targeting.h"
 
 namespace weir::explain {
 namespace {
@@ -27,13 +28,44 @@ void SetNumbers(Json& row, const std::optional<domain::FinePercent>& bucket,
   if (threshold.has_value()) row["threshold"] = *threshold;
 }
 
-Json FlagRow(const decision::Ruleset& rules, std::string_view flag, const Query& query) {
-  const auto decision = decision::DecideFlag(rules, flag, query.key, query.random);
+// A query's key and context as decisions take them. The context lives in the arena.
+struct Asked {
+  explicit Asked(const Query& query)
+      : inputs{.key = query.key,
+               .random = query.random,
+               .now_wall_ms = query.now_wall_ms,
+               .context = {}} {
+    if (query.context.empty()) return;
+    const auto context = targeting::ParseValue(query.context, arena);
+    if (!context.ok()) {
+      unreadable = "context: " + context.status().ToString();
+    } else if (context->type() != targeting::Value::Type::kMap) {
+      unreadable = "context: is no JSON object";
+    } else {
+      inputs.context = *context;
+    }
+  }
+  targeting::Arena arena;
+  decision::FlagInputs inputs;
+  std::string unreadable;  // why there is no context
+};
+
+Json FlagRow(const decision::Ruleset& rules, std::string_view flag, const Asked& asked) {
+  if (!asked.unreadable.empty()) {
+    return {{"flag", flag},
+            {"enabled", false},
+            {"reason", decision::ReasonName(decision::Reason::kError)},
+            {"error", "INVALID_CONTEXT"},
+            {"detail", asked.unreadable}};
+  }
+  const auto decision = decision::DecideFlag(rules, flag, asked.inputs);
   Json row = {{"flag", flag},
               {"enabled", decision.enabled},
-              {"value", decision.enabled},
-              {"variant", decision.enabled ? "on" : "off"},
               {"reason", decision::ReasonName(decision.reason)}};
+  if (!decision.value.empty()) row["value"] = Json::parse(decision.value, nullptr, false);
+  if (!decision.variant.empty()) row["variant"] = decision.variant;
+  if (decision.error != decision::FlagError::kNone)
+    row["error"] = decision::FlagErrorName(decision.error);
   SetNumbers(row, decision.bucket, decision.threshold);
   if (!decision.detail.empty()) row["detail"] = decision.detail;
   return row;
@@ -56,8 +88,8 @@ Json ModelRow(const decision::Ruleset& rules, const decision::Model& model, cons
 
 // A flag's rollout: the arm is what the flag answers.
 Json FlagSplitRow(const decision::Ruleset& rules, const decision::Split& split,
-                  const Query& query) {
-  const auto decision = decision::DecideFlag(rules, split.flag, query.key, query.random);
+                  const Asked& asked) {
+  const auto decision = decision::DecideFlag(rules, split.flag, asked.inputs);
   Json row = {{"flag", split.flag},
               {"rollout", split.rollout},
               {"arm", decision.enabled ? "canary" : "stable"},
@@ -74,19 +106,20 @@ Json Explain(const decision::Ruleset& rules, const Query& query) {
   Json flags = Json::array();
   Json splits = Json::array();
   Json experiments = Json::array();
+  const Asked asked(query);
   const bool everything = query.model.empty() && query.flag.empty();
   if (!query.flag.empty()) {
-    flags.push_back(FlagRow(rules, query.flag, query));
+    flags.push_back(FlagRow(rules, query.flag, asked));
   } else if (everything) {
     for (const auto* flag : Sorted(rules.flags()))
-      flags.push_back(FlagRow(rules, flag->name, query));
+      flags.push_back(FlagRow(rules, flag->name, asked));
   }
   for (const auto* model : Sorted(rules.models())) {
     if (everything || model->name == query.model) splits.push_back(ModelRow(rules, *model, query));
   }
   for (const auto* split : Sorted(rules.flag_splits())) {
     if (everything || split->flag == query.flag)
-      splits.push_back(FlagSplitRow(rules, *split, query));
+      splits.push_back(FlagSplitRow(rules, *split, asked));
   }
   if (everything) {
     for (const auto* experiment : Sorted(rules.experiments())) {
