@@ -14,6 +14,7 @@ namespace {
 
 constexpr uint64_t kMaxWorkers = 256;
 constexpr int64_t kMaxDrainDelayMs = 600'000;
+constexpr size_t kMinToken = 16;  // bytes of what opens every flag of a node
 
 const settings::Program& NodeProgram() {
   static const settings::Program program{
@@ -30,6 +31,11 @@ const settings::Program& NodeProgram() {
           {"cache_dir", "DIR",
            "keeps key, last good snapshot and models, to start without control"},
           {"enroll_token", "TOKEN", "lets this node in", true},
+          {"override", "FILE", "forces flags, splits and pins here; read again on SIGHUP"},
+          {"break_glass_token", "TOKEN", "lets operators override over the admin address", true},
+          {"ofrep_tokens", "TOKEN[,TOKEN...]", "who may evaluate flags over OFREP; none: all",
+           true},
+          {"cors_origins", "ORIGIN[,ORIGIN...]", "browsers of these may use OFREP; *: all"},
           {"max_body", "BYTES", "of a request"},
           {"max_concurrent_requests", "N", "more are refused; 0: no limit"},
           {"request_timeout", "DURATION", "for a request's answer"},
@@ -44,6 +50,13 @@ const settings::Program& NodeProgram() {
   return program;
 }
 
+// scheme://host[:port], as browsers send it.
+bool IsOrigin(const std::string& text) {
+  const size_t scheme = text.find("://");
+  if (scheme == std::string::npos || scheme == 0 || scheme + 3 == text.size()) return false;
+  return text.find_first_of("/ ,*?#", scheme + 3) == std::string::npos;
+}
+
 Status Check(const NodeSettings& settings) {
   if (settings.control.empty()) return InvalidArgument("control", "no address is given");
   for (const char* name : {"listen", "admin_listen"}) {
@@ -55,6 +68,19 @@ Status Check(const NodeSettings& settings) {
     return InvalidArgument("id", "\"" + settings.id +
                                      "\" is not 1..253 of a-z A-Z 0-9 . _ -, starting with a "
                                      "letter or a digit");
+  }
+  if (!settings.break_glass_token.empty() && settings.break_glass_token.size() < kMinToken) {
+    return InvalidArgument("break_glass_token", "is shorter than 16 characters");
+  }
+  for (const std::string& token : settings.ofrep_tokens) {
+    if (token.empty()) return InvalidArgument("ofrep_tokens", "holds an empty token");
+  }
+  for (const std::string& origin : settings.cors_origins) {
+    if (origin != "*" && !IsOrigin(origin)) {
+      return InvalidArgument("cors_origins", "\"" + origin +
+                                                 "\" is not * or scheme://host[:port], such as "
+                                                 "https://shop.example");
+    }
   }
   if (settings.workers > kMaxWorkers) return InvalidArgument("workers", "is not in 0..256");
   if (settings.max_body == 0) return InvalidArgument("max_body", "is 0");

@@ -30,6 +30,10 @@ struct NodeSettings {
   std::string log_format = "text";
   std::string pid_file;
   std::string ready_file;
+  std::string override_file;
+  std::string break_glass_token;
+  std::vector<std::string> ofrep_tokens;
+  std::vector<std::string> cors_origins;
 };
 
 template <class V>
@@ -50,6 +54,10 @@ void Describe(V& v, NodeSettings& f) {
   v(14, "log_format", f.log_format);
   v(15, "pid_file", f.pid_file);
   v(16, "ready_file", f.ready_file);
+  v(17, "override", f.override_file);
+  v(18, "break_glass_token", f.break_glass_token);
+  v(19, "ofrep_tokens", f.ofrep_tokens);
+  v(20, "cors_origins", f.cors_origins);
 }
 
 Result<settings::Outcome> LoadNodeSettings(NodeSettings& settings, int argc, char** argv);
