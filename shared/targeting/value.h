@@ -51,7 +51,8 @@ class Value {
   constexpr size_t size() const { return size_; }  // of text in bytes, of items, of members
   constexpr const Value* items() const { return items_; }
   constexpr const Member* members() const { return members_; }
-  // The member of that name; null when there is none or this is no map.
+  // The member of that name (the last, should it be repeated); null when there is none or this is
+  // no map.
   const Value* Find(std::string_view name) const;
 
  private:
@@ -75,7 +76,7 @@ struct Member {
 
 inline const Value* Value::Find(std::string_view name) const {
   if (type_ != Type::kMap) return nullptr;
-  for (size_t i = 0; i < size_; ++i) {
+  for (size_t i = size_; i-- > 0;) {
     if (members_[i].name == name) return &members_[i].value;
   }
   return nullptr;
