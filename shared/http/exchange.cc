@@ -34,6 +34,12 @@ void Exchange::End() {
   keep->End();
 }
 
+void Exchange::StopCounting() {
+  if (session_ == nullptr) return;
+  WEIR_CHECK(session_->OnWorker());
+  session_->StopCounting();
+}
+
 void Exchange::OnClose(std::function<void()> callback) {
   if (session_ == nullptr) {
     if (cut_off_) callback();

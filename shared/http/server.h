@@ -40,6 +40,9 @@ class Exchange {
   void StartStream(const Response& head);
   void Write(std::string_view chunk);
   void End();
+  // From now on this exchange is none of the max_concurrent_requests: for a stream that mostly
+  // waits.
+  void StopCounting();
 
   // Nothing written now would arrive: the client has gone, the time-out passed, or it is answered.
   bool closed() const { return session_ == nullptr; }

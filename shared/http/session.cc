@@ -201,6 +201,7 @@ void Session::Dispatch() {
       worker_.counters.busy.Add(1);
       return Fail(503, "too many concurrent requests");
     }
+    counted_ = true;
   }
   parser_.reset();
   worker_.counters.requests.Add(1);
@@ -223,9 +224,13 @@ void Session::Dispatch() {
 void Session::EndExchange() {
   exchange_->session_ = nullptr;
   exchange_->on_close_.clear();
-  if (options_.max_concurrent_requests > 0) worker_.shared().in_flight.fetch_sub(1);
+  StopCounting();
   close_after_ = !keep_alive_;
   Enter(State::kIdle, options_.idle_timeout_ms);
+}
+
+void Session::StopCounting() {
+  if (std::exchange(counted_, false)) worker_.shared().in_flight.fetch_sub(1);
 }
 
 // The exchange ends without an answer of the handler.

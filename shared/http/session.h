@@ -40,6 +40,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void StartStream(const Response& head);
   void Write(std::string_view chunk);
   void End();
+  void StopCounting();
   bool peer_ended() const { return peer_ended_; }
 
   size_t slot = 0;  // where the worker keeps it
@@ -94,6 +95,7 @@ class Session : public std::enable_shared_from_this<Session> {
   bool http10_ = false;
   bool head_ = false;
   bool continued_ = false;
+  bool counted_ = false;  // among the concurrent requests
 
   InputBuffer input_;
   std::string out_;  // heads and small bodies

@@ -177,6 +177,33 @@ TEST(ServerLimits, BoundsConcurrentRequests) {
   EXPECT_THAT(first.ReadAnswer(), StartsWith("HTTP/1.1 200 OK"));
 }
 
+TEST(ServerLimits, AStreamThatStoppedCountingLeavesItsPlace) {
+  Server server;
+  ServerOptions options;
+  options.max_concurrent_requests = 1;
+  std::shared_ptr<Exchange> stream;  // the worker's
+  const auto handler = [&](std::shared_ptr<Exchange> exchange) {
+    if (exchange->request().path != "/stream") return exchange->Respond({});
+    stream = std::move(exchange);
+    stream->StartStream({});
+    stream->StopCounting();
+    stream->StopCounting();  // gives back no more than its own place
+    stream->Write("a");
+  };
+  ASSERT_TRUE(server.Start(options, handler).ok());
+  RawSocket first(server.address()), second(server.address());
+  first.Send("GET /stream HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_THAT(first.ReadUntil("a\r\n"), StartsWith("HTTP/1.1 200 OK"));
+  for (int i = 0; i < 2; ++i) {
+    second.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    EXPECT_THAT(second.ReadAnswer(), StartsWith("HTTP/1.1 200 OK"));
+  }
+  server.worker(0).Post([&] { stream->End(); });
+  EXPECT_THAT(first.ReadUntil("0\r\n\r\n"), EndsWith("0\r\n\r\n"));
+  second.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_THAT(second.ReadAnswer(), StartsWith("HTTP/1.1 200 OK"));
+}
+
 TEST(ServerLimits, BoundsConnections) {
   Server server;
   ServerOptions options;

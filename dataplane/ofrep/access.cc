@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/ofrep/access.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+
+#include "shared/wire/digest.h"
+
+namespace weir::node::ofrep {
+namespace {
+
+constexpr size_t kStreamKeyDigits = 32;
+
+// In a time that depends on the lengths alone.
+bool IsSame(std::string_view shown, std::string_view secret) {
+  uint8_t difference = shown.size() == secret.size() ? 0 : 1;
+  for (size_t i = 0; i < secret.size(); ++i) {
+    const char c = i < shown.size() ? shown[i] : '\0';
+    difference |= static_cast<uint8_t>(c) ^ static_cast<uint8_t>(secret[i]);
+  }
+  return difference == 0;
+}
+
+std::string_view Bearer(const http::Request& request) {
+  constexpr std::string_view kScheme = "Bearer ";
+  std::string_view value = request.Header("Authorization");
+  if (value.size() < kScheme.size() ||
+      !http::EqualsIgnoreCase(value.substr(0, kScheme.size()), kScheme)) {
+    return {};
+  }
+  value.remove_prefix(kScheme.size());
+  value.remove_prefix(std::min(value.find_first_not_of(' '), value.size()));
+  return value;
+}
+
+}  // namespace
+
+Access::Access(const OfrepOptions& options) {
+  for (const std::string& token : options.tokens) {
+    if (token.empty()) continue;
+    tokens_.push_back(
+        {token, wire::Sha256Hex("weir ofrep stream\n" + token).substr(0, kStreamKeyDigits)});
+  }
+  for (const std::string& origin : options.cors_origins) {
+    if (origin == "*") {
+      any_origin_ = true;
+    } else if (!origin.empty()) {
+      origins_.push_back(origin.back() == '/' ? origin.substr(0, origin.size() - 1) : origin);
+    }
+  }
+}
+
+// Every token is compared, whichever fits.
+const Access::Token* Access::Find(const http::Request& request) const {
+  const std::string_view bearer = Bearer(request);
+  const std::string_view key = request.Header("X-API-Key");
+  const Token* found = nullptr;
+  for (const Token& token : tokens_) {
+    const bool by_bearer = IsSame(bearer, token.text);
+    const bool by_key = IsSame(key, token.text);
+    if (by_bearer || by_key) found = &token;
+  }
+  return found;
+}
+
+bool Access::Allows(const http::Request& request) const {
+  return tokens_.empty() || Find(request) != nullptr;
+}
+
+bool Access::AllowsStream(const http::Request& request) const {
+  if (Allows(request)) return true;
+  const std::optional<std::string> shown = request.Query("access");
+  bool is_known = false;
+  for (const Token& token : tokens_) {
+    if (shown.has_value() && IsSame(*shown, token.stream_key)) is_known = true;
+  }
+  return is_known;
+}
+
+std::string Access::StreamQuery(const http::Request& request) const {
+  const Token* token = Find(request);
+  return token == nullptr ? "" : "?access=" + token->stream_key;
+}
+
+bool Access::AllowsOrigin(std::string_view origin) const {
+  return std::any_of(origins_.begin(), origins_.end(), [&](const std::string& allowed) {
+    return http::EqualsIgnoreCase(allowed, origin);
+  });
+}
+
+void Access::AddCors(const http::Request& request, http::Response* response) const {
+  if (!cors()) return;
+  const std::string_view origin = request.Header("Origin");
+  if (any_origin_) {
+    if (origin.empty()) return;
+    response->headers.push_back({"Access-Control-Allow-Origin", "*"});
+  } else {
+    response->headers.push_back({"Vary", "Origin"});
+    if (!AllowsOrigin(origin)) return;
+    response->headers.push_back({"Access-Control-Allow-Origin", std::string(origin)});
+  }
+  response->headers.push_back({"Access-Control-Expose-Headers", "ETag, Retry-After"});
+}
+
+http::Response Access::Preflight(const http::Request& request, std::string_view methods) const {
+  http::Response response;
+  response.status = 204;
+  response.headers.push_back({"Allow", std::string(methods)});
+  AddCors(request, &response);
+  response.headers.push_back({"Access-Control-Allow-Methods", std::string(methods)});
+  response.headers.push_back(
+      {"Access-Control-Allow-Headers",
+       "Authorization, X-API-Key, If-None-Match, Content-Type, Last-Event-ID, Cache-Control"});
+  response.headers.push_back({"Access-Control-Max-Age", "600"});
+  return response;
+}
+
+}  // namespace weir::node::ofrep
