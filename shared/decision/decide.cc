@@ -8,22 +8,34 @@
 namespace weir::decision {
 namespace {
 
-constexpr int kMaxParents = 64;  // validation refuses cycles; a hostile snapshot must still end
+using std::literals::operator""sv;
+
+// Flags looked at for one decision, counted each time. Validation refuses cycles; a hostile
+// snapshot, or a lattice of parents, must still end.
+constexpr int kMaxLooks = 256;
 
 struct Share {
   bool in = false;
-  Reason reason = Reason::kStatic;
-  std::optional<domain::FinePercent> bucket;
+  bool has_bucket = false;  // not at 0 and 100
+  domain::FinePercent bucket = 0;
 };
 
 Share InShare(domain::FinePercent threshold, bool random_strategy, std::string_view key,
               std::string_view seed, uint64_t random) {
-  if (threshold == 0) return {false, Reason::kStatic, std::nullopt};
-  if (threshold >= domain::kFineAll) return {true, Reason::kStatic, std::nullopt};
+  if (threshold == 0) return {};
+  if (threshold >= domain::kFineAll) return {.in = true, .has_bucket = false, .bucket = 0};
   const domain::FinePercent bucket =
       random_strategy ? static_cast<domain::FinePercent>(random % domain::kFineAll)
                       : FineBucket(HashPrefix(key, seed));
-  return {bucket < threshold, Reason::kSplit, bucket};
+  return {bucket < threshold, true, bucket};
+}
+
+// For decisions on flags and on arms alike.
+template <class Decision>
+void Explain(const Share& share, domain::FinePercent threshold, Decision& decision) {
+  decision.reason = share.has_bucket ? Reason::kSplit : Reason::kStatic;
+  if (share.has_bucket) decision.bucket = share.bucket;
+  decision.threshold = threshold;
 }
 
 FlagDecision Off(const Flag* flag, Reason reason, std::string_view detail = {}) {
@@ -58,88 +70,91 @@ Effective EffectiveAt(const Flag& flag, int64_t now_wall_ms) {
   return now;
 }
 
-// The decision with this variant's value; without such a variant it has none.
-FlagDecision WithVariant(const Flag& flag, std::string_view name, Reason reason) {
+FlagDecision WithVariant(const Flag& flag, const domain::VariantEntry& variant, Reason reason) {
   FlagDecision decision = Off(&flag, reason);
-  const domain::VariantEntry* variant = flag.FindVariant(name);
-  if (variant == nullptr) return decision;
-  decision.variant = variant->name;
-  decision.value = variant->value.text;
-  decision.enabled = variant->value.text != "false" && variant->name != flag.off_variant;
+  decision.variant = variant.name;
+  decision.value = variant.value.text;
+  decision.enabled = variant.value.text != "false" && variant.name != flag.off_variant;
   return decision;
 }
 
-// What a variant flag answers when something above it turns it off.
-FlagDecision VariantOff(const Flag& flag, Reason reason, std::string_view detail = {}) {
-  FlagDecision decision = WithVariant(flag, flag.off_variant, reason);
-  decision.enabled = false;
-  decision.detail = detail;
-  if (decision.value.empty() && flag.is_boolean && !flag.variants.empty()) {
+// A flag without a default variant leaves it to the caller: DEFAULT without a value.
+FlagDecision WithDefault(const Flag& flag, std::string_view name, Reason reason) {
+  if (name.empty()) return Off(&flag, Reason::kDefault);
+  const domain::VariantEntry* variant = flag.FindVariant(name);
+  if (variant == nullptr) {
+    return Fail(&flag, FlagError::kGeneral, "the default is a variant that the flag does not have");
+  }
+  return WithVariant(flag, *variant, reason);
+}
+
+// What a flag answers when something above it turns it off.
+FlagDecision TurnedOff(const Flag& flag, Reason reason, std::string_view detail = {}) {
+  FlagDecision decision = Off(&flag, reason, detail);
+  if (const domain::VariantEntry* variant = flag.FindVariant(flag.off_variant)) {
+    decision.variant = variant->name;
+    decision.value = variant->value.text;
+  } else if (flag.is_boolean && !flag.variants.empty()) {
     decision.variant = "off";
     decision.value = "false";
   }
   return decision;
 }
 
+// "on" is a variant flag's default variant where it has none of that name.
 FlagDecision Forced(const Flag* flag, std::string_view outcome) {
   if (flag == nullptr || !flag->IsVariant()) {
     FlagDecision decision = Off(flag, Reason::kOverride);
     decision.enabled = outcome == "on";
     return decision;
   }
-  return flag->FindVariant(outcome) != nullptr ? WithVariant(*flag, outcome, Reason::kOverride)
-                                               : VariantOff(*flag, Reason::kOverride);
+  const domain::VariantEntry* variant = flag->FindVariant(outcome);
+  if (variant == nullptr && outcome == "on") variant = flag->FindVariant(flag->default_variant);
+  if (variant != nullptr) return WithVariant(*flag, *variant, Reason::kOverride);
+  return TurnedOff(*flag, Reason::kOverride,
+                   outcome == "off" ? "" : "the override names a variant that the flag lacks");
 }
 
-FlagDecision Target(const Flag& flag, std::string_view default_variant, const FlagInputs& inputs) {
-  if (flag.rule == nullptr) return WithVariant(flag, default_variant, Reason::kStatic);
+// Apart, so that only decisions with a rule make room for an arena on the stack.
+[[gnu::noinline]] FlagDecision Target(const Flag& flag, std::string_view default_variant,
+                                      const FlagInputs& inputs) {
   targeting::Arena arena;
   const targeting::Outcome outcome = targeting::Evaluate(
       *flag.rule, {flag.name, inputs.key, inputs.now_wall_ms, inputs.context}, arena);
   switch (outcome.kind) {
     case targeting::Outcome::Kind::kNull:
-      return WithVariant(flag, default_variant, Reason::kDefault);
+      return WithDefault(flag, default_variant, Reason::kDefault);
     case targeting::Outcome::Kind::kError:
       return Fail(&flag, FlagError::kGeneral, outcome.error);
     case targeting::Outcome::Kind::kVariant:
       break;
   }
-  if (flag.FindVariant(outcome.variant) == nullptr) {
+  const domain::VariantEntry* variant = flag.FindVariant(outcome.variant);
+  if (variant == nullptr) {
     return Fail(&flag, FlagError::kGeneral, "the rule chose a variant that the flag does not have");
   }
-  return WithVariant(flag, outcome.variant, Reason::kTargetingMatch);
+  return WithVariant(flag, *variant, Reason::kTargetingMatch);
 }
 
-FlagDecision DecideAtDepth(const Ruleset& rules, std::string_view name, const FlagInputs& inputs,
-                           int depth);
+FlagDecision Decide(const Ruleset& rules, std::string_view name, const FlagInputs& inputs,
+                    int& looks_left);
 
 // The first parent that is not on for the key; null: all are.
 std::optional<FlagDecision> Blocked(const Ruleset& rules, const Flag& flag,
-                                    const FlagInputs& inputs, int depth) {
+                                    const FlagInputs& inputs, int& looks_left) {
   for (const std::string& parent : flag.parents) {
-    if (depth >= kMaxParents) return Off(&flag, Reason::kPrerequisite, parent);
-    const FlagDecision decision = DecideAtDepth(rules, parent, inputs, depth + 1);
+    if (--looks_left <= 0) return TurnedOff(flag, Reason::kPrerequisite, parent);
+    const FlagDecision decision = Decide(rules, parent, inputs, looks_left);
     if (decision.error == FlagError::kTargetingKeyMissing) {
-      return Fail(&flag, decision.error, parent);
+      return Fail(&flag, decision.error, "a prerequisite's percentage needs a targeting key");
     }
-    if (decision.enabled) continue;
-    return flag.IsVariant() ? VariantOff(flag, Reason::kPrerequisite, parent)
-                            : Off(&flag, Reason::kPrerequisite, parent);
+    if (!decision.enabled) return TurnedOff(flag, Reason::kPrerequisite, parent);
   }
   return std::nullopt;
 }
 
-FlagDecision DecideVariants(const Ruleset& rules, const Flag& flag, const FlagInputs& inputs,
-                            int depth) {
-  const Effective now = EffectiveAt(flag, inputs.now_wall_ms);
-  if (!now.enabled) return Off(&flag, Reason::kDisabled);
-  if (!flag.malformed.empty()) return Fail(&flag, FlagError::kParseError, flag.malformed);
-  if (auto blocked = Blocked(rules, flag, inputs, depth)) return *blocked;
-  return Target(flag, now.default_variant, inputs);
-}
-
-FlagDecision DecideAtDepth(const Ruleset& rules, std::string_view name, const FlagInputs& inputs,
-                           int depth) {
+FlagDecision Decide(const Ruleset& rules, std::string_view name, const FlagInputs& inputs,
+                    int& looks_left) {
   const Flag* flag = rules.flags().Find(name);
   if (rules.overrides != nullptr) {
     const auto forced = rules.overrides->flags.find(name);
@@ -150,11 +165,15 @@ FlagDecision DecideAtDepth(const Ruleset& rules, std::string_view name, const Fl
     none.error = FlagError::kFlagNotFound;
     return none;
   }
-  if (flag->IsVariant()) return DecideVariants(rules, *flag, inputs, depth);
   const Effective now = EffectiveAt(*flag, inputs.now_wall_ms);
   if (!now.enabled) return Off(flag, Reason::kDisabled);
-  if (flag->rolled_back) return Off(flag, Reason::kRolledBack);
-  if (auto blocked = Blocked(rules, *flag, inputs, depth)) return *blocked;
+  if (!flag->malformed.empty()) return Fail(flag, FlagError::kParseError, flag->malformed);
+  if (flag->rolled_back) return TurnedOff(*flag, Reason::kRolledBack);
+  if (!flag->parents.empty()) {
+    if (auto blocked = Blocked(rules, *flag, inputs, looks_left)) return *blocked;
+  }
+  if (flag->rule != nullptr) return Target(*flag, now.default_variant, inputs);
+  if (flag->IsVariant()) return WithDefault(*flag, now.default_variant, Reason::kStatic);
   const auto& list = flag->allowlist;
   if (!list.empty() && std::find(list.begin(), list.end(), inputs.key) != list.end()) {
     FlagDecision listed = Off(flag, Reason::kAllowlist);
@@ -171,12 +190,18 @@ FlagDecision DecideAtDepth(const Ruleset& rules, std::string_view name, const Fl
   }
   const Share share = InShare(threshold, random, inputs.key,
                               split != nullptr ? split->seed : flag->seed, inputs.random);
-  FlagDecision decision = Off(flag, share.reason);
+  FlagDecision decision = Off(flag, Reason::kSplit);
+  Explain(share, threshold, decision);
   decision.enabled = share.in;
-  decision.bucket = share.bucket;
-  decision.threshold = threshold;
   if (split != nullptr) decision.detail = split->rollout;
   return decision;
+}
+
+FlagDecision InEmergency(const Ruleset& rules, std::string_view name) {
+  const Reason reason =
+      rules.emergency.kill_switch ? Reason::kKillSwitch : Reason::kRollbackToBaseline;
+  const Flag* flag = rules.flags().Find(name);
+  return flag != nullptr ? TurnedOff(*flag, reason) : Off(nullptr, reason);
 }
 
 // An operator's override of a model, if there is one that can be followed.
@@ -287,19 +312,14 @@ const char* FlagErrorName(FlagError error) {
 }
 
 FlagDecision DecideFlag(const Ruleset& rules, std::string_view name, const FlagInputs& inputs) {
-  FlagDecision decision;
-  if (rules.emergency.kill_switch || rules.emergency.baseline) {
-    const Reason reason =
-        rules.emergency.kill_switch ? Reason::kKillSwitch : Reason::kRollbackToBaseline;
-    const Flag* flag = rules.flags().Find(name);
-    decision = flag != nullptr && flag->IsVariant() ? VariantOff(*flag, reason) : Off(flag, reason);
-  } else {
-    decision = DecideAtDepth(rules, name, inputs, 0);
-  }
+  int looks_left = kMaxLooks;
+  FlagDecision decision = rules.emergency.kill_switch || rules.emergency.baseline
+                              ? InEmergency(rules, name)
+                              : Decide(rules, name, inputs, looks_left);
   const bool has_variants = decision.flag != nullptr && decision.flag->IsVariant();
   if (!has_variants && decision.error == FlagError::kNone) {
-    decision.variant = decision.enabled ? "on" : "off";
-    decision.value = decision.enabled ? "true" : "false";
+    decision.variant = decision.enabled ? "on"sv : "off"sv;
+    decision.value = decision.enabled ? "true"sv : "false"sv;
   }
   return decision;
 }
@@ -332,9 +352,7 @@ ArmDecision DecideArm(const Ruleset& rules, const Model& model, const Keys& keys
   const Share share = InShare(split->threshold, at_random, chosen.key, split->seed, random);
   decision.key_source = chosen.source;
   decision.key = chosen.key;
-  decision.reason = share.reason;
-  decision.bucket = share.bucket;
-  decision.threshold = split->threshold;
+  Explain(share, split->threshold, decision);
   decision.is_canary = share.in;
   if (share.in) decision.version = split->candidate;
   return decision;

@@ -36,7 +36,10 @@ void Ruleset::Set(domain::FlagEntry entry) {
   flag.is_boolean = std::all_of(flag.variants.begin(), flag.variants.end(), [](const auto& v) {
     return v.value.text == "true" || v.value.text == "false";
   });
-  if (!flag.targeting.empty()) {
+  // flagd takes an empty rule for none.
+  const bool has_rule =
+      !flag.targeting.empty() && flag.targeting.text != "{}" && flag.targeting.text != "null";
+  if (has_rule && flag.malformed.empty()) {
     auto rule = targeting::Compile(flag.targeting.text);
     if (rule.ok()) {
       flag.rule = *std::move(rule);

@@ -3,8 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
-
 #include "shared/decision/bucket.h"
 
 namespace weir::decision {
@@ -121,31 +119,6 @@ TEST(DecideFlag, RolloutsPercentageReplacesTheFlagsOwn) {
   EXPECT_TRUE(DecideFlag(rules, "f", "k", 0).enabled);
   rules.Remove(domain::EntryKind::kSplit, "r");
   EXPECT_FALSE(DecideFlag(rules, "f", "k", 0).enabled);
-}
-
-TEST(DecideFlag, RaisingThePercentageNeverEjectsAKey) {
-  for (int i = 0; i < 300; ++i) {
-    const std::string key = "user-" + std::to_string(i);
-    bool before = false;
-    for (const domain::FinePercent threshold :
-         {0u, 1u, 999u, 1000u, 10'000u, 33'333u, 50'000u, 99'999u, 100'000u}) {
-      Ruleset rules;
-      rules.Set(FlagAt("f", threshold));
-      const bool now = DecideFlag(rules, "f", key, 0).enabled;
-      EXPECT_TRUE(now || !before) << key << " at " << threshold;
-      before = now;
-    }
-  }
-}
-
-TEST(DecideFlag, DistributionIsWithinFourSigma) {
-  Ruleset rules;
-  rules.Set(FlagAt("f", 10'000));
-  constexpr int kKeys = 100'000;
-  int in = 0;
-  for (int i = 0; i < kKeys; ++i)
-    in += DecideFlag(rules, "f", "user-" + std::to_string(i), 0).enabled ? 1 : 0;
-  EXPECT_NEAR(in, kKeys * 0.1, 4 * std::sqrt(kKeys * 0.1 * 0.9));
 }
 
 TEST(DecideArm, FollowsTheCanaryGuide) {

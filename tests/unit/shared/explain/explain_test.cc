@@ -94,6 +94,72 @@ TEST(Explain, SaysThatAFlagIsNotThere) {
   EXPECT_EQ(answer["flags"][0]["enabled"], false);
 }
 
+// A size by tier, and a flag that needs it.
+decision::Ruleset WithVariants() {
+  decision::Ruleset rules;
+  domain::FlagEntry size;
+  size.name = "size";
+  size.enabled = true;
+  size.variants = {{"large", {R"({"rows":100})"}}, {"none", {"0"}}, {"small", {"12.5"}}};
+  size.default_variant = "small";
+  size.off_variant = "none";
+  size.targeting = {R"({"if": [{"==": [{"var": "tier"}, "gold"]}, "large", null]})"};
+  size.schedule = {{2000, std::nullopt, std::nullopt, "none"}};
+  rules.Set(size);
+  domain::FlagEntry needs;
+  needs.name = "needs";
+  needs.enabled = true;
+  needs.threshold = domain::kFineAll;
+  needs.parents = {"size"};
+  rules.Set(needs);
+  return rules;
+}
+
+Json Rows(const std::string& context, int64_t now_wall_ms) {
+  return Explain(WithVariants(), {.key = "k",
+                                  .model = "",
+                                  .flag = "",
+                                  .random = 0,
+                                  .context = context,
+                                  .now_wall_ms = now_wall_ms})["flags"];
+}
+
+TEST(Explain, GivesTheValueOfAVariantFlagForItsContext) {
+  EXPECT_EQ(Rows(R"({"tier": "gold"})", 0)[1], (Json{{"flag", "size"},
+                                                     {"enabled", true},
+                                                     {"value", {{"rows", 100}}},
+                                                     {"variant", "large"},
+                                                     {"reason", "TARGETING_MATCH"}}));
+  EXPECT_EQ(Rows("", 0)[1], (Json{{"flag", "size"},
+                                  {"enabled", true},
+                                  {"value", 12.5},
+                                  {"variant", "small"},
+                                  {"reason", "DEFAULT"}}));
+  EXPECT_EQ(Rows("", 0)[0]["enabled"], true);
+  EXPECT_EQ(Rows("", 2000)[1]["variant"], "none");  // by its schedule
+  EXPECT_EQ(Rows("", 2000)[0]["reason"], "PREREQUISITE");
+  EXPECT_EQ(Rows("", 2000)[0]["detail"], "size");
+}
+
+TEST(Explain, SaysThatAContextCannotBeRead) {
+  for (const char* context : {"{", "[1]", "7", "tier=gold"}) {
+    const Json rows = Rows(context, 0);
+    ASSERT_EQ(rows.size(), 2u);
+    EXPECT_EQ(rows[1]["reason"], "ERROR") << context;
+    EXPECT_EQ(rows[1]["error"], "INVALID_CONTEXT") << context;
+    EXPECT_EQ(rows[1].contains("value"), false) << context;
+    EXPECT_EQ(rows[1].value("detail", "").rfind("context", 0), 0u) << context;
+  }
+}
+
+TEST(Explain, GivesTheErrorInPlaceOfAValue) {
+  const Json row = Explain(Rules(), {.key = "", .model = "", .flag = "ttft_pipeline"})["flags"][0];
+  EXPECT_EQ(row["error"], "TARGETING_KEY_MISSING");
+  EXPECT_EQ(row.contains("value"), false);
+  const Json none = Explain(Rules(), {.key = "k", .model = "", .flag = "absent"})["flags"][0];
+  EXPECT_EQ(none["error"], "FLAG_NOT_FOUND");
+}
+
 TEST(Explain, HasNoSnapshotWhenItCameFromAFile) {
   decision::Ruleset rules = Rules();
   rules.epoch = 0;
