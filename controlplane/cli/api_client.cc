@@ -12,14 +12,6 @@
 namespace weir::control::cli {
 namespace {
 
-std::string UserAtHost() {
-  char host[256] = "localhost";
-  ::gethostname(host, sizeof host - 1);
-  const passwd* user = ::getpwuid(::getuid());
-  return fmt::format("{}@{}", user != nullptr ? user->pw_name : std::to_string(::getuid()).c_str(),
-                     host);
-}
-
 http::ClientOptions Options(int64_t timeout_ms, std::string token) {
   http::ClientOptions options;
   options.timeout_ms = timeout_ms;
@@ -46,6 +38,14 @@ Code CodeOf(int http_status) {
 }
 
 }  // namespace
+
+std::string UserAtHost() {
+  char host[256] = "localhost";
+  ::gethostname(host, sizeof host - 1);
+  const passwd* user = ::getpwuid(::getuid());
+  return fmt::format("{}@{}", user != nullptr ? user->pw_name : std::to_string(::getuid()).c_str(),
+                     host);
+}
 
 ApiClient::ApiClient(std::string server, int64_t timeout_ms, std::string token)
     : server_(std::move(server)),

@@ -20,6 +20,9 @@ inline constexpr int kExitUsage = 2;
 inline constexpr int kExitUnreachable = 3;
 inline constexpr int kExitTimeout = 4;
 
+// Who acts, as histories show it: "alice@host".
+std::string UserAtHost();
+
 class ApiClient {
  public:
   // "http://127.0.0.1:7080" or "host:port".

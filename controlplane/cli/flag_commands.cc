@@ -1,29 +1,138 @@
 // SPDX-License-Identifier: Apache-2.0
-// weir flag list, show, create, enable, disable, set, eval; weir emergency; weir explain.
+// weir flag create, enable, disable, set.
+#include "controlplane/cli/flag_commands.h"
+
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 
-#include "controlplane/cli/session.h"
+#include "shared/base/clock.h"
 #include "shared/base/text.h"
-#include "shared/codec/resource.h"
-#include "shared/decision/decide.h"
-#include "shared/domain/entries.h"
-#include "shared/explain/explain.h"
 
 namespace weir::control::cli {
 namespace {
 
 using codec::Json;
 
-std::string FlagPath(const std::string& name) { return "/v1/flags/" + http::PercentEncode(name); }
+struct FlagOptions {
+  std::string name, seed, owner, description, expires, variants, default_variant, targeting, reason;
+  std::vector<std::string> tags, prerequisites, schedule;
+  std::optional<double> percent;
+  bool no_schedule = false;
+};
 
 // JSON has no NaN or infinity: they would become null, which means the default.
-std::string CheckFinite(const std::string& text) {
-  return std::isfinite(std::strtod(text.c_str(), nullptr)) ? "" : text + " is not in 0..100";
+std::string CheckPercent(const std::string& text) {
+  char* end = nullptr;
+  const double percent = std::strtod(text.c_str(), &end);
+  if (end == text.c_str() || *end != '\0') return "\"" + text + "\" is not a number in 0..100";
+  return std::isfinite(percent) && percent >= 0 && percent <= 100 ? "" : text + " is not in 0..100";
+}
+
+// RFC 3339, or a length of time from now.
+Result<std::string> MomentArgument(const std::string& option, const std::string& text) {
+  const Result<int64_t> moment = ParseTimeMs(text);
+  if (moment.ok()) return FormatTimeMs(*moment);
+  const Result<int64_t> from_now = ParseDurationMs(text);
+  if (from_now.ok()) return FormatTimeMs(Clock::System().WallMs() + *from_now);
+  return InvalidArgument(option, fmt::format("\"{}\" is neither a time (2026-12-01T08:00:00Z) nor "
+                                             "a length of time from now (7d)",
+                                             text));
+}
+
+// "percent=50", "enabled=false", "variant=large" → into `set`.
+Status ReadChange(const std::string& text, Json& set) {
+  const size_t equals = text.find('=');
+  const std::string key = text.substr(0, equals);
+  const std::string value = equals == std::string::npos ? "" : text.substr(equals + 1);
+  if (key == "percent") {
+    if (const std::string wrong = CheckPercent(value); !wrong.empty())
+      return InvalidArgument("--schedule", "percent: " + wrong);
+    set["rollout_percentage"] = std::strtod(value.c_str(), nullptr);
+  } else if (key == "enabled") {
+    if (value != "true" && value != "false")
+      return InvalidArgument("--schedule", "enabled: \"" + value + "\" is not true or false");
+    set["enabled"] = value == "true";
+  } else if (key == "variant" && !value.empty()) {
+    set["default_variant"] = value;
+  } else {
+    return InvalidArgument(
+        "--schedule", fmt::format("\"{}\" is not percent=P, enabled=true|false or variant=NAME{}",
+                                  text, DidYouMean(key, {"percent", "enabled", "variant"})));
+  }
+  return OkStatus();
+}
+
+// "TIME: percent=50,enabled=true"
+Result<Json> ScheduleArgument(const std::vector<std::string>& items) {
+  Json schedule = Json::array();
+  for (const std::string& item : items) {
+    const size_t colon = item.find(": ");
+    if (colon == std::string::npos) {
+      return InvalidArgument(
+          "--schedule", fmt::format("\"{}\" is not \"TIME: percent=50\", as in "
+                                    "\"2026-12-01T08:00:00Z: percent=50\" or \"2h: enabled=false\"",
+                                    item));
+    }
+    Json set = Json::object();
+    WEIR_ASSIGN_OR_RETURN(const std::string at,
+                          MomentArgument("--schedule", item.substr(0, colon)));
+    for (const std::string& change : Split(item.substr(colon + 2), ','))
+      WEIR_RETURN_IF_ERROR(ReadChange(change, set));
+    if (set.empty()) return InvalidArgument("--schedule", "\"" + item + "\" changes nothing");
+    schedule.push_back({{"at", at}, {"set", set}});
+  }
+  return schedule;
+}
+
+// What the options say, and nothing that they do not.
+Result<Json> SpecOf(const FlagOptions& options) {
+  Json spec = Json::object();
+  const bool is_variant = !options.variants.empty();
+  if (is_variant && options.percent.has_value())
+    return InvalidArgument("--percent",
+                           "is for flags without --variants; `fractional` in "
+                           "--targeting splits variants");
+  if (options.percent.has_value()) spec["rollout_percentage"] = *options.percent;
+  if (is_variant) {
+    WEIR_ASSIGN_OR_RETURN(spec["variants"], JsonArgument("--variants", options.variants));
+  }
+  if (!options.targeting.empty()) {
+    WEIR_ASSIGN_OR_RETURN(spec["targeting"], JsonArgument("--targeting", options.targeting, true));
+  }
+  if (!options.default_variant.empty()) spec["default_variant"] = options.default_variant;
+  if (!options.seed.empty()) spec["hash_seed"] = options.seed;
+  if (!options.owner.empty()) spec["owner"] = options.owner;
+  if (!options.description.empty()) spec["description"] = options.description;
+  if (!options.tags.empty()) spec["tags"] = options.tags;
+  if (!options.prerequisites.empty()) spec["requires"] = options.prerequisites;
+  if (!options.expires.empty()) {
+    WEIR_ASSIGN_OR_RETURN(spec["expires"], MomentArgument("--expires", options.expires));
+  }
+  if (!options.schedule.empty()) {
+    WEIR_ASSIGN_OR_RETURN(spec["schedule"], ScheduleArgument(options.schedule));
+  }
+  if (options.no_schedule) spec["schedule"] = nullptr;
+  return spec;
+}
+
+void PrintWritten(Session& session, const std::string& name, const char* what,
+                  const Json& resource) {
+  if (!session.PrintData(resource)) {
+    const Json& spec = resource["spec"];
+    const std::string serves = FlagServes(spec);
+    const char* joint = spec.contains("variants") ? ", serves" : " at";
+    std::printf("%s %s%s\n", name.c_str(), what,
+                serves == "off" ? "" : fmt::format("{} {}", joint, serves).c_str());
+    for (const std::string& line : ScheduleLines(spec.value("schedule", Json::array())))
+      std::printf("  scheduled %s\n", line.c_str());
+  }
+  std::fprintf(stderr, "on %s\n", session.Target().c_str());
+  session.WaitForNodes(session.api().last_version());
 }
 
 void PatchFlag(Session& session, const std::string& name, const Json& spec,
@@ -31,291 +140,147 @@ void PatchFlag(Session& session, const std::string& name, const Json& spec,
   const Result<Json> answer = session.api().Send(
       "PATCH", FlagPath(name) + "?reason=" + http::PercentEncode(reason), {{"spec", spec}});
   if (!answer.ok()) return session.Fail(answer.status());
-  const Json& stored = (*answer)["spec"];
-  if (!session.PrintData(*answer)) {
-    std::printf("%s %s at %s %%\n", name.c_str(),
-                stored.value("enabled", false) ? "enabled" : "disabled",
-                Text(stored.value("rollout_percentage", Json(100))).c_str());
-  }
-  std::fprintf(stderr, "on %s\n", session.Target().c_str());
-  session.WaitForNodes(session.api().last_version());
+  const bool enabled = (*answer)["spec"].value("enabled", false);
+  PrintWritten(session, name, enabled ? "enabled" : "disabled", *answer);
 }
 
-void ListFlags(Session& session) {
-  const Result<Json> answer = session.api().Get("/v1/flags");
-  if (!answer.ok()) return session.Fail(answer.status());
-  if (session.PrintData(*answer)) return;
-  std::vector<std::vector<std::string>> rows;
-  for (const Json& flag : (*answer)["items"]) {
-    const Json& spec = flag["spec"];
-    rows.push_back({Text(flag["metadata"]["name"]), spec.value("enabled", false) ? "yes" : "no",
-                    Text(spec.value("rollout_percentage", Json(100))) + " %",
-                    spec.value("hash_seed", ""),
-                    Text(flag["metadata"].value("updated_by", Json()))});
-  }
-  PrintTable({"NAME", "ENABLED", "PERCENTAGE", "SEED", "BY"}, rows);
+void SetFlag(Session& session, const FlagOptions& options) {
+  const Result<Json> spec = SpecOf(options);
+  if (!spec.ok()) return session.FailAs(kExitUsage, spec.status().ToString());
+  if (spec->empty())
+    return session.FailAs(kExitUsage,
+                          "flag set needs something to set: --percent, --schedule, "
+                          "--default, --owner, … (weir flag set --help)");
+  PatchFlag(session, options.name, *spec, options.reason);
 }
 
-void ShowFlag(Session& session, const std::string& name) {
-  const Result<Json> answer = session.api().Get(FlagPath(name));
-  if (!answer.ok()) return session.Fail(answer.status());
-  if (session.PrintData(*answer)) return;
-  for (const auto& [key, value] : (*answer)["spec"].items())
-    std::printf("%-20s %s\n", key.c_str(), Text(value).c_str());
-  const Json& metadata = (*answer)["metadata"];
-  std::printf("%-20s %s by %s, revision %s\n", "changed", Text(metadata["updated_at"]).c_str(),
-              Text(metadata["updated_by"]).c_str(), Text(metadata["revision"]).c_str());
-}
-
-void CreateFlag(Session& session, const std::string& name, double percent,
-                const std::string& reason) {
+void CreateFlag(Session& session, const FlagOptions& options) {
+  Result<Json> spec = SpecOf(options);
+  if (!spec.ok()) return session.FailAs(kExitUsage, spec.status().ToString());
+  (*spec)["enabled"] = true;
+  const std::string& name = options.name;
   if (session.api().Get(FlagPath(name)).ok()) {
     return session.FailAs(
-        kExitNo,
-        fmt::format("flag \"{}\" exists; `weir flag set {} --percent P` changes it", name, name));
+        kExitNo, fmt::format("flag \"{}\" exists; `weir flag set {}` changes it", name, name));
   }
-  const Json resource = {{"apiVersion", "weir/v1"},
-                         {"kind", "Flag"},
-                         {"metadata", {{"name", name}}},
-                         {"spec", {{"enabled", true}, {"rollout_percentage", percent}}}};
+  const Json resource = {
+      {"apiVersion", "weir/v1"}, {"kind", "Flag"}, {"metadata", {{"name", name}}}, {"spec", *spec}};
   const Result<Json> answer =
-      session.api().Send("PUT", FlagPath(name) + "?reason=" + http::PercentEncode(reason), resource,
-                         {{"If-Match", "0"}});
+      session.api().Send("PUT", FlagPath(name) + "?reason=" + http::PercentEncode(options.reason),
+                         resource, {{"If-Match", "0"}});
   if (!answer.ok()) return session.Fail(answer.status());
-  if (!session.PrintData(*answer))
-    std::printf("%s created at %s %%\n", name.c_str(), Text(Json(percent)).c_str());
-  std::fprintf(stderr, "on %s\n", session.Target().c_str());
-  session.WaitForNodes(session.api().last_version());
+  PrintWritten(session, name, "created", *answer);
 }
 
-Result<Json> ExplainOnServer(Session& session, const std::string& key, const std::string& model,
-                             const std::string& flag) {
-  Json body = {{"key", key}};
-  if (!model.empty()) body["model"] = model;
-  if (!flag.empty()) body["flag"] = flag;
-  return session.api().Send("POST", "/v1/explain", body);
+void AddSettings(CLI::App& command, FlagOptions& options) {
+  command.add_option("--percent", options.percent, "Of the keys that get it, 0..100")
+      ->check(CheckPercent);
+  command.add_option("--owner", options.owner, "Who answers for it");
+  command.add_option("--description", options.description, "What it is for");
+  command.add_option("--tag", options.tags, "A tag; may be repeated")->allow_extra_args(false);
+  command
+      .add_option("--requires", options.prerequisites,
+                  "A flag that must be on for the same key; may be repeated")
+      ->allow_extra_args(false);
+  command.add_option("--expires", options.expires,
+                     "When it should be gone: a time, or 90d from now. It works on; "
+                     "`weir flag list --stale` shows it");
+  command.add_option("--default", options.default_variant,
+                     "The variant where no rule has an answer");
+  command.add_option("--targeting", options.targeting, "JsonLogic rule: JSON or a file");
+  command
+      .add_option(
+          "--schedule", options.schedule,
+          "\"TIME: percent=50\" (or enabled=true|false, variant=NAME; several with commas); "
+          "may be repeated. Nodes do it on time by themselves")
+      ->allow_extra_args(false);
 }
 
-// A ruleset as a node would have it if the file alone were applied.
-Result<decision::Ruleset> RulesetOfFile(const std::string& file) {
-  WEIR_ASSIGN_OR_RETURN(const std::string text, ReadFile(file));
-  const codec::FileContent content = codec::ReadResources(text, file);
-  if (!content.errors.empty()) {
-    const codec::FileError& first = content.errors[0];
-    return InvalidArgument(fmt::format("{}:{}: {}", file, first.line, first.path), first.message);
-  }
-  std::map<domain::ResourceKey, domain::Resource> resources;
-  for (const codec::ResourceDocument& document : content.documents) {
-    domain::Resource resource;
-    resource.kind = document.kind;
-    resource.name = document.name;
-    codec::Errors errors;
-    resource.spec = codec::SpecFromJson(document.kind, document.spec, errors);
-    domain::FillDefaults(resource, Clock::System().WallMs());
-    if (auto* rollout = std::get_if<domain::RolloutSpec>(&resource.spec);
-        rollout != nullptr && !rollout->phases.empty()) {
-      resource.status->state = "progressing";  // as if it had just started
-      resource.status->percentage = rollout->phases[0].percentage;
-    }
-    resources[{resource.kind, resource.name}] = resource;
-  }
-  const domain::ForEach for_each = [&](domain::Kind kind,
-                                       const std::function<void(const domain::Resource&)>& visit) {
-    for (const auto& [key, resource] : resources) {
-      if (key.kind == kind) visit(resource);
-    }
-  };
-  decision::Ruleset rules;
-  for (const auto& [key, resource] : resources) {
-    if (key.kind == domain::Kind::kFlag) rules.Set(domain::FlagEntryOf(resource, for_each));
-    if (key.kind == domain::Kind::kModel) rules.Set(domain::ModelEntryOf(resource));
-    if (key.kind == domain::Kind::kExperiment) rules.Set(domain::ExperimentEntryOf(resource));
-    if (key.kind == domain::Kind::kRollout) {
-      if (const auto split = domain::SplitEntryOf(resource)) rules.Set(*split);
-    }
-    if (key.kind == domain::Kind::kEmergency) {
-      rules.emergency.kill_switch = resource.As<domain::EmergencySpec>().kill_switch;
-      rules.emergency.baseline = resource.As<domain::EmergencySpec>().rollback_to_baseline;
-    }
-  }
-  return rules;
-}
-
-std::string Detail(const Json& row) {
-  std::string text = row.value("reason", "");
-  if (row.contains("bucket"))
-    text += fmt::format(", bucket {} of threshold {}", row["bucket"].dump(),
-                        row.value("threshold", Json(0)).dump());
-  if (row.contains("detail") && !Text(row["detail"]).empty()) text += ", " + Text(row["detail"]);
-  return text;
-}
-
-void PrintExplain(Session& session, const Json& answer) {
-  if (session.PrintData(answer)) return;
-  std::vector<std::vector<std::string>> rows;
-  for (const Json& flag : answer["flags"]) {
-    rows.push_back(
-        {"flag", Text(flag["flag"]), flag.value("enabled", false) ? "on" : "off", Detail(flag)});
-  }
-  for (const Json& split : answer["splits"]) {
-    rows.push_back({split.contains("model") ? "model" : "flag",
-                    Text(split.contains("model") ? split["model"] : split["flag"]),
-                    fmt::format("{} {}", split.value("arm", ""), split.value("version", "")),
-                    Detail(split)});
-  }
-  for (const Json& experiment : answer["experiments"]) {
-    rows.push_back({"experiment", Text(experiment["experiment"]), Text(experiment["group"]),
-                    fmt::format("remainder {}", Text(experiment["bucket"]))});
-  }
-  PrintTable({"KIND", "NAME", "ANSWER", "WHY"}, rows);
-  if (answer["snapshot"].is_object()) {
-    std::fprintf(stderr, "by snapshot %s.%s of %s\n", Text(answer["snapshot"]["epoch"]).c_str(),
-                 Text(answer["snapshot"]["version"]).c_str(), session.Target().c_str());
-  }
-}
-
-// One key's answer; with a count, how key-1 … key-N would be spread.
-void EvalFlag(Session& session, const std::string& name, const std::string& key, int count) {
-  if (count <= 0) {
-    const Result<Json> answer = ExplainOnServer(session, key, "", name);
-    if (!answer.ok()) return session.Fail(answer.status());
-    const Json& flag = (*answer)["flags"][0];
-    if (session.PrintData(flag)) return;
-    std::printf("%s for %s: %s (%s)\n", name.c_str(), key.c_str(),
-                flag.value("enabled", false) ? "on" : "off", Detail(flag).c_str());
-    return;
-  }
-  int on = 0;
-  for (int i = 1; i <= count; ++i) {
-    const Result<Json> answer =
-        ExplainOnServer(session, fmt::format("{}{}", key.empty() ? "key-" : key, i), "", name);
-    if (!answer.ok()) return session.Fail(answer.status());
-    on += (*answer)["flags"][0].value("enabled", false) ? 1 : 0;
-  }
-  const double percent = 100.0 * on / count;
-  if (!session.PrintData({{"flag", name}, {"keys", count}, {"on", on}, {"percentage", percent}})) {
-    std::printf("%s: on for %d of %d keys (%s %%)\n", name.c_str(), on, count,
-                Text(Json(percent)).c_str());
-  }
-}
-
-void SetEmergency(Session& session, const std::string& field, bool on, const std::string& reason) {
-  const Result<Json> answer =
-      session.api().Send("PATCH", "/v1/emergency/default?reason=" + http::PercentEncode(reason),
-                         {{"spec", {{field, on}}}});
-  if (!answer.ok()) return session.Fail(answer.status());
-  if (!session.PrintData(*answer)) std::printf("%s %s\n", field.c_str(), on ? "ON" : "off");
-  std::fprintf(stderr, "on %s\n", session.Target().c_str());
-  session.WaitForNodes(session.api().last_version());
-}
-
-void AddEmergencyCommands(CLI::App& app, Session& session) {
-  CLI::App* emergency = app.add_subcommand(
-      "emergency", "Kill switch, baseline, freeze: nothing blocks them, no file ends them");
-  emergency->require_subcommand(1);
-  emergency->add_subcommand("show", "What is in force")->callback([&session] {
-    const Result<Json> answer = session.api().Get("/v1/emergency/default");
-    if (!answer.ok()) return session.Fail(answer.status());
-    if (session.PrintData(*answer)) return;
-    for (const char* field : {"kill_switch", "rollback_to_baseline", "freeze"}) {
-      std::printf("%-22s %s\n", field, (*answer)["spec"].value(field, false) ? "ON" : "off");
-    }
-  });
-  const std::pair<const char*, std::pair<const char*, const char*>> kinds[] = {
-      {"kill-switch", {"kill_switch", "Turn every flag off"}},
-      {"baseline",
-       {"rollback_to_baseline", "Flags off, every split to stable, experiments to control"}},
-      {"freeze", {"freeze", "Stop the progress of every rollout; triggers still act"}}};
-  for (const auto& [name, field] : kinds) {
-    auto state = std::make_shared<std::string>();
-    auto reason = std::make_shared<std::string>();
-    CLI::App* command = emergency->add_subcommand(name, field.second);
-    command->add_option("state", *state, "on or off")
-        ->required()
-        ->check(CLI::IsMember({"on", "off"}));
-    command->add_option("--reason", *reason, "Why; shown in history");
-    command->callback([&session, state, reason, key = std::string(field.first)] {
-      SetEmergency(session, key, *state == "on", *reason);
-    });
-  }
-}
-
-void AddExplainCommand(CLI::App& app, Session& session) {
-  struct Options {
-    std::string key, model, flag, file;
-  };
-  auto options = std::make_shared<Options>();
-  CLI::App* explain = app.add_subcommand(
-      "explain", "Every decision for a key, and why: weir explain --key user-123");
-  explain->add_option("--key", options->key, "User, session or request id")->required();
-  explain->add_option("--model", options->model, "Only this model");
-  explain->add_option("--flag", options->flag, "Only this flag");
-  explain->add_option("--file", options->file, "Decide from a file instead of the live snapshot");
-  explain->callback([&session, options] {
-    if (options->file.empty()) {
-      const Result<Json> answer =
-          ExplainOnServer(session, options->key, options->model, options->flag);
-      return answer.ok() ? PrintExplain(session, *answer) : session.Fail(answer.status());
-    }
-    const Result<decision::Ruleset> rules = RulesetOfFile(options->file);
-    if (!rules.ok()) return session.FailAs(kExitUsage, rules.status().ToString());
-    PrintExplain(session, explain::Explain(
-                              *rules, {options->key, options->model, options->flag, RandomU64()}));
-  });
+void AddCreate(CLI::App& flag, Session& session, const std::shared_ptr<FlagOptions>& options) {
+  CLI::App* create = flag.add_subcommand("create", "A new flag, enabled");
+  create->add_option("name", options->name, "The flag")->required();
+  AddSettings(*create, *options);
+  create->add_option("--seed", options->seed,
+                     "What keys are hashed with; the flag's name if not given, and it stays");
+  create->add_option("--variants", options->variants, "{\"name\": value, …}: JSON or @FILE");
+  create->footer(
+      "Examples:\n"
+      "  weir flag create ttft --percent 10 --owner search\n"
+      "  weir flag create fast-path --percent 1 --requires ttft --schedule \"24h: percent=10\"\n"
+      "  weir flag create size --variants '{\"small\": 8, \"large\": 32}' --default small\n"
+      "    --targeting '{\"if\": [{\"==\": [{\"var\": \"tier\"}, \"gold\"]}, \"large\"]}'");
+  create->add_option("--reason", options->reason, "Why; shown in history");
+  create->callback([&session, options] { CreateFlag(session, *options); });
 }
 
 }  // namespace
 
+std::string FlagPath(const std::string& name) { return "/v1/flags/" + http::PercentEncode(name); }
+
+Result<Json> JsonArgument(const std::string& option, const std::string& text, bool bare_file) {
+  const bool is_file = text.rfind('@', 0) == 0;
+  const bool looks_like_json = text.find_first_of("{[\"") == 0;
+  std::string content = text;
+  if (is_file || (bare_file && !looks_like_json)) {
+    Result<std::string> read = ReadFile(is_file ? text.substr(1) : text);
+    if (!read.ok()) return InvalidArgument(option, read.status().message());
+    content = *std::move(read);
+  }
+  const Result<Json> json = codec::ParseJson(content);
+  if (!json.ok()) {
+    return InvalidArgument(
+        option, fmt::format("{}: {}", is_file ? text.substr(1) : text, json.status().message()));
+  }
+  return json;
+}
+
+Result<Json> ContextArgument(const std::string& text) {
+  if (text.empty()) return Json::object();
+  const Result<Json> context = JsonArgument("--context", text);
+  if (!context.ok()) {
+    return InvalidArgument("--context",
+                           context.status().message() +
+                               " (a server's context is named before the command: weir --context "
+                               "NAME explain …)");
+  }
+  if (!context->is_object())
+    return InvalidArgument("--context", fmt::format("{} is not a JSON object, as in "
+                                                    "'{{\"tier\": \"gold\"}}'",
+                                                    context->dump()));
+  return context;
+}
+
 void AddFlagCommands(CLI::App& app, Session& session) {
-  struct Options {
-    std::string name, key, reason;
-    double percent = 100;
-    int count = 0;
-  };
-  auto options = std::make_shared<Options>();
-  CLI::App* flag =
-      app.add_subcommand("flag", "Feature flags: list, show, create, enable, disable, set, eval");
+  auto options = std::make_shared<FlagOptions>();
+  CLI::App* flag = app.add_subcommand(
+      "flag", "Feature flags: list, show, create, enable, disable, set, eval, export, import");
   flag->require_subcommand(1);
-  flag->add_subcommand("list", "All flags")->callback([&session] { ListFlags(session); });
-  const auto add = [&](const char* name, const char* help) {
-    CLI::App* command = flag->add_subcommand(name, help);
+  AddFlagViewCommands(*flag, session);
+  AddCreate(*flag, session, options);
+  for (const bool enabled : {true, false}) {
+    CLI::App* command =
+        flag->add_subcommand(enabled ? "enable" : "disable",
+                             enabled ? "Turn it on, at its percentage and with its seed as they are"
+                                     : "Turn it off for everybody; percentage and seed stay");
     command->add_option("name", options->name, "The flag")->required();
-    return command;
-  };
-  add("show", "One flag with its settings")->callback([&session, options] {
-    ShowFlag(session, options->name);
-  });
-  CLI::App* create = add("create", "A new flag: weir flag create ttft --percent 10");
-  create->add_option("--percent", options->percent, "0..100")
-      ->check(CheckFinite)
-      ->capture_default_str();
-  create->callback([&session, options] {
-    CreateFlag(session, options->name, options->percent, options->reason);
-  });
-  CLI::App* enable = add("enable", "Turn it on at its percentage");
-  enable->callback([&session, options] {
-    PatchFlag(session, options->name, {{"enabled", true}}, options->reason);
-  });
-  CLI::App* disable = add("disable", "Turn it off for everybody");
-  disable->callback([&session, options] {
-    PatchFlag(session, options->name, {{"enabled", false}}, options->reason);
-  });
-  CLI::App* set = add("set", "Change its percentage: weir flag set ttft --percent 50");
-  set->add_option("--percent", options->percent, "0..100")->check(CheckFinite)->required();
-  set->callback([&session, options] {
-    PatchFlag(session, options->name, {{"rollout_percentage", options->percent}}, options->reason);
-  });
-  for (CLI::App* command : {create, enable, disable, set})
     command->add_option("--reason", options->reason, "Why; shown in history");
-  CLI::App* eval = add("eval", "What it answers for a key, or how it spreads over many");
-  eval->add_option("--key", options->key, "The key; with --count the keys' beginning");
-  eval->add_option("--count", options->count, "Evaluate for KEY1 … KEYn")
-      ->check(CLI::Range(1, 1'000'000));
-  eval->callback([&session, options] {
-    if (options->key.empty() && options->count == 0)
-      return session.FailAs(kExitUsage, "flag eval needs --key or --count");
-    EvalFlag(session, options->name, options->key, options->count);
-  });
+    command->callback([&session, options, enabled] {
+      PatchFlag(session, options->name, {{"enabled", enabled}}, options->reason);
+    });
+  }
+  CLI::App* set = flag->add_subcommand("set", "Change it; what is not named stays, also its seed");
+  set->add_option("name", options->name, "The flag")->required();
+  AddSettings(*set, *options);
+  set->add_flag("--no-schedule", options->no_schedule, "Drop what is scheduled")
+      ->excludes("--schedule");
+  set->add_option("--reason", options->reason, "Why; shown in history");
+  set->footer(
+      "Examples:\n"
+      "  weir flag set ttft --percent 50 --reason \"two quiet days\"\n"
+      "  weir flag set ttft --schedule \"2026-12-01T08:00:00Z: percent=100\"");
+  set->callback([&session, options] { SetFlag(session, *options); });
+  AddFlagEvalCommand(*flag, session);
+  AddFlagTransferCommands(*flag, session);
   AddEmergencyCommands(app, session);
   AddExplainCommand(app, session);
 }

@@ -14,19 +14,7 @@ using codec::Json;
 
 void PrintCommit(Session& session, const Result<Json>& answer) {
   if (!answer.ok()) return session.Fail(answer.status());
-  if (!session.PrintData(*answer)) {
-    for (const Json& change : (*answer)["changes"]) {
-      std::printf("%s/%s %s\n", Text(change["kind"]).c_str(), Text(change["name"]).c_str(),
-                  Text(change["action"]).c_str());
-      const Json diff = change.value("diff", Json::object());
-      for (const auto& [path, values] : diff.items()) {
-        std::printf("  %s: %s -> %s\n", path.c_str(), values.value("from", Json()).dump().c_str(),
-                    values.value("to", Json()).dump().c_str());
-      }
-      for (const Json& kept : change.value("kept", Json::array()))
-        std::printf("  kept %s\n", Text(kept).c_str());
-    }
-  }
+  if (!session.PrintData(*answer)) PrintCommitted(*answer);
   std::fprintf(stderr, "revision %s on %s\n", Text((*answer)["revision"]).c_str(),
                session.Target().c_str());
   session.WaitForNodes(answer->value("version", uint64_t{0}));
@@ -53,34 +41,59 @@ void History(Session& session, const std::string& target, int limit) {
   PrintTable({"REVISION", "AT", "ACTOR", "CHANGE", "REASON"}, rows);
 }
 
+constexpr char kDecisionType[] = "flag_decision";
+
+// A decision reads as in a node's log; other events show their data.
 std::string EventLine(const Json& event) {
-  return fmt::format("{}  {}  {}", Text(event.value("at", Json())),
-                     Text(event.value("type", Json())), event.value("data", Json()).dump());
+  const std::string type = event.value("type", "");
+  const Json data = event.value("data", Json::object());
+  std::string what = type + "  " + data.dump();
+  if (type == kDecisionType) {
+    what = fmt::format("Feature flag decision: {} for {} => {} ({}) on {}", Text(data["flag"]),
+                       Text(data["key"]), Text(data["outcome"]), Text(data["reason"]),
+                       Text(data["node"]));
+  }
+  return fmt::format("{}  {}", Text(event.value("at", Json())), what);
 }
 
-void ListEvents(Session& session, bool follow) {
+void PrintEvent(const Session& session, const Json& event, const std::string& type) {
+  if (!type.empty() && event.value("type", "") != type) return;
+  std::printf("%s\n", session.json() ? event.dump().c_str() : EventLine(event).c_str());
+}
+
+// Events as they come, until the server ends the stream.
+void FollowEvents(Session& session, const std::string& last_id, const std::string& type) {
+  std::string buffer;
+  const Status status =
+      session.api().Stream("/v1/events", {{"Last-Event-ID", last_id}}, [&](std::string_view data) {
+        buffer += data;
+        for (size_t end = buffer.find('\n'); end != std::string::npos; end = buffer.find('\n')) {
+          const std::string line = buffer.substr(0, end);
+          buffer.erase(0, end + 1);
+          if (line.rfind("data: ", 0) != 0) continue;
+          const Result<Json> event = codec::ParseJson(line.substr(6));
+          if (!event.ok()) continue;
+          if (event->contains("type")) {
+            PrintEvent(session, *event, type);
+          } else {
+            std::fprintf(stderr, "some events were lost in between\n");
+          }
+        }
+        return std::fflush(stdout) == 0;
+      });
+  if (!status.ok()) session.Fail(status);
+}
+
+void ListEvents(Session& session, bool follow, const std::string& type) {
   const Result<Json> answer = session.api().Get("/v1/events?follow=false&since=0");
   if (!answer.ok()) return session.Fail(answer.status());
-  std::string last;
+  std::string last = "0";
   for (const Json& event : (*answer)["items"]) {
-    std::printf("%s\n", session.json() ? event.dump().c_str() : EventLine(event).c_str());
+    PrintEvent(session, event, type);
     last = Text(event["id"]);
   }
   std::fflush(stdout);
-  if (!follow) return;
-  std::string buffer;
-  const Status status = session.api().Stream(
-      "/v1/events", {{"Last-Event-ID", last.empty() ? "0" : last}}, [&](std::string_view data) {
-        buffer += data;
-        for (size_t end = buffer.find('\n'); end != std::string::npos; end = buffer.find('\n')) {
-          if (buffer.rfind("data: ", 0) == 0)
-            std::printf("%s\n", buffer.substr(6, end - 6).c_str());
-          buffer.erase(0, end + 1);
-        }
-        std::fflush(stdout);
-        return true;
-      });
-  if (!status.ok()) session.Fail(status);
+  if (follow) FollowEvents(session, last, type);
 }
 
 }  // namespace
@@ -91,6 +104,7 @@ void AddHistoryCommands(CLI::App& app, Session& session) {
     int limit = 20;
     uint64_t revision = 0;
     bool follow = false;
+    std::string type;
   };
   auto options = std::make_shared<Options>();
   CLI::App* history = app.add_subcommand("history", "Every revision with its actor and reason");
@@ -126,11 +140,14 @@ void AddHistoryCommands(CLI::App& app, Session& session) {
     PrintCommit(session, session.api().Send("POST", "/v1/undo", body));
   });
 
-  CLI::App* event = app.add_subcommand("event", "What happened: commits, rollouts, nodes");
+  CLI::App* event =
+      app.add_subcommand("event", "What happened: commits, rollouts, nodes, flag decisions");
   event->require_subcommand(1);
   CLI::App* list = event->add_subcommand("list", "The events that are kept");
   list->add_flag("--follow", options->follow, "And those to come");
-  list->callback([&session, options] { ListEvents(session, options->follow); });
+  list->add_option("--type", options->type, "Only these: commit, rollout, flag_decision, …");
+  list->footer("Example:\n  weir event list --follow --type flag_decision");
+  list->callback([&session, options] { ListEvents(session, options->follow, options->type); });
 }
 
 }  // namespace weir::control::cli

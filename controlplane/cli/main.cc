@@ -31,14 +31,6 @@ void AddGlobalOptions(CLI::App& app, Session& session) {
   app.set_version_flag("--version", fmt::format("weir {} ({})", BuildVersion(), BuildType()));
   app.fallthrough();
   app.require_subcommand(1);
-  app.footer(
-      "Examples:\n"
-      "  weir demo                                        the whole story in under a minute\n"
-      "  weir up --nodes 3                                a control plane and three nodes here\n"
-      "  weir model push fraud_detection 1.1.0 model.json\n"
-      "  weir apply -f rollout.yaml                       start what the file says\n"
-      "  weir rollout watch fraud-1-1-0\n"
-      "  weir status                                      what is wrong, and what helps");
 }
 
 // CLI11 says which argument it does not know; the nearest command is ours to find.
@@ -77,6 +69,15 @@ int Main(int argc, char** argv) {
   AddOperationCommands(app, session);
   AddHistoryCommands(app, session);
   AddContextCommands(app, session);
+  // Last, since commands inherit what stands when they are added.
+  app.footer(
+      "Examples:\n"
+      "  weir demo                                        the whole story in under a minute\n"
+      "  weir up --nodes 3                                a control plane and three nodes here\n"
+      "  weir model push fraud_detection 1.1.0 model.json\n"
+      "  weir apply -f rollout.yaml                       start what the file says\n"
+      "  weir rollout watch fraud-1-1-0\n"
+      "  weir status                                      what is wrong, and what helps");
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {  // --help, --version

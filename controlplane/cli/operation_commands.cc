@@ -14,6 +14,7 @@
 #include "controlplane/cli/session.h"
 #include "shared/base/build_info.h"
 #include "shared/base/clock.h"
+#include "shared/base/text.h"
 
 namespace weir::control::cli {
 namespace {
@@ -50,15 +51,26 @@ void PrintNodes(const Json& nodes) {
     std::printf("           behind: %s\n", Text(behind).c_str());
 }
 
+// What operators forced on nodes, loudly: it holds whatever the control plane says.
+void PrintOverrides(const Json& nodes) {
+  for (const Json& node : nodes) {
+    for (const Json& override : node.value("overrides", Json::array()))
+      std::printf("OVERRIDE   on node %s: %s\n", Text(node["id"]).c_str(), Text(override).c_str());
+  }
+}
+
 void Status(Session& session) {
   const Result<Json> answer = session.api().Get("/v1/status");
   if (!answer.ok()) return session.Fail(answer.status());
   if (session.PrintData(*answer)) return;
+  const Result<Json> nodes = session.api().Get("/v1/nodes");
+  if (!nodes.ok()) return session.Fail(nodes.status());
   const Json& status = *answer;
   PrintProblems(status.value("problems", Json::array()));
   std::printf("\ncontrol    %s, revision %s, epoch %s\n", session.Target().c_str(),
               Text(status["head"]).c_str(), Text(status["epoch"]).c_str());
   PrintNodes(status["nodes"]);
+  PrintOverrides((*nodes)["items"]);
   const Json& emergency = status["emergency"];
   std::string switches;
   for (const char* field : {"kill_switch", "rollback_to_baseline", "freeze"}) {
@@ -84,6 +96,19 @@ void Status(Session& session) {
   PrintTable({"ROLLOUT", "SUBJECT", "STATE", "PHASE", "SHARE", "WAITING FOR"}, rows);
 }
 
+// What is wrong with a node, for one column.
+std::string NodeProblem(const Json& node) {
+  std::string problem = node.contains("nack") ? "refused " + node["nack"].dump()
+                                              : Text(node.value("problem", Json()));
+  const Json overrides = node.value("overrides", Json::array());
+  if (!overrides.empty()) {
+    problem =
+        fmt::format("OVERRIDDEN: {}{}{}", Join(overrides.get<std::vector<std::string>>(), "; "),
+                    problem.empty() ? "" : "; ", problem);
+  }
+  return problem;
+}
+
 void ListNodes(Session& session) {
   const Result<Json> answer = session.api().Get("/v1/nodes");
   if (!answer.ok()) return session.Fail(answer.status());
@@ -99,8 +124,7 @@ void ListNodes(Session& session) {
                     snapshot.is_object() ? Text(snapshot.value("version", Json())) : "",
                     Text(node.value("http", Json())),
                     fmt::format("{}ms", Text(node.value("last_seen_ms", Json()))), labels,
-                    node.contains("nack") ? "refused " + node["nack"].dump()
-                                          : Text(node.value("problem", Json()))});
+                    NodeProblem(node)});
   }
   PrintTable({"NODE", "STATE", "VERSION", "HTTP", "SEEN", "LABELS", "PROBLEM"}, rows);
 }
@@ -109,8 +133,10 @@ void ShowNode(Session& session, const std::string& id) {
   const Result<Json> answer = session.api().Get("/v1/nodes/" + http::PercentEncode(id));
   if (!answer.ok()) return session.Fail(answer.status());
   if (session.PrintData(*answer)) return;
+  PrintOverrides(Json::array({*answer}));
   for (const auto& [key, value] : answer->items()) {
-    if (key != "versions") std::printf("%-18s %s\n", key.c_str(), Text(value).c_str());
+    if (key != "versions" && key != "overrides")
+      std::printf("%-18s %s\n", key.c_str(), Text(value).c_str());
   }
   std::vector<std::vector<std::string>> rows;
   for (const Json& version : answer->value("versions", Json::array())) {

@@ -11,6 +11,7 @@
 
 #include "controlplane/cli/session.h"
 #include "shared/base/text.h"
+#include "shared/codec/file_check.h"
 #include "shared/codec/resource.h"
 #include "shared/codec/yaml.h"
 #include "shared/wire/digest.h"
@@ -50,12 +51,19 @@ FileContent ReadAll(const std::vector<std::string>& files) {
     const Result<std::string> text = file == "-" ? ReadFile("/dev/stdin") : ReadFile(file);
     if (!text.ok()) {
       all.errors.push_back({file, 0, "", text.status().message()});
+      all.is_parsed = false;
       continue;
     }
     FileContent content = codec::ReadResources(*text, file);
-    for (auto& document : content.documents) all.documents.push_back(std::move(document));
-    for (auto& error : content.errors) all.errors.push_back(std::move(error));
-    for (auto& warning : content.warnings) all.warnings.push_back(std::move(warning));
+    const auto append = [](auto& to, auto& from) {
+      to.insert(to.end(), std::make_move_iterator(from.begin()),
+                std::make_move_iterator(from.end()));
+    };
+    append(all.documents, content.documents);
+    append(all.errors, content.errors);
+    append(all.warnings, content.warnings);
+    append(all.disabled, content.disabled);
+    all.is_parsed = all.is_parsed && content.is_parsed;
   }
   return all;
 }
@@ -113,6 +121,8 @@ Result<Json> Apply(Session& session, const ApplyOptions& options) {
   FileContent content = ReadAll(files);
   for (const codec::FileError& warning : content.warnings)
     std::fprintf(stderr, "warning: %s\n", Show(warning).c_str());
+  for (const codec::FileError& malformed : content.disabled)
+    std::fprintf(stderr, "warning: disabled: %s\n", Show(malformed).c_str());
   if (!content.errors.empty()) {
     for (const codec::FileError& error : content.errors)
       std::fprintf(stderr, "error: %s\n", Show(error).c_str());
@@ -122,12 +132,7 @@ Result<Json> Apply(Session& session, const ApplyOptions& options) {
   Json resources = Json::array();
   for (ResourceDocument& document : content.documents) {
     WEIR_RETURN_IF_ERROR(StoreBlobs(session, document, options.dry_run));
-    Json metadata = document.metadata;
-    metadata["name"] = document.name;
-    resources.push_back({{"apiVersion", domain::kApiVersion},
-                         {"kind", domain::KindName(document.kind)},
-                         {"metadata", metadata},
-                         {"spec", document.spec}});
+    resources.push_back(codec::DocumentToJson(document));
   }
   std::error_code error;
   const auto source = std::filesystem::weakly_canonical(options.files[0], error);
@@ -200,19 +205,22 @@ void RunDiff(Session& session, ApplyOptions options) {
 void RunValidate(Session& session, const std::vector<std::string>& paths) {
   const Result<std::vector<std::string>> files = ExpandPaths(paths);
   if (!files.ok()) return session.FailAs(kExitNo, files.status().message());
-  const FileContent content = ReadAll(*files);
-  const Json data = {{"valid", content.errors.empty()},
-                     {"errors", ToJson(content.errors)},
-                     {"warnings", ToJson(content.warnings)}};
+  FileContent content = ReadAll(*files);
+  codec::CheckWhole(content);
+  const std::vector<codec::FileCheck> checks = codec::ChecksOf(content);
+  Json data = {{"valid", content.errors.empty()},
+               {"errors", ToJson(content.errors)},
+               {"warnings", ToJson(content.warnings)},
+               {"checks", Json::array()}};
+  for (const codec::FileCheck& check : checks)
+    data["checks"].push_back({{"name", check.name}, {"ok", check.ok}});
   if (!session.PrintData(data)) {
     for (const codec::FileError& error : content.errors)
       std::printf("error: %s\n", Show(error).c_str());
     for (const codec::FileError& warning : content.warnings)
       std::printf("warning: %s\n", Show(warning).c_str());
-    if (content.errors.empty())
-      std::printf("valid: %zu resource%s in %zu file%s\n", content.documents.size(),
-                  content.documents.size() == 1 ? "" : "s", files->size(),
-                  files->size() == 1 ? "" : "s");
+    for (const codec::FileCheck& check : checks)
+      std::printf("%s %s\n", check.ok ? "✓" : "✗", check.name.c_str());
   }
   if (!content.errors.empty()) session.No();
 }
@@ -236,7 +244,12 @@ std::vector<std::string> Row(domain::Kind kind, const Json& resource) {
   const Json spec = resource.value("spec", Json::object());
   const Json status = resource.value("status", Json::object());
   std::string state;
-  if (kind == domain::Kind::kFlag) {
+  if (kind == domain::Kind::kFlag && spec.contains("malformed")) {
+    state = "malformed";
+  } else if (kind == domain::Kind::kFlag && spec.contains("variants")) {
+    state = fmt::format("{}, {} variants", spec.value("enabled", false) ? "enabled" : "disabled",
+                        spec["variants"].size());
+  } else if (kind == domain::Kind::kFlag) {
     state = fmt::format("{}, {} %", spec.value("enabled", false) ? "enabled" : "disabled",
                         Text(spec.value("rollout_percentage", Json(100))));
   } else if (kind == domain::Kind::kModel) {
@@ -250,6 +263,10 @@ std::vector<std::string> Row(domain::Kind kind, const Json& resource) {
                         Text(status.value("percentage", Json(0))));
   } else if (kind == domain::Kind::kExperiment) {
     state = fmt::format("{} groups", spec.value("groups", Json::array()).size());
+  } else if (kind == domain::Kind::kObservability) {
+    state = fmt::format("decisions {}, metrics {}",
+                        spec.value("log_feature_decisions", false) ? "logged" : "not logged",
+                        spec.value("export_metrics", true) ? "exported" : "not exported");
   } else {
     state = fmt::format("kill switch {}, baseline {}, freeze {}",
                         spec.value("kill_switch", false) ? "ON" : "off",
@@ -356,8 +373,8 @@ void AddResourceCommands(CLI::App& app, Session& session) {
   diff->callback([&session, options] { RunDiff(session, *options); });
 
   auto words = std::make_shared<std::vector<std::string>>();
-  CLI::App* validate =
-      app.add_subcommand("validate", "Check files without a server; exit 1 on any error");
+  CLI::App* validate = app.add_subcommand(
+      "validate", "Check files without a server, as if nothing stood yet; exit 1 on any error");
   validate->add_option("files", *words, "Files or folders")->required();
   validate->callback([&session, words] { RunValidate(session, *words); });
 

@@ -125,6 +125,22 @@ void PrintTable(const std::vector<std::string>& header,
   for (const auto& row : rows) print(row);
 }
 
+void PrintCommitted(const codec::Json& commit) {
+  for (const codec::Json& change : commit["changes"]) {
+    std::printf("%s/%s %s\n", Text(change["kind"]).c_str(), Text(change["name"]).c_str(),
+                Text(change["action"]).c_str());
+    const codec::Json diff = change.value("diff", codec::Json::object());
+    for (const auto& [path, values] : diff.items()) {
+      if (path.rfind("status.", 0) == 0) continue;  // follows by itself
+      std::printf("  %s: %s -> %s\n", path.c_str(),
+                  values.value("from", codec::Json()).dump().c_str(),
+                  values.value("to", codec::Json()).dump().c_str());
+    }
+    for (const codec::Json& kept : change.value("kept", codec::Json::array()))
+      std::printf("  kept %s\n", Text(kept).c_str());
+  }
+}
+
 std::string Age(const codec::Json& time) {
   if (!time.is_string()) return "";
   const Result<int64_t> ms = ParseTimeMs(time.get<std::string>());

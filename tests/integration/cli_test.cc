@@ -4,37 +4,15 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include "shared/base/text.h"
-#include "tests/integration/harness/cluster.h"
+#include "tests/integration/harness/cli.h"
 
 namespace weir::integration {
 namespace {
 
 constexpr char kModels[] = WEIR_SOURCE_DIR "/config/models/fraud_detection-";
 
-class Cli : public ClusterTest {
+class Cli : public CliTest {
  protected:
-  // With contexts of its own, whatever the user has.
-  Output Weir(std::vector<std::string> arguments, const std::string& input = "") {
-    arguments.insert(arguments.begin(), {Program("weir"), "--server", server()});
-    return RunProgram(arguments, {{"XDG_CONFIG_HOME", dir.path() + "/xdg"}, {"NO_COLOR", "1"}},
-                      input);
-  }
-  Json WeirJson(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), {"-o", "json"});
-    const Output output = Weir(std::move(arguments));
-    EXPECT_EQ(output.exit_code, 0) << output.Text();
-    EXPECT_FALSE(output.Json().is_null()) << output.Text();
-    return output.Json();
-  }
-  std::string server() {
-    return control.process().running() ? control.url() : "http://127.0.0.1:1";
-  }
-  std::string Write(const std::string& name, const std::string& text) {
-    const std::string path = dir.path() + "/" + name;
-    EXPECT_TRUE(WriteFileAtomic(path, text).ok());
-    return path;
-  }
   // A model whose versions are files beside it, and a flag.
   std::string ModelFileOf(const std::string& stable) {
     for (const char* version : {"1.0.0", "1.1.0"}) {

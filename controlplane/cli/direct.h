@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// Emergencies without the control plane: nodes are told one by one over their admin addresses, all
+// at the same time, with the break-glass token that they were started with.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "shared/base/status.h"
+#include "shared/codec/json.h"
+
+namespace weir::control::cli {
+
+// Addresses of a file: one per line, host:port or http://host:port; "#" begins a comment.
+// InvalidArgument names file and line; a file without any is an error too.
+Result<std::vector<std::string>> ReadNodeAddresses(std::string_view text, const std::string& file);
+
+struct DirectAnswer {
+  std::string node;    // the address
+  std::string state;   // applied | refused | unreachable
+  std::string detail;  // why not
+  int64_t took_ms = 0;
+};
+
+// Who breaks the glass, and how long each node may take to answer.
+struct BreakGlass {
+  std::string token;
+  std::string actor;  // "alice@host"
+  int64_t timeout_ms = 2000;
+};
+
+// POST /weir/v1/override to each, on one thread each; returns when all have answered or timed out,
+// in the order of `nodes`.
+std::vector<DirectAnswer> OverrideDirectly(const std::vector<std::string>& nodes,
+                                           const codec::Json& body, const BreakGlass& who);
+
+}  // namespace weir::control::cli
