@@ -150,6 +150,19 @@ void Loop::Unwatch(Socket& socket) {
   socket.watch_.reset();
 }
 
+void Loop::WatchFd(int fd, std::function<void()> on_readable) {
+  WEIR_CHECK(fd >= 0);
+  UnwatchFd(fd);
+  WatchHandle(nullptr, std::move(on_readable))->fd = fd;
+}
+
+void Loop::UnwatchFd(int fd) {
+  CheckMayTouch();
+  for (const auto& watch : watches_) {
+    if (watch->fd == fd) watch->active = false;
+  }
+}
+
 std::shared_ptr<SocketWatch> Loop::WatchHandle(void* zmq_socket,
                                                std::function<void()> on_readable) {
   CheckMayTouch();
@@ -219,7 +232,7 @@ void Loop::PollSockets() {
   std::vector<zmq_pollitem_t> items;
   items.reserve(round.size() + 1);
   items.push_back({nullptr, wake_fd_, ZMQ_POLLIN, 0});
-  for (const auto& watch : round) items.push_back({watch->handle, 0, ZMQ_POLLIN, 0});
+  for (const auto& watch : round) items.push_back({watch->handle, watch->fd, ZMQ_POLLIN, 0});
   const int ready =
       zmq_poll(items.data(), static_cast<int>(items.size()), static_cast<long>(PollTimeoutMs()));
   if (ready < 0) {

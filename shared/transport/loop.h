@@ -62,6 +62,9 @@ class Loop : public Executor {
   // it.
   void Watch(Socket& socket, std::function<void()> on_readable);
   void Unwatch(Socket& socket);
+  // The same for a file descriptor, such as inotify's. It is unwatched before it is closed.
+  void WatchFd(int fd, std::function<void()> on_readable);
+  void UnwatchFd(int fd);
 
   const Clock& clock() const { return clock_; }
 

@@ -2,6 +2,8 @@
 #include "shared/transport/loop.h"
 
 #include <gtest/gtest.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <future>
@@ -139,6 +141,27 @@ TEST(LoopMailbox, CallRunsOnTheLoopAndInlineFromIt) {
     EXPECT_TRUE(loop.Call([&] { inner = true; }));
   }));
   EXPECT_TRUE(inner);
+}
+
+TEST(LoopFds, CallsWhileReadableUntilUnwatched) {
+  Loop loop("test");
+  const int fd = ::eventfd(0, EFD_NONBLOCK);
+  std::promise<void> twice;
+  int calls = 0;
+  loop.WatchFd(fd, [&] {
+    if (++calls == 2) {
+      loop.UnwatchFd(fd);
+      twice.set_value();
+    }
+  });
+  loop.Start();
+  ASSERT_EQ(::eventfd_write(fd, 1), 0);  // never read: level-triggered
+  ASSERT_EQ(twice.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  loop.Call([] {});
+  loop.Call([] {});
+  EXPECT_EQ(calls, 2);
+  loop.Stop();
+  ::close(fd);
 }
 
 TEST(LoopStop, RunsWhatWasPostedAndDropsWhatComesLater) {
