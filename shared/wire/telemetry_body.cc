@@ -18,6 +18,24 @@ Status CheckKeyText(const char* field, const std::string& text) {
                          text.size(), kMaxKeyText));
 }
 
+bool IsFlag(const Series& series) { return series.subject.starts_with(telemetry::kFlagSubject); }
+
+// A flag's outcome is on, off or a variant, whose name people choose freely; "" is no value.
+Status CheckOutcome(const Series& series) {
+  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+  if (!series.version.empty()) return InvalidArgument("version", "is not for a flag");
+  if (series.arm.size() > kMaxKeyText ||
+      std::any_of(series.arm.begin(), series.arm.end(), is_control))
+    return InvalidArgument("arm", fmt::format("has {} bytes, but 0..{} without control characters "
+                                              "are wanted",
+                                              series.arm.size(), kMaxKeyText));
+  for (const auto& [name, count] : series.counters) {
+    if (name != telemetry::kRequests)
+      return InvalidArgument("counters", "other than requests are not for a flag");
+  }
+  return OkStatus();
+}
+
 bool IsCounterName(const std::string& name) {
   return !name.empty() && name.size() <= kMaxCounterName &&
          std::all_of(name.begin(), name.end(), [](char c) {
@@ -100,8 +118,12 @@ std::vector<Series> ToWire(const telemetry::Window& window) {
 
 Result<std::pair<telemetry::SeriesKey, telemetry::Series>> FromWire(const Series& series) {
   WEIR_RETURN_IF_ERROR(CheckKeyText("subject", series.subject));
-  WEIR_RETURN_IF_ERROR(CheckKeyText("version", series.version));
-  WEIR_RETURN_IF_ERROR(CheckKeyText("arm", series.arm));
+  if (IsFlag(series)) {
+    WEIR_RETURN_IF_ERROR(CheckOutcome(series));
+  } else {
+    WEIR_RETURN_IF_ERROR(CheckKeyText("version", series.version));
+    WEIR_RETURN_IF_ERROR(CheckKeyText("arm", series.arm));
+  }
   WEIR_RETURN_IF_ERROR(CheckCounters(series));
   if (series.bad_keys.size() > telemetry::Series::kMaxBadKeys)
     return InvalidArgument("bad_keys", fmt::format("{} are more than {}", series.bad_keys.size(),
@@ -110,7 +132,7 @@ Result<std::pair<telemetry::SeriesKey, telemetry::Series>> FromWire(const Series
   out.counters = series.counters;
   WEIR_ASSIGN_OR_RETURN(out.latency, ReadBuckets(series.latency_buckets));
   WEIR_ASSIGN_OR_RETURN(out.latency_digest, ReadDigest(series.latency_digest));
-  WEIR_RETURN_IF_ERROR(CheckTotals(out));
+  if (!IsFlag(series)) WEIR_RETURN_IF_ERROR(CheckTotals(out));  // decisions are not timed
   for (const uint32_t key : series.bad_keys) out.AddBadKey(key);
   return std::pair{telemetry::SeriesKey{series.subject, series.version, series.arm},
                    std::move(out)};

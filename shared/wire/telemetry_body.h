@@ -22,7 +22,8 @@ std::vector<Series> ToWire(const telemetry::Window& window);
 // InvalidArgument names the series' field: an empty or overlong subject, version or arm, a counter
 // with a bad name or count, more bad than requests, buckets not ascending or out of range, buckets
 // or a digest with another number of values than `requests`, a digest that is not finite and
-// sorted, too many bad keys.
+// sorted, too many bad keys. A flag's series has no version, any outcome as arm, and only the
+// counter `requests`, with latencies or without.
 Result<std::pair<telemetry::SeriesKey, telemetry::Series>> FromWire(const Series& series);
 
 }  // namespace weir::wire

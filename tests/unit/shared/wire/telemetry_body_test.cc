@@ -66,5 +66,21 @@ TEST(TelemetryBody, RefusesWhatIsMalformed) {
   }
 }
 
+TEST(TelemetryBody, AFlagsOutcomesHaveNoVersionAndNoLatencies) {
+  telemetry::Series counted;
+  counted.counters = {{"requests", 4}};
+  for (const char* outcome : {"on", "off", "", "dark blue"}) {
+    const auto read = FromWire(ToWire({"flag/checkout", "", outcome}, counted));
+    ASSERT_TRUE(read.ok()) << read.status().ToString();
+    EXPECT_EQ(read->first.arm, outcome);
+    EXPECT_EQ(read->second.Counter("requests"), 4u);
+  }
+  EXPECT_EQ(FromWire(ToWire({"flag/checkout", "1", "on"}, counted)).status().field(), "version");
+  EXPECT_EQ(FromWire(ToWire({"flag/checkout", "", "o\nn"}, counted)).status().field(), "arm");
+  EXPECT_EQ(FromWire(ToWire({"model/m", "", "stable"}, counted)).status().field(), "version");
+  counted.counters["bad"] = 1;
+  EXPECT_EQ(FromWire(ToWire({"flag/checkout", "", "on"}, counted)).status().field(), "counters");
+}
+
 }  // namespace
 }  // namespace weir::wire
