@@ -42,52 +42,119 @@ std::string Show(const codec::FileError& error) {
   return place + ": " + error.message;
 }
 
+void Warn(const codec::FileContent& content, const std::string& file) {
+  for (const auto* list : {&content.warnings, &content.disabled}) {
+    for (const codec::FileError& warning : *list) Log("resources").warn("{}", Show(warning));
+  }
+  const codec::ReloadSettings asked = content.reload.value_or(codec::ReloadSettings{});
+  if (!asked.validate_on_reload) {
+    Log("resources")
+        .warn(
+            "{}: config_reload.validate_on_reload: false has no effect: every file is "
+            "validated",
+            file);
+  }
+  if (!asked.rollback_on_error) {
+    Log("resources")
+        .warn(
+            "{}: config_reload.rollback_on_error: false has no effect: a file with an "
+            "error changes nothing",
+            file);
+  }
+}
+
 }  // namespace
+
+const char* ResultName(FileOutcome::Result result) {
+  switch (result) {
+    case FileOutcome::Result::kApplied:
+      return "applied";
+    case FileOutcome::Result::kUnchanged:
+      return "unchanged";
+    case FileOutcome::Result::kRefused:
+      return "refused";
+    case FileOutcome::Result::kGone:
+      return "gone";
+  }
+  return "unknown";
+}
 
 ResourceDirectory::ResourceDirectory(std::string directory, catalog::Catalog& catalog,
                                      const store::BlobStore& blobs)
     : directory_(std::move(directory)), catalog_(catalog), blobs_(blobs) {}
 
-Result<std::vector<FileOutcome>> ResourceDirectory::Apply() {
+Result<std::vector<FileOutcome>> ResourceDirectory::Apply(bool all) {
   WEIR_ASSIGN_OR_RETURN(const std::vector<std::string> files, ListFiles(directory_));
+  std::map<std::string, Known> before = std::exchange(known_, {});
+  std::vector<Result<std::string>> texts;
   std::vector<FileOutcome> outcomes;
-  for (const std::string& file : files) outcomes.push_back({file, {"not tried yet"}});
+  for (const std::string& file : files) {
+    texts.push_back(ReadFile(directory_ + "/" + file));
+    Known& known = known_[file];
+    if (texts.back().ok()) known.sha256 = wire::Sha256Hex(*texts.back());
+    const auto last = before.find(file);
+    const bool stands = !all && last != before.end() && last->second.errors.empty() &&
+                        last->second.sha256 == known.sha256;
+    FileOutcome& outcome = outcomes.emplace_back();
+    outcome.file = file;
+    outcome.is_news = !stands;
+    if (stands) outcome.result = FileOutcome::Result::kUnchanged;
+  }
   for (bool again = true; again;) {
     again = false;
-    bool is_any_refused = false;
-    for (FileOutcome& outcome : outcomes) {
-      if (outcome.errors.empty()) continue;
-      outcome.errors = ApplyFile(outcome.file);
-      again = again || outcome.errors.empty();
-      is_any_refused = is_any_refused || !outcome.errors.empty();
+    for (size_t i = 0; i < outcomes.size(); ++i) {
+      if (outcomes[i].result != FileOutcome::Result::kRefused) continue;
+      ApplyFile(texts[i], outcomes[i]);
+      again = again || outcomes[i].result != FileOutcome::Result::kRefused;
     }
-    again = again && is_any_refused;
+  }
+  for (FileOutcome& outcome : outcomes) {
+    Known& known = known_[outcome.file];
+    known.errors = outcome.errors;
+    const auto last = before.find(outcome.file);
+    if (last == before.end()) continue;
+    if (outcome.result == FileOutcome::Result::kRefused)
+      outcome.is_news = last->second.errors != outcome.errors;
+    before.erase(last);
+  }
+  for (const auto& [file, known] : before) {
+    FileOutcome& outcome = outcomes.emplace_back();
+    outcome.file = file;
+    outcome.result = FileOutcome::Result::kGone;
   }
   return outcomes;
 }
 
-std::vector<std::string> ResourceDirectory::ApplyFile(const std::string& file) {
-  const auto text = ReadFile(directory_ + "/" + file);
-  if (!text.ok()) return {text.status().ToString()};
+void ResourceDirectory::ApplyFile(const Result<std::string>& text, FileOutcome& outcome) {
+  const std::string& file = outcome.file;
+  std::vector<std::string>& errors = outcome.errors;
+  errors.clear();
+  if (!text.ok()) return errors.push_back(text.status().ToString());
   codec::FileContent content = codec::ReadResources(*text, file);
-  std::vector<std::string> errors;
   for (const codec::FileError& error : content.errors) errors.push_back(Show(error));
   for (codec::ResourceDocument& document : content.documents) {
     const Status status = StoreBlobs(document);
     if (!status.ok()) errors.push_back(fmt::format("{}: {}", file, status.ToString()));
   }
-  if (!errors.empty()) return errors;
-  for (const codec::FileError& warning : content.warnings) {
-    Log("resources").warn("{}", Show(warning));
-  }
+  if (!errors.empty()) return;
   catalog::ApplyRequest request;
   request.documents = std::move(content.documents);
   request.source = "file:" + file;
   request.actor = request.source;
   request.reason = "applied from the resources directory";
   const auto result = catalog_.Apply(request);
-  if (!result.ok()) return {fmt::format("{}: {}", file, result.status().ToString())};
-  return {};
+  if (!result.ok())
+    return errors.push_back(fmt::format("{}: {}", file, result.status().ToString()));
+  Warn(content, file);
+  for (const catalog::ChangeSummary& change : result->changes) {
+    if (change.action != "unchanged") ++outcome.changed;
+    for (const std::string& kept : change.kept) {
+      Log("resources")
+          .info("{}: {} {} keeps {}", file, domain::KindName(change.kind), change.name, kept);
+    }
+  }
+  outcome.result =
+      outcome.changed > 0 ? FileOutcome::Result::kApplied : FileOutcome::Result::kUnchanged;
 }
 
 Status ResourceDirectory::StoreBlobs(codec::ResourceDocument& document) {

@@ -14,6 +14,7 @@
 namespace weir::control::resources {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -63,7 +64,7 @@ class ResourceDirectoryTest : public ::testing::Test {
     ASSERT_TRUE(WriteFileAtomic(root_ + "/in/" + file, content).ok());
   }
   std::vector<FileOutcome> Apply() {
-    auto outcomes = ResourceDirectory(root_ + "/in", *catalog_, *blobs_).Apply();
+    auto outcomes = ResourceDirectory(root_ + "/in", *catalog_, *blobs_).Apply(true);
     EXPECT_TRUE(outcomes.ok()) << outcomes.status().ToString();
     return outcomes.ok() ? *outcomes : std::vector<FileOutcome>();
   }
@@ -117,11 +118,85 @@ TEST_F(ResourceDirectoryTest, ErrorsNameFileAndLine) {
   const auto outcomes = Apply();
   ASSERT_THAT(outcomes, SizeIs(1));
   ASSERT_FALSE(outcomes[0].errors.empty());
-  EXPECT_THAT(outcomes[0].errors[0], HasSubstr("flags.yaml:5: spec.enabld"));
+  EXPECT_THAT(outcomes[0].errors, Contains(HasSubstr("flags.yaml:5: spec.enabld")));
 }
 
 TEST_F(ResourceDirectoryTest, AMissingDirectoryIsAnError) {
-  EXPECT_FALSE(ResourceDirectory(root_ + "/none", *catalog_, *blobs_).Apply().ok());
+  EXPECT_FALSE(ResourceDirectory(root_ + "/none", *catalog_, *blobs_).Apply(true).ok());
+}
+
+std::string Flag(const std::string& name, const std::string& spec) {
+  return "apiVersion: weir/v1\nkind: Flag\nmetadata: {name: " + name + "}\nspec: {" + spec + "}\n";
+}
+
+TEST_F(ResourceDirectoryTest, AppliesAgainOnlyWhatChanged) {
+  using Result = FileOutcome::Result;
+  ResourceDirectory directory(root_ + "/in", *catalog_, *blobs_);
+  Write("a.yaml", Flag("a", "enabled: true"));
+  Write("b.yaml", Flag("b", "enabled: true"));
+  auto outcomes = *directory.Apply(false);
+  EXPECT_EQ(outcomes[0].result, Result::kApplied);
+  EXPECT_EQ(outcomes[0].changed, 1u);
+  Write("b.yaml", Flag("b", "enabled: false"));
+  outcomes = *directory.Apply(false);
+  EXPECT_EQ(outcomes[0].result, Result::kUnchanged);
+  EXPECT_FALSE(outcomes[0].is_news);
+  EXPECT_EQ(outcomes[1].result, Result::kApplied);
+  EXPECT_TRUE(outcomes[1].is_news);
+  outcomes = *directory.Apply(true);
+  EXPECT_EQ(outcomes[1].result, Result::kUnchanged);
+  EXPECT_TRUE(outcomes[1].is_news) << "it was applied again, and changed nothing";
+}
+
+TEST_F(ResourceDirectoryTest, ABadFileChangesNothingAndIsNewsOnce) {
+  ResourceDirectory directory(root_ + "/in", *catalog_, *blobs_);
+  Write("a.yaml", Flag("a", "enabled: true"));
+  ASSERT_TRUE(directory.Apply(true).ok());
+  const uint64_t revision = catalog_->revision();
+  Write("a.yaml", Flag("a", "enabled: false") + "---\n" +
+                      Flag("b", "rollout_percentage: 140, enabled: true"));
+  auto outcomes = *directory.Apply(false);
+  EXPECT_EQ(outcomes[0].result, FileOutcome::Result::kRefused);
+  EXPECT_TRUE(outcomes[0].is_news);
+  EXPECT_THAT(outcomes[0].errors[0], HasSubstr("a.yaml:"));
+  EXPECT_EQ(catalog_->revision(), revision) << "all or nothing";
+  outcomes = *directory.Apply(false);
+  EXPECT_FALSE(outcomes[0].is_news) << "the same errors again";
+  Write("a.yaml", Flag("a", "enabled: false"));
+  outcomes = *directory.Apply(false);
+  EXPECT_EQ(outcomes[0].result, FileOutcome::Result::kApplied);
+}
+
+TEST_F(ResourceDirectoryTest, WhatAFileAppliedStaysWhenItIsGone) {
+  ResourceDirectory directory(root_ + "/in", *catalog_, *blobs_);
+  Write("a.yaml", Flag("a", "enabled: true"));
+  ASSERT_TRUE(directory.Apply(true).ok());
+  std::filesystem::remove(root_ + "/in/a.yaml");
+  const auto outcomes = *directory.Apply(false);
+  ASSERT_THAT(outcomes, SizeIs(1));
+  EXPECT_EQ(outcomes[0].result, FileOutcome::Result::kGone);
+  EXPECT_NE(catalog_->Find(domain::Kind::kFlag, "a"), nullptr);
+  EXPECT_THAT(*directory.Apply(false), IsEmpty()) << "said once";
+}
+
+TEST_F(ResourceDirectoryTest, AnUnchangedFileDoesNotTakeBackWhatOthersSet) {
+  ResourceDirectory directory(root_ + "/in", *catalog_, *blobs_);
+  Write("a.yaml", Flag("a", "enabled: true, rollout_percentage: 10, hash_seed: s"));
+  ASSERT_TRUE(directory.Apply(true).ok());
+  domain::Resource by_hand = *catalog_->Find(domain::Kind::kFlag, "a");
+  by_hand.As<domain::FlagSpec>().rollout_percentage = 50;
+  ASSERT_TRUE(catalog_
+                  ->Commit({.changes = {{by_hand, false, std::nullopt}},
+                            .actor = "alice",
+                            .reason = "more",
+                            .evidence = {},
+                            .force_removal = false})
+                  .ok());
+  Write("a.yaml", Flag("a", "enabled: false, rollout_percentage: 10, hash_seed: s"));
+  ASSERT_TRUE(directory.Apply(false).ok());
+  const auto& flag = catalog_->Find(domain::Kind::kFlag, "a")->As<domain::FlagSpec>();
+  EXPECT_EQ(flag.enabled, false);
+  EXPECT_EQ(flag.rollout_percentage, 50) << "the file did not change that";
 }
 
 }  // namespace
