@@ -2,6 +2,8 @@
 #include "controlplane/ingest/folder.h"
 
 #include <algorithm>
+#include <string_view>
+#include <utility>
 
 #include "shared/wire/telemetry_body.h"
 
@@ -36,7 +38,7 @@ int64_t Folder::HappenedAt(const wire::Batch& batch, int64_t now_ms) const {
   return std::min(now_ms, batch.window_end_ms + std::min(known.before_ms, known.offset_ms));
 }
 
-void Folder::Add(const wire::Batch& batch, int64_t now_ms) {
+void Folder::Add(const wire::Batch& batch, int64_t now_ms, int64_t now_wall_ms) {
   const int64_t at_ms = HappenedAt(batch, now_ms);
   // A window that an outage made long holds old counts, whenever it ended.
   const int64_t started_ms = at_ms - (batch.window_end_ms - batch.window_start_ms);
@@ -50,9 +52,15 @@ void Folder::Add(const wire::Batch& batch, int64_t now_ms) {
       continue;
     }
     const auto& [key, series] = *read;
+    if (key.subject.starts_with(telemetry::kFlagSubject)) {
+      flags_[at_ms][key.subject.substr(std::string_view(telemetry::kFlagSubject).size())]
+            [key.arm] += series.Counter(telemetry::kRequests);
+      continue;
+    }
     history[key].Merge(series);
     if (is_live) live_[batch.node][key].Merge(series);
   }
+  samples_.Add(batch, now_ms, now_wall_ms);
 }
 
 TelemetryTick Folder::Take() {
@@ -63,6 +71,8 @@ TelemetryTick Folder::Take() {
     for (const auto& [node, part] : nodes) telemetry::Merge(window, part);
     if (window.empty()) tick.history.erase(second_ms);
   }
+  tick.flags = std::exchange(flags_, {});
+  tick.decisions = samples_.Take();
   live_.clear();
   history_.clear();
   return tick;

@@ -4,8 +4,11 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "controlplane/ingest/accountant.h"
+#include "controlplane/ingest/decision_samples.h"
+#include "controlplane/ingest/flag_totals.h"
 #include "shared/base/status.h"
 #include "shared/telemetry/series.h"
 #include "shared/wire/messages.h"
@@ -17,14 +20,19 @@ struct TelemetryTick {
   telemetry::Window live;                        // at most kLiveMs old: for judgement
   std::map<int64_t, telemetry::Window> history;  // everything, by the control plane's monotonic ms
                                                  // of the second in which it happened
+  std::map<int64_t, FlagCounts> flags;           // by the monotonic ms at which the window ended
+  std::vector<ShownDecision> decisions;          // within the budget
   HighWaters high_waters;                        // to be stored with exactly these counts
-  bool Empty() const { return history.empty() && high_waters.empty(); }
+  bool Empty() const {
+    return history.empty() && flags.empty() && decisions.empty() && high_waters.empty();
+  }
 };
 
 // Folds counted batches into ticks. A batch's time is the node's monotonic clock; what HELLO and
 // heartbeats say of it gives the offset to ours (the least delay seen, so the best estimate); for a
 // node of which nothing was heard yet, data is as old as its arrival. Digests of one tick merge in
-// node order. One thread; times are monotonic ms.
+// node order. Series of flags ("flag/…") go neither into the history nor to judgement: flags are
+// many, and a total is all that is kept of them. One thread; times are monotonic ms.
 class Folder {
  public:
   static constexpr int64_t kLiveMs = 10'000;
@@ -34,14 +42,16 @@ class Folder {
   void OnNodeClock(const Origin& origin, int64_t node_ms, int64_t now_ms);
   void Forget(const std::string& node);
 
-  // Each batch that the accountant said to apply, once. A malformed series (unsorted or non-finite
+  // Each batch that the accountant said to apply, once; `now_wall_ms` is for samples of decisions.
+  // A malformed series (unsorted or non-finite
   // digest, bucket out of range, too many or misnamed counters) is left out and counted; the rest
   // of the batch counts.
-  void Add(const wire::Batch& batch, int64_t now_ms);
+  void Add(const wire::Batch& batch, int64_t now_ms, int64_t now_wall_ms);
   // What was added since the last call; the caller adds the high waters.
   TelemetryTick Take();
 
   uint64_t malformed_series() const { return malformed_; }
+  uint64_t samples_left_out() const { return samples_.left_out(); }
   // Why the last series was left out; "" if none was.
   const std::string& last_error() const { return last_error_; }
 
@@ -60,6 +70,8 @@ class Folder {
   std::map<std::string, NodeClock> clocks_;
   std::map<std::string, telemetry::Window> live_;  // by node
   std::map<int64_t, std::map<std::string, telemetry::Window>> history_;
+  std::map<int64_t, FlagCounts> flags_;
+  DecisionSamples samples_;
   uint64_t malformed_ = 0;
   std::string last_error_;
 };

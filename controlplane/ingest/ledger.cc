@@ -7,7 +7,8 @@
 
 namespace weir::control::ingest {
 
-Ledger::Ledger(store::Store& store, const Clock& clock) : store_(store), clock_(clock) {}
+Ledger::Ledger(store::Store& store, const Clock& clock, FlagTotals::FindFlag find)
+    : store_(store), clock_(clock), flags_(std::move(find)) {}
 
 Result<HighWaters> Ledger::Load() {
   for (const History::Tier& tier : History::kTiers) {
@@ -20,6 +21,11 @@ Result<HighWaters> Ledger::Load() {
       const Status status = history_.Restore(row);
       if (!status.ok()) Log("ingest").warn("left out of the history: {}", status.ToString());
     }
+  }
+  WEIR_ASSIGN_OR_RETURN(const auto totals, store_.LoadStates(FlagTotals::kStatePrefix));
+  for (const auto& [name, value] : totals) {
+    const Status status = flags_.Restore({name, value});
+    if (!status.ok()) Log("ingest").warn("a flag is counted anew: {}", status.ToString());
   }
   WEIR_ASSIGN_OR_RETURN(const auto rows, store_.LoadHighWaters());
   HighWaters committed;
@@ -34,6 +40,7 @@ void Ledger::Add(const TelemetryTick& tick) {
   for (const auto& [second_ms, window] : tick.history) {
     history_.Add(second_ms + to_wall_ms, window);
   }
+  for (const auto& [at_ms, counts] : tick.flags) flags_.Add(counts, at_ms + to_wall_ms);
   for (const auto& [origin, high_water] : tick.high_waters) waiting_[origin] = high_water;
 }
 
@@ -45,12 +52,14 @@ Result<HighWaters> Ledger::Commit(const std::string& state_name, const std::stri
     record.high_waters.push_back({origin.node, origin.incarnation, high_water.seq, high_water.lost,
                                   high_water.seq - high_water.lost});
   }
+  record.states = flags_.TakeDirty();
   if (state != stored_state_) record.states.push_back({state_name, state});
   if (record.windows.empty() && record.high_waters.empty() && record.states.empty())
     return HighWaters();
   const Status status = store_.CommitTelemetry(record);
   if (!status.ok()) {
     history_.MarkDirty(record.windows);
+    flags_.MarkDirty(record.states);
     return status;
   }
   stored_state_ = state;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "controlplane/ingest/flag_totals.h"
 #include "controlplane/ingest/folder.h"
 #include "controlplane/ingest/history.h"
 #include "controlplane/store/store.h"
@@ -12,15 +13,17 @@
 namespace weir::control::ingest {
 
 // What was counted and is not stored yet, and the group commit that stores it: history windows,
-// high waters and the state computed from them go into one transaction, so that a restart goes on
-// from one consistent moment. On the core thread. The store outlives the ledger.
+// totals of flags, high waters and the state computed from them go into one transaction, so that a
+// restart goes on from one consistent moment. On the core thread. The store outlives the ledger.
 class Ledger {
  public:
   static constexpr int64_t kCommitEveryMs = 1000;
 
-  Ledger(store::Store& store, const Clock& clock);
+  // `find` knows the flags; they are loaded before the ledger is.
+  Ledger(store::Store& store, const Clock& clock, FlagTotals::FindFlag find);
 
-  // Once, first: the stored windows into the history, and how far each node was counted.
+  // Once, first: the stored windows into the history, the totals, and how far each node was
+  // counted.
   Result<HighWaters> Load();
   void Add(const TelemetryTick& tick);
   // A second has passed since the last commit.
@@ -32,11 +35,14 @@ class Ledger {
   Status Prune();
 
   const History& history() const { return history_; }
+  FlagTotals& flags() { return flags_; }
+  const FlagTotals& flags() const { return flags_; }
 
  private:
   store::Store& store_;
   const Clock& clock_;
   History history_;
+  FlagTotals flags_;
   HighWaters waiting_;
   std::string stored_state_;
   int64_t last_commit_ms_ = 0;

@@ -38,8 +38,8 @@ wire::Batch BatchOf(const std::string& node, std::vector<wire::Series> series, i
 
 TEST(Folder, AddsUpWhatNodesCounted) {
   Folder folder;
-  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(10, 1))}, 0), 50'000);
-  folder.Add(BatchOf("n2", {wire::ToWire(kKey, SeriesOf(5, 2))}, 0), 50'010);
+  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(10, 1))}, 0), 50'000, 0);
+  folder.Add(BatchOf("n2", {wire::ToWire(kKey, SeriesOf(5, 2))}, 0), 50'010, 0);
   const TelemetryTick tick = folder.Take();
   EXPECT_EQ(tick.live.at(kKey).Counter("requests"), 15u);
   EXPECT_EQ(tick.live.at(kKey).Counter("bad"), 3u);
@@ -53,11 +53,11 @@ TEST(Folder, AddsUpWhatNodesCounted) {
 TEST(Folder, OldDataGoesToHistoryButNotToJudgement) {
   Folder folder;
   folder.OnNodeClock({"n1", 1}, 1'000, 101'000);  // the node's clock is 100 s behind ours
-  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(3, 0))}, 1'500), 111'601);
+  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(3, 0))}, 1'500), 111'601, 0);
   const TelemetryTick old = folder.Take();
   EXPECT_THAT(old.live, IsEmpty());
   EXPECT_EQ(old.history.at(101'000).at(kKey).Counter("requests"), 3u);
-  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(3, 0))}, 1'500), 111'400);
+  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(3, 0))}, 1'500), 111'400, 0);
   EXPECT_EQ(folder.Take().live.at(kKey).Counter("requests"), 3u) << "10 s old is still live";
 }
 
@@ -66,7 +66,7 @@ TEST(Folder, AWindowThatAnOutageMadeLongIsNotJudged) {
   folder.OnNodeClock({"n1", 1}, 600'000, 600'000);
   wire::Batch batch = BatchOf("n1", {wire::ToWire(kKey, SeriesOf(3, 3))}, 600'000);
   batch.window_start_ms = 1'000;
-  folder.Add(batch, 600'000);
+  folder.Add(batch, 600'000, 0);
   const TelemetryTick tick = folder.Take();
   EXPECT_THAT(tick.live, IsEmpty());
   EXPECT_EQ(tick.history.at(600'000).at(kKey).Counter("requests"), 3u);
@@ -78,7 +78,7 @@ TEST(Folder, ANodeWhoseMachineWasSuspendedIsJudgedAgain) {
   for (int64_t ms = 2'000; ms <= 70'000; ms += 1'000) {  // its clock stood still for a minute
     folder.OnNodeClock({"n1", 1}, ms, ms + 60'000);
   }
-  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(1, 0))}, 70'000), 130'000);
+  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(1, 0))}, 70'000), 130'000, 0);
   EXPECT_EQ(folder.Take().live.size(), 1u);
 }
 
@@ -87,10 +87,10 @@ TEST(Folder, TheLeastDelayedMessageSetsTheClockAndARestartForgetsIt) {
   folder.OnNodeClock({"n1", 1}, 1'000, 109'000);  // delayed by 8 s
   folder.OnNodeClock({"n1", 1}, 2'000, 102'000);
   folder.OnNodeClock({"n1", 1}, 3'000, 105'000);
-  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(1, 0))}, 3'000), 105'000);
+  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(1, 0))}, 3'000), 105'000, 0);
   EXPECT_THAT(folder.Take().history, testing::Contains(testing::Key(103'000)));
   folder.OnNodeClock({"n1", 2}, 0, 106'000);
-  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(1, 0))}, 3'000), 107'000);
+  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(1, 0))}, 3'000), 107'000, 0);
   EXPECT_THAT(folder.Take().history, testing::Contains(testing::Key(107'000)))
       << "the other life's clock is unknown: as old as its arrival";
 }
@@ -98,7 +98,7 @@ TEST(Folder, TheLeastDelayedMessageSetsTheClockAndARestartForgetsIt) {
 TEST(Folder, NeverPutsDataIntoTheFuture) {
   Folder folder;
   folder.OnNodeClock({"n1", 1}, 1'000, 101'000);
-  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(1, 0))}, 99'000), 102'000);
+  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(1, 0))}, 99'000), 102'000, 0);
   EXPECT_THAT(folder.Take().history, testing::Contains(testing::Key(102'000)));
 }
 
@@ -107,12 +107,89 @@ TEST(Folder, LeavesOutAMalformedSeriesAndCountsTheRest) {
   wire::Series bad = wire::ToWire(kKey, SeriesOf(2, 0));
   bad.latency_digest = {5, 1, 4, 1};
   const telemetry::SeriesKey stable{"model/fraud_detection", "1.0.0", "stable"};
-  folder.Add(BatchOf("n1", {bad, wire::ToWire(stable, SeriesOf(2, 0))}, 0), 1'000);
+  folder.Add(BatchOf("n1", {bad, wire::ToWire(stable, SeriesOf(2, 0))}, 0), 1'000, 0);
   const TelemetryTick tick = folder.Take();
   EXPECT_THAT(tick.live, SizeIs(1));
   EXPECT_EQ(tick.live.count(stable), 1u);
   EXPECT_EQ(folder.malformed_series(), 1u);
   EXPECT_THAT(folder.last_error(), testing::HasSubstr("out of order"));
+}
+
+TEST(Folder, FlagsGoNeitherIntoTheHistoryNorToJudgement) {
+  Folder folder;
+  folder.OnNodeClock({"n1", 1}, 0, 50'000);
+  telemetry::Series counted;
+  counted.counters = {{telemetry::kRequests, 7}};
+  folder.Add(BatchOf("n1",
+                     {wire::ToWire({"flag/checkout", "", "on"}, counted),
+                      wire::ToWire({"flag/checkout", "", ""}, counted)},
+                     1'234),
+             60'000, 0);
+  folder.Add(BatchOf("n1", {wire::ToWire({"flag/checkout", "", "on"}, counted)}, 1'234), 60'000, 0);
+  const TelemetryTick tick = folder.Take();
+  EXPECT_THAT(tick.live, IsEmpty());
+  EXPECT_THAT(tick.history, IsEmpty());
+  ASSERT_THAT(tick.flags, SizeIs(1));
+  EXPECT_EQ(tick.flags.begin()->first, 51'234) << "to the millisecond: periods begin anywhere";
+  EXPECT_EQ(tick.flags.begin()->second,
+            (FlagCounts{{"checkout", {{"on", uint64_t{14}}, {"", uint64_t{7}}}}}));
+  EXPECT_TRUE(folder.Take().Empty());
+  EXPECT_EQ(folder.malformed_series(), 0u);
+}
+
+constexpr int64_t kWallMs = 1'763'683'200'000;
+
+wire::Batch Samples(const std::string& node, int count, const wire::DecisionSample& sample) {
+  wire::Batch batch = BatchOf(node, {}, 0);
+  batch.decisions.assign(count, sample);
+  return batch;
+}
+const wire::DecisionSample kSample{"checkout", "#ab12", "on", "SPLIT", kWallMs};
+
+TEST(DecisionSamples, KeepToTheBudgetAndLeaveRoomForOtherNodes) {
+  DecisionSamples samples;
+  samples.Add(Samples("loud", 100, kSample), 5'000, kWallMs);
+  EXPECT_THAT(samples.Take(), SizeIs(DecisionSamples::kPerNodeAndSecond));
+  samples.Add(Samples("n2", 3, kSample), 5'100, kWallMs);
+  const auto shown = samples.Take();
+  ASSERT_THAT(shown, SizeIs(3));
+  EXPECT_EQ(shown[0].node, "n2");
+  EXPECT_EQ(shown[0].sample.flag, "checkout");
+  for (int i = 0; i < 10; ++i)
+    samples.Add(Samples("node" + std::to_string(i), 10, kSample), 5'900, kWallMs);
+  EXPECT_THAT(samples.Take(), SizeIs(DecisionSamples::kPerSecond - 13));
+  samples.Add(Samples("loud", 1, kSample), 6'000, kWallMs);
+  EXPECT_THAT(samples.Take(), SizeIs(1)) << "another second";
+  EXPECT_EQ(samples.left_out(), 90u + 93u);
+}
+
+TEST(DecisionSamples, LeaveOutWhatIsHostile) {
+  const auto spoiled = [](auto change) {
+    wire::DecisionSample sample = kSample;
+    change(sample);
+    return sample;
+  };
+  const wire::DecisionSample kBad[] = {
+      spoiled([](auto& s) { s.flag = "a b"; }),
+      spoiled([](auto& s) { s.key = "\xff"; }),
+      spoiled([](auto& s) { s.key = "\xed\xa0\x80"; }),
+      spoiled([](auto& s) { s.key = "\xc0\xaf"; }),
+      spoiled([](auto& s) { s.key = "caf\xc3"; }),
+      spoiled([](auto& s) { s.key = std::string(DecisionSamples::kMaxText + 1, 'k'); }),
+      spoiled([](auto& s) { s.outcome = std::string(1000, 'o'); }),
+      spoiled([](auto& s) { s.reason = "\xf8"; }),
+      spoiled([](auto& s) { s.at_wall_ms = INT64_MAX; }),
+      spoiled([](auto& s) { s.at_wall_ms = INT64_MIN; }),
+  };
+  DecisionSamples samples;
+  int64_t now_ms = 0;
+  for (const wire::DecisionSample& sample : kBad)
+    samples.Add(Samples("n1", 1, sample), now_ms += 1'000, kWallMs);
+  EXPECT_THAT(samples.Take(), IsEmpty());
+  EXPECT_EQ(samples.left_out(), std::size(kBad));
+  samples.Add(Samples("n1", 1, spoiled([](auto& s) { s.key = "J\xc3\xbcrgen \xf0\x9f\x98\x80"; })),
+              now_ms + 1'000, kWallMs);
+  EXPECT_THAT(samples.Take(), SizeIs(1));
 }
 
 }  // namespace

@@ -91,6 +91,8 @@ TEST(History, DamagedRowsAreRefused) {
   EXPECT_EQ(history.WindowCount(), 0u);
 }
 
+const domain::Resource* NoFlag(const std::string&) { return nullptr; }
+
 class LedgerTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -123,7 +125,7 @@ class LedgerTest : public ::testing::Test {
 
 TEST_F(LedgerTest, ARestartGoesOnFromTheLastCommit) {
   {
-    Ledger ledger(*store_, clock_);
+    Ledger ledger(*store_, clock_, NoFlag);
     ASSERT_TRUE(ledger.Load().ok());
     ledger.Add(TickOf(3, 10));
     const auto stored = ledger.Commit("rollouts", "{\"a\":1}");
@@ -132,7 +134,7 @@ TEST_F(LedgerTest, ARestartGoesOnFromTheLastCommit) {
     ledger.Add(TickOf(4, 100));  // lost with the process: never acknowledged
   }
   Open();
-  Ledger ledger(*store_, clock_);
+  Ledger ledger(*store_, clock_, NoFlag);
   const auto committed = ledger.Load();
   ASSERT_TRUE(committed.ok());
   EXPECT_EQ(committed->at({"n1", 5}), (HighWater{.seq = 3, .lost = 1}));
@@ -143,7 +145,7 @@ TEST_F(LedgerTest, ARestartGoesOnFromTheLastCommit) {
 }
 
 TEST_F(LedgerTest, CommitsNothingWhenNothingIsNew) {
-  Ledger ledger(*store_, clock_);
+  Ledger ledger(*store_, clock_, NoFlag);
   ASSERT_TRUE(ledger.Load().ok());
   EXPECT_FALSE(ledger.IsDue() && clock_.MonotonicMs() < Ledger::kCommitEveryMs);
   ASSERT_TRUE(ledger.Commit("rollouts", "{}").ok());

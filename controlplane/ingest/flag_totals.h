@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "controlplane/store/records.h"
+#include "shared/base/status.h"
+#include "shared/domain/resource.h"
+
+namespace weir::control::ingest {
+
+// How often flags answered what: flag → outcome ("on", "off", a variant, "" for no value) → count.
+using FlagCounts = std::map<std::string, std::map<std::string, uint64_t>>;
+
+// The decisions on one flag, of all nodes.
+struct FlagTotal {
+  int64_t since_wall_ms = 0;                 // when the flag last changed
+  std::map<std::string, uint64_t> outcomes;  // since then
+  uint64_t enabled = 0;                      // since the flag is there, by what FlagDecision calls
+  uint64_t disabled = 0;                     // enabled; never decreases
+  uint64_t Total() const;                    // of outcomes
+};
+
+// Totals per flag instead of a history: a number per outcome of each flag that exists, and so no
+// more than the catalog is large. What names another flag or an outcome that the flag cannot have
+// is dropped and counted. Stored as states "flag/NAME" with the high waters of the batches that
+// were counted (ledger.h), and so exactly once. On the core thread; times are wall ms.
+class FlagTotals {
+ public:
+  static constexpr char kStatePrefix[] = "flag/";
+
+  // The flag as it is now; null when there is none.
+  using FindFlag = std::function<const domain::Resource*(const std::string&)>;
+  explicit FlagTotals(FindFlag find) : find_(std::move(find)) {}
+
+  // A stored row. DataLoss if it cannot be read. A flag that is gone is forgotten in the next
+  // commit.
+  Status Restore(const store::StateRow& row);
+  // The flag changed (or came): a new period begins. Gone: it is forgotten.
+  void OnChanged(const std::string& flag, int64_t now_wall_ms);
+  // Counts of a window that ended at `at_wall_ms`; one that ended before the flag's last change
+  // counts for the time before.
+  void Add(const FlagCounts& counts, int64_t at_wall_ms);
+
+  // Rows that changed since the last call; all of them go into one commit.
+  std::vector<store::StateRow> TakeDirty();
+  // A commit failed: its rows are dirty again.
+  void MarkDirty(const std::vector<store::StateRow>& rows);
+
+  const FlagTotal* Find(const std::string& flag) const;  // null: nothing was counted
+  uint64_t dropped() const { return dropped_; }          // decisions
+
+ private:
+  FlagTotal& TotalOf(const domain::Resource& flag);
+
+  const FindFlag find_;
+  std::map<std::string, FlagTotal> totals_;
+  std::set<std::string> dirty_;
+  uint64_t dropped_ = 0;
+};
+
+}  // namespace weir::control::ingest
