@@ -4,9 +4,10 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <set>
 #include <utility>
 
-#include "controlplane/resources/resource_directory.h"
+#include "controlplane/catalog/schedule.h"
 #include "shared/base/log.h"
 #include "shared/wire/digest.h"
 
@@ -17,6 +18,7 @@ using codec::Json;
 
 constexpr int64_t kTickMs = 100;
 constexpr int64_t kPruneMs = 60'000;
+constexpr int64_t kScheduleMs = 1000;
 constexpr int64_t kDrainMs = 5000;
 constexpr char kRolloutState[] = "rollouts";
 
@@ -35,6 +37,21 @@ rollout::NodeFacts FactsOf(const publish::NodeStatus& node, uint64_t epoch, int6
       facts.refused_splits[entry.name] = entry.detail;
   }
   return facts;
+}
+
+// Flags whose answers may be others now: their entries changed, or those of their rollouts.
+std::set<std::string> ChangedFlags(const catalog::Committed& committed,
+                                   const catalog::Catalog& catalog) {
+  std::set<std::string> flags;
+  for (const catalog::EntryBody& entry : committed.entries) {
+    if (entry.kind == domain::EntryKind::kFlag) flags.insert(entry.name);
+    if (entry.kind != domain::EntryKind::kSplit) continue;
+    const domain::Resource* rollout = catalog.Find(domain::Kind::kRollout, entry.name);
+    if (rollout == nullptr) continue;
+    const std::string& flag = rollout->As<domain::RolloutSpec>().flag;
+    if (!flag.empty()) flags.insert(flag);
+  }
+  return flags;
 }
 
 }  // namespace
@@ -61,7 +78,7 @@ Status Control::StartOnCore() {
     driver_->LoadState(*json);
   }
   WEIR_RETURN_IF_ERROR(StartBus());
-  ApplyResources();
+  StartResources();
   WEIR_RETURN_IF_ERROR(StartApi());
   StartTimers();
   return OkStatus();
@@ -71,7 +88,9 @@ Status Control::LoadState() {
   WEIR_ASSIGN_OR_RETURN(store_, store::Store::Open(settings_.data_dir, clock_));
   catalog_ = std::make_unique<catalog::Catalog>(*store_, clock_);
   WEIR_RETURN_IF_ERROR(catalog_->Load());
-  ledger_ = std::make_unique<ingest::Ledger>(*store_, clock_);
+  ledger_ = std::make_unique<ingest::Ledger>(*store_, clock_, [this](const std::string& name) {
+    return catalog_->Find(domain::Kind::kFlag, name);
+  });
   WEIR_ASSIGN_OR_RETURN(committed_, ledger_->Load());
   WEIR_ASSIGN_OR_RETURN(epoch_, store_->NextEpoch(clock_.WallMs() / 1000));
   WEIR_ASSIGN_OR_RETURN(keys_, transport::LoadOrCreateKeyPair(settings_.data_dir + "/server.key"));
@@ -144,6 +163,7 @@ api::Dependencies Control::MakeDependencies() {
           .blobs = blobs_,
           .rollouts = *driver_,
           .events = *events_,
+          .flag_totals = ledger_->flags(),
           .bootstrap = {epoch_, keys_.public_key, transport::Fingerprint(keys_.public_key), bus.cfg,
                         bus.session, bus.telemetry, publish::kHeartbeatMs},
           .nodes = [this] { return nodes_; },
@@ -169,6 +189,9 @@ Status Control::StartApi() {
 
 void Control::StartTimers() {
   core_.Every(kTickMs, [this] { Tick(); });
+  core_.Every(kScheduleMs, [this] {
+    if (!IsStopped()) FoldSchedules();
+  });
   core_.Every(kPruneMs, [this] {
     if (IsStopped()) return;
     const Status status = ledger_->Prune();
@@ -179,6 +202,8 @@ void Control::StartTimers() {
 void Control::OnCommitted(const catalog::Committed& committed) {
   bus_->Publish(committed);
   if (!committed.entries.empty() || committed.emergency_changed) published_ = committed.revision;
+  for (const std::string& flag : ChangedFlags(committed, *catalog_))
+    ledger_->flags().OnChanged(flag, clock_.WallMs());
   if (api_ != nullptr) api_->OnCommitted(committed);
   core_.Post([this] { TellDriver(); });  // not now: the driver may be the one who commits
 }
@@ -199,6 +224,10 @@ void Control::TellDriver() {
 void Control::OnTelemetry(const ingest::TelemetryTick& tick) {
   if (IsStopped()) return;  // not acknowledged: it is sent again
   ledger_->Add(tick);
+  for (const ingest::ShownDecision& decision : tick.decisions) {
+    if (catalog_->Find(domain::Kind::kFlag, decision.sample.flag) != nullptr)
+      events_->AddDecision(ingest::ToJson(decision));
+  }
   driver_->OnTelemetry(tick.live, clock_.MonotonicMs(), clock_.WallMs());
 }
 
@@ -218,22 +247,47 @@ void Control::CommitTelemetry() {
   if (stored.ok() && !stored->empty()) bus_->Acknowledge(*stored);
 }
 
-void Control::ApplyResources() {
+void Control::StartResources() {
   if (settings_.resources.empty()) return;
-  file_problems_.clear();
-  resources::ResourceDirectory directory(settings_.resources, *catalog_, blobs_);
-  const auto outcomes = directory.Apply();
-  const auto report = [this](const std::string& file, const std::string& error) {
-    Log("resources").error("{}", error);
-    events_->Add("resource_file", {{"file", file}, {"errors", Json::array({error})}});
-    file_problems_.push_back({"warning", "a resource file is not applied: " + file, clock_.WallMs(),
-                              error, "weir validate " + settings_.resources + "/" + file});
-  };
-  if (!outcomes.ok()) return report("", outcomes.status().ToString());
-  for (const resources::FileOutcome& outcome : *outcomes) {
-    if (outcome.errors.empty()) Log("resources").info("{} stands as applied", outcome.file);
-    for (const std::string& error : outcome.errors) report(outcome.file, error);
+  reloader_ = std::make_unique<resources::Reloader>(
+      settings_.resources, *catalog_, blobs_, clock_, core_,
+      [this](const resources::FileOutcome& outcome) { OnFile(outcome); });
+  reloader_->Start();
+}
+
+void Control::OnFile(const resources::FileOutcome& outcome) {
+  events_->Add("resource_file", {{"file", outcome.file},
+                                 {"result", resources::ResultName(outcome.result)},
+                                 {"changed", outcome.changed},
+                                 {"errors", outcome.errors}});
+}
+
+// Each flag by itself, so that one that cannot be changed does not hold up the others.
+void Control::FoldSchedules() {
+  const int64_t now_ms = clock_.WallMs();
+  std::string failed;
+  for (catalog::Change& change : catalog::DueSchedules(*catalog_, now_ms)) {
+    const std::string name = change.resource.name;
+    const auto& before = catalog_->Find(domain::Kind::kFlag, name)->As<domain::FlagSpec>().schedule;
+    const size_t due = before.size() - change.resource.As<domain::FlagSpec>().schedule.size();
+    catalog::CommitRequest request;
+    request.actor = "schedule";
+    request.reason = "scheduled change of " + FormatTimeMs(before[due - 1].at.ms);
+    request.changes.push_back(std::move(change));
+    const auto result = catalog_->Commit(request);
+    if (result.ok()) {
+      Log("control").info("flag {}: {} (revision {})", name, request.reason, result->revision);
+    } else {
+      failed += fmt::format("{}flag {}: {}", failed.empty() ? "" : "; ", name,
+                            result.status().ToString());
+    }
   }
+  if (failed.empty()) return schedule_problem_.reset();
+  if (!schedule_problem_.has_value() || schedule_problem_->evidence != failed)
+    Log("control").error("a scheduled change cannot be written down: {}", failed);
+  const int64_t since_ms = schedule_problem_ ? schedule_problem_->since_wall_ms : now_ms;
+  schedule_problem_ = {"warning", "a scheduled change is in force, but cannot be written down",
+                       since_ms, failed, "weir flag list"};
 }
 
 Status Control::Enroll(const api::Enrolment& enrolment) {
@@ -257,25 +311,44 @@ Result<codec::Json> Control::CreateToken(int64_t lifetime_ms) {
 }
 
 std::string Control::Metrics() const {
-  const auto line = [](const char* name, const char* labels, uint64_t value) {
-    return fmt::format("{}{} {}\n", name, labels, value);
+  std::string text;
+  const auto add = [&text](const char* name, const char* type, const char* label,
+                           const std::vector<std::pair<const char*, uint64_t>>& values) {
+    text += fmt::format("# TYPE {} {}\n", name, type);
+    for (const auto& [value_of_label, value] : values) {
+      text += *label == '\0'
+                  ? fmt::format("{} {}\n", name, value)
+                  : fmt::format("{}{{{}=\"{}\"}} {}\n", name, label, value_of_label, value);
+    }
   };
   const auto& batches = counters_.batches;
-  return "# TYPE weir_telemetry_batches_total counter\n" +
-         line("weir_telemetry_batches_total", "{result=\"counted\"}", batches.applied) +
-         line("weir_telemetry_batches_total", "{result=\"duplicate\"}", batches.duplicates) +
-         line("weir_telemetry_batches_total", "{result=\"dropped\"}", batches.dropped) +
-         line("weir_telemetry_batches_total", "{result=\"lost\"}", batches.lost) +
-         "# TYPE weir_telemetry_series_malformed_total counter\n" +
-         line("weir_telemetry_series_malformed_total", "", counters_.series_malformed) +
-         "# TYPE weir_frames_refused_total counter\n" +
-         line("weir_frames_refused_total", "", counters_.frames_refused) +
-         "# TYPE weir_handshakes_denied_total counter\n" +
-         line("weir_handshakes_denied_total", "", counters_.handshakes_denied);
+  const auto files = reloader_ == nullptr ? resources::Reloader::Counters() : reloader_->counters();
+  add("weir_telemetry_batches_total", "counter", "result",
+      {{"counted", batches.applied},
+       {"duplicate", batches.duplicates},
+       {"dropped", batches.dropped},
+       {"lost", batches.lost}});
+  add("weir_telemetry_series_malformed_total", "counter", "", {{"", counters_.series_malformed}});
+  add("weir_flag_decisions_dropped_total", "counter", "", {{"", ledger_->flags().dropped()}});
+  add("weir_flag_samples_left_out_total", "counter", "", {{"", counters_.samples_left_out}});
+  add("weir_frames_refused_total", "counter", "", {{"", counters_.frames_refused}});
+  add("weir_handshakes_denied_total", "counter", "", {{"", counters_.handshakes_denied}});
+  add("weir_resource_files", "gauge", "state",
+      {{"applied", files.files_applied}, {"refused", files.files_refused}});
+  add("weir_resource_reloads_total", "counter", "result",
+      {{"applied", files.applied}, {"refused", files.refused}, {"unchanged", files.unchanged}});
+  return text;
 }
 
 std::vector<api::Problem> Control::Problems() const {
-  std::vector<api::Problem> problems = file_problems_;
+  std::vector<api::Problem> problems;
+  if (reloader_ != nullptr) {
+    for (const auto& [file, trouble] : reloader_->troubles()) {
+      problems.push_back(
+          {"warning", trouble.what, trouble.since_wall_ms, trouble.why, trouble.remedy});
+    }
+  }
+  if (schedule_problem_.has_value()) problems.push_back(*schedule_problem_);
   if (!last_commit_.ok()) {
     problems.push_back({"critical", "telemetry cannot be stored", clock_.WallMs(),
                         last_commit_.ToString(), "df " + settings_.data_dir});
@@ -295,6 +368,7 @@ void Control::Stop(const std::function<void()>& wait_drain_delay) {
 }
 
 void Control::StopOnCore() {
+  reloader_.reset();
   if (api_ != nullptr) api_->Stop();
   if (bus_ != nullptr) bus_->Stop();
   api_.reset();
@@ -307,7 +381,7 @@ void Control::StopOnCore() {
 
 void Control::Reload() {
   core_.Post([this] {
-    if (!IsStopped()) ApplyResources();
+    if (!IsStopped() && reloader_ != nullptr) reloader_->Apply(true);
   });
 }
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "controlplane/control_settings.h"
 #include "controlplane/ingest/ledger.h"
 #include "controlplane/publish/bus.h"
+#include "controlplane/resources/reloader.h"
 #include "controlplane/rollout/driver.h"
 #include "controlplane/store/blob_store.h"
 #include "controlplane/store/store.h"
@@ -57,7 +59,9 @@ class Control {
   void OnTelemetry(const ingest::TelemetryTick& tick);
   void Tick();
   void CommitTelemetry();
-  void ApplyResources();
+  void StartResources();
+  void OnFile(const resources::FileOutcome& outcome);
+  void FoldSchedules();
   void TellDriver();
   Status Enroll(const api::Enrolment& enrolment);
   Result<codec::Json> CreateToken(int64_t lifetime_ms);
@@ -82,6 +86,7 @@ class Control {
   std::unique_ptr<api::EventLog> events_;
   std::unique_ptr<publish::Bus> bus_;
   std::unique_ptr<api::Api> api_;
+  std::unique_ptr<resources::Reloader> reloader_;  // null without a directory
   uint64_t epoch_ = 0;
   uint64_t published_ = 0;  // the newest version that went to nodes
   transport::KeyPair keys_;
@@ -89,7 +94,7 @@ class Control {
   std::shared_ptr<const publish::NodesView> nodes_ = std::make_shared<publish::NodesView>();
   publish::BusCounters counters_;
   Status last_commit_;  // of telemetry
-  std::vector<api::Problem> file_problems_;
+  std::optional<api::Problem> schedule_problem_;
 };
 
 }  // namespace weir::control

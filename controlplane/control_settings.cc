@@ -24,7 +24,7 @@ const settings::Program& ControlProgram() {
           {"cfg_listen", "ADDRESS", "for nodes: what is published"},
           {"session_listen", "ADDRESS", "for nodes: requests and answers"},
           {"telemetry_listen", "ADDRESS", "for nodes: what they count"},
-          {"resources", "DIR", "files to apply at the start and at SIGHUP"},
+          {"resources", "DIR", "files to apply at the start and whenever they change"},
           {"require_token", "", "nodes of this machine need an enrolment token too"},
           {"drain_delay", "DURATION", "unready for so long before SIGTERM stops the program"},
           {"log_level", "LEVELS", "such as info,publish=debug"},

@@ -127,6 +127,16 @@ void Api::Core::AnswerOnCore(const std::shared_ptr<http::Exchange>& exchange, co
     if (follows && !draining_) return OpenStream(exchange, *shared);
     http::Response response;
     try {
+      if (route.prepare) {
+        Result<Slice> slice = route.prepare(*shared);
+        if (slice.ok()) {
+          return server_.worker(exchange->worker())
+              .Post([this, exchange, &route, slice = *std::move(slice)] {
+                AnswerInSlices(exchange, route.pattern, slice);
+              });
+        }
+        return RespondFromCore(exchange, route, ProblemResponse(slice.status()));
+      }
       Answer answer =
           follows ? Answer(Unavailable("the control plane is stopping")) : route.answer(*shared);
       response = answer.ok() ? *std::move(answer) : ProblemResponse(answer.status());
@@ -134,10 +144,32 @@ void Api::Core::AnswerOnCore(const std::shared_ptr<http::Exchange>& exchange, co
       Log("api").error("{} {}: {}", route.method, route.pattern, e.what());
       response = ProblemResponse(Internal(e.what()));
     }
-    ++counters_.requests[{route.pattern, response.status}];
-    server_.worker(exchange->worker()).Post([exchange, response = std::move(response)] {
-      exchange->Respond(response);
-    });
+    RespondFromCore(exchange, route, std::move(response));
+  });
+}
+
+void Api::Core::RespondFromCore(const std::shared_ptr<http::Exchange>& exchange, const Route& route,
+                                http::Response response) {
+  ++counters_.requests[{route.pattern, response.status}];
+  server_.worker(exchange->worker()).Post([exchange, response = std::move(response)] {
+    exchange->Respond(response);
+  });
+}
+
+void Api::Core::AnswerInSlices(const std::shared_ptr<http::Exchange>& exchange,
+                               const std::string& endpoint, const Slice& slice) {
+  if (exchange->closed()) return;
+  try {
+    if (std::optional<Answer> answer = slice()) {
+      return AnswerOnWorker(exchange, endpoint,
+                            answer->ok() ? **std::move(answer) : ProblemResponse(answer->status()));
+    }
+  } catch (const std::exception& e) {
+    Log("api").error("{}: {}", endpoint, e.what());
+    return AnswerOnWorker(exchange, endpoint, ProblemResponse(Internal(e.what())));
+  }
+  server_.worker(exchange->worker()).Post([this, exchange, endpoint, slice] {
+    AnswerInSlices(exchange, endpoint, slice);
   });
 }
 
@@ -158,7 +190,8 @@ void Api::Core::AnswerOnWorker(const std::shared_ptr<http::Exchange>& exchange,
 World Api::Core::MakeWorld() const {
   static const auto kNobody = std::make_shared<const publish::NodesView>();
   std::shared_ptr<const publish::NodesView> nodes = deps_.nodes();
-  return {deps_.clock, deps_.catalog, deps_.rollouts, nodes == nullptr ? kNobody : nodes};
+  return {deps_.clock, deps_.catalog, deps_.rollouts, nodes == nullptr ? kNobody : nodes,
+          deps_.flag_totals};
 }
 
 void Api::Core::OnCommitted(const catalog::Committed& committed) {

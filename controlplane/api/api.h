@@ -11,8 +11,10 @@
 // Answers, where SURFACES leaves them open (every error is application/problem+json {type, title,
 // status, detail, code, field?}; unknown keys and unknown query parameters are errors):
 //   GET    /v1/flags?l=k=v,k=v   {items: [resource]}; also models, rollouts, experiments, emergency
-//                                (always one, named default)
-//   GET    /v1/flags/NAME        resource, ETag: "REVISION"
+//                                (always one, named default), observability (at most that one)
+//   GET    /v1/flags/NAME        resource, ETag: "REVISION"; once nodes have decided, status.stats:
+//                                {since, total, by_outcome}, since the flag last changed, and of a
+//                                rollout flag {enabled, actual_percentage, configured_percentage}
 //   PUT    /v1/flags/NAME?reason=    resource (JSON) → resource, 201 when created
 //   PATCH  /v1/flags/NAME?reason=    JSON merge patch of {metadata, spec} → resource
 //   DELETE /v1/flags/NAME?reason=&force=   → commit answer. All three take If-Match: REVISION
@@ -42,7 +44,9 @@
 //   GET    /v1/events            SSE from now on; Last-Event-ID (or ?since=) resumes, 0: from the
 //                                oldest kept; `reset` comes first when some are lost.
 //                                With ?follow=false: {items: [{id, type, at, data}], complete}
-//   POST   /v1/explain           {key, model?, flag?} → shared/explain/explain.h
+//   POST   /v1/explain           {key, model?, flag?, context?} → shared/explain/explain.h;
+//                                {key, flag, count: 1..1000000, context?} → {flag, keys, outcomes:
+//                                {outcome: n}, percentage} over the keys KEY1 … KEYcount
 //   GET    /v1/bootstrap         {epoch, server_key, fingerprint, channels: {cfg, session, telemetry},
 //                                heartbeat_ms}
 //   POST   /v1/enroll            {node, public_key, token?} → {node}; 403 when refused
@@ -69,6 +73,9 @@
 
 namespace weir::control::store {
 class BlobStore;
+}
+namespace weir::control::ingest {
+class FlagTotals;
 }
 namespace weir::control::publish {
 struct NodesView;
@@ -97,7 +104,7 @@ struct Enrolment {
 };
 
 struct TelemetryQuery {
-  std::string subject;  // "model/fraud_detection"
+  std::string subject;  // "model/fraud_detection"; flags have totals, no history
   int64_t from_ms = 0;  // wall time, since the Unix epoch
   int64_t to_ms = 0;
   int64_t step_ms = 0;
@@ -121,6 +128,7 @@ struct Dependencies {
   store::BlobStore& blobs;
   rollout::Driver& rollouts;
   EventLog& events;
+  const ingest::FlagTotals& flag_totals;
   Bootstrap bootstrap;
 
   std::function<std::shared_ptr<const publish::NodesView>()> nodes;  // may give null at first

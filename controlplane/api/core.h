@@ -45,6 +45,11 @@ class Api::Core {
   void Handle(const std::shared_ptr<http::Exchange>& exchange);
   void AnswerOnCore(const std::shared_ptr<http::Exchange>& exchange, const Route& route, Call call);
   void OpenStream(const std::shared_ptr<http::Exchange>& exchange, const Call& call);
+  void RespondFromCore(const std::shared_ptr<http::Exchange>& exchange, const Route& route,
+                       http::Response response);
+  // On the worker, one slice per turn.
+  void AnswerInSlices(const std::shared_ptr<http::Exchange>& exchange, const std::string& endpoint,
+                      const Slice& slice);
   // On the worker; counted on core.
   void AnswerOnWorker(const std::shared_ptr<http::Exchange>& exchange, const std::string& endpoint,
                       http::Response response);
@@ -78,7 +83,7 @@ class Api::Core {
   Answer StatusPage(const Call& call);
   Answer Telemetry(const Call& call);
   Answer Events(const Call& call);
-  Answer ExplainKey(const Call& call);
+  Result<Slice> ExplainKey(const Call& call);
   Answer BootstrapInfo(const Call& call);
   Answer Enroll(const Call& call);
   Answer CreateToken(const Call& call);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "controlplane/api/event_log.h"
 
+#include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <utility>
 
 namespace weir::control::api {
@@ -22,22 +24,41 @@ uint64_t SequenceOf(std::string_view id, uint64_t epoch) {
 EventLog::EventLog(uint64_t epoch, const Clock& clock, size_t capacity)
     : epoch_(epoch), clock_(clock), capacity_(capacity) {}
 
-void EventLog::Add(std::string type, codec::Json data) {
+void EventLog::AddTo(std::deque<Event>& ring, std::string type, codec::Json data) {
   ++last_;
-  events_.push_back({std::to_string(epoch_) + "-" + std::to_string(last_), std::move(type),
-                     clock_.WallMs(), std::move(data)});
-  if (events_.size() > capacity_) events_.pop_front();
-  if (listener_) listener_(events_.back());
+  ring.push_back({last_, std::to_string(epoch_) + "-" + std::to_string(last_), std::move(type),
+                  clock_.WallMs(), std::move(data)});
+  if (listener_) listener_(ring.back());
+}
+
+void EventLog::Add(std::string type, codec::Json data) {
+  AddTo(events_, std::move(type), std::move(data));
+  if (events_.size() <= capacity_) return;
+  lost_ = events_.front().sequence;
+  events_.pop_front();
+}
+
+void EventLog::AddDecision(codec::Json data) {
+  AddTo(decisions_, "flag_decision", std::move(data));
+  if (decisions_.size() > capacity_) decisions_.pop_front();
 }
 
 EventLog::Tail EventLog::Since(std::string_view id) const {
-  const uint64_t first = last_ - events_.size() + 1;  // sequence number of the oldest kept
-  if (id.empty() || id == "0") return {{events_.begin(), events_.end()}, first == 1};
+  if (id.empty() || id == "0") return After(0, lost_ == 0);
   const uint64_t seen = SequenceOf(id, epoch_);
   // An id of another epoch, or one that we never gave: all that we have may be new to the reader.
-  if (seen == 0 || seen > last_) return {{events_.begin(), events_.end()}, false};
-  if (seen + 1 < first) return {{events_.begin(), events_.end()}, false};
-  return {{events_.begin() + static_cast<ptrdiff_t>(seen + 1 - first), events_.end()}, true};
+  if (seen == 0 || seen > last_ || seen < lost_) return After(0, false);
+  return After(seen, true);
+}
+
+EventLog::Tail EventLog::After(uint64_t seen, bool complete) const {
+  Tail tail;
+  tail.complete = complete;
+  const auto is_before = [](const Event& a, const Event& b) { return a.sequence < b.sequence; };
+  std::merge(events_.begin(), events_.end(), decisions_.begin(), decisions_.end(),
+             std::back_inserter(tail.events), is_before);
+  std::erase_if(tail.events, [seen](const Event& event) { return event.sequence <= seen; });
+  return tail;
 }
 
 }  // namespace weir::control::api

@@ -16,6 +16,8 @@
 namespace weir::control::api {
 namespace {
 
+constexpr char kFlagPrefix[] = "weir_feature_flags";
+
 std::string Escape(std::string_view text) {
   std::string out;
   for (const char c : text) {
@@ -31,9 +33,9 @@ std::string Escape(std::string_view text) {
 
 class Text {
  public:
-  void Family(const char* name, const char* type, const char* help) {
-    name_ = name;
-    out_ += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
+  void Family(std::string name, const char* type, const char* help) {
+    name_ = std::move(name);
+    out_ += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name_, help, name_, type);
   }
   void Sample(double value, const std::string& labels = "") {
     out_ += fmt::format("{}{} {}\n", name_, labels.empty() ? "" : "{" + labels + "}", value);
@@ -58,6 +60,42 @@ void AddNodes(const World& world, Text& text) {
   for (const auto& node : world.nodes->nodes) ++states[publish::NodeStateName(node->state)];
   text.Family("weir_nodes", "gauge", "Nodes by state.");
   for (const auto& [state, count] : states) text.Sample(count, Label("state", state));
+  text.Family("weir_node_overrides", "gauge", "What an operator forced by hand on the node.");
+  for (const auto& node : world.nodes->nodes) {
+    if (node->IsLive())
+      text.Sample(static_cast<double>(node->overrides.size()), Label("node", node->id));
+  }
+}
+
+// As the documents name them; features are the flags of the catalog, so labels are bounded.
+void AddFlags(const World& world, const std::string& prefix, Text& text) {
+  text.Family(prefix + "_rollout_percentage", "gauge",
+              "Percent of keys that a feature is meant to be on for.");
+  world.catalog.ForEach(domain::Kind::kFlag, [&](const domain::Resource& flag) {
+    if (!flag.As<domain::FlagSpec>().IsVariant())
+      text.Sample(ConfiguredPercentage(flag, world), Label("feature", flag.name));
+  });
+  text.Family(prefix + "_decisions_total", "counter", "Decisions of all nodes.");
+  world.catalog.ForEach(domain::Kind::kFlag, [&](const domain::Resource& flag) {
+    const ingest::FlagTotal* total = world.flag_totals.Find(flag.name);
+    if (total == nullptr) return;
+    const std::string feature = Label("feature", flag.name);
+    text.Sample(static_cast<double>(total->enabled), feature + ",enabled=\"true\"");
+    text.Sample(static_cast<double>(total->disabled), feature + ",enabled=\"false\"");
+  });
+  const bool is_killed = world.catalog.emergency().kill_switch;
+  text.Family(prefix + "_kill_switch", "gauge", "1 while the kill switch is on.");
+  text.Sample(is_killed ? 1 : 0, Label("value", is_killed ? "true" : "false"));
+}
+
+void AddAllFlags(const World& world, Text& text) {
+  const domain::Resource* resource = world.catalog.Find(domain::Kind::kObservability, "default");
+  const auto spec =
+      resource == nullptr ? domain::ObservabilitySpec{} : resource->As<domain::ObservabilitySpec>();
+  if (!spec.export_metrics) return;
+  AddFlags(world, kFlagPrefix, text);
+  if (!spec.metric_prefix.empty() && spec.metric_prefix != kFlagPrefix)
+    AddFlags(world, spec.metric_prefix, text);
 }
 
 void AddRollouts(const World& world, const Counters& counters, Text& text) {
@@ -132,6 +170,7 @@ std::string MetricsText(const World& world, const Counters& counters, uint64_t v
   text.Sample(emergency.freeze ? 1 : 0, "kind=\"freeze\"");
   AddNodes(world, text);
   AddRollouts(world, counters, text);
+  AddAllFlags(world, text);
   text.Family("weir_requests_total", "counter", "Answers of the admin API.");
   for (const auto& [key, count] : counters.requests) {
     text.Sample(static_cast<double>(count),

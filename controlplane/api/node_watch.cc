@@ -33,6 +33,20 @@ bool SameRefusals(const std::vector<wire::RefusedEntry>& a,
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), same);
 }
 
+// The command that ends the first of a node's overrides (dataplane/override words them).
+std::string EndOf(const std::vector<std::string>& overrides, const std::string& admin) {
+  const std::string& first = overrides.front();
+  if (first.find(" by hand ") == std::string::npos)
+    return "empty the node's --override file, then kill -HUP it";
+  for (const auto& [words, command] :
+       {std::pair("kill switch", "kill-switch"), std::pair("baseline", "baseline")}) {
+    if (first.substr(0, first.find(" by hand ")).find(words) != std::string::npos)
+      return fmt::format("weir emergency {} off --direct --nodes FILE", command);
+  }
+  return fmt::format("curl -X DELETE -H 'Authorization: Bearer TOKEN' http://{}/weir/v1/override",
+                     admin);
+}
+
 }  // namespace
 
 void NodeWatch::Observe(const publish::NodesView& view, uint64_t head) {
@@ -45,11 +59,13 @@ void NodeWatch::Observe(const publish::NodesView& view, uint64_t head) {
       known = std::move(found->second);
     ObserveState(*node, known);
     ObserveRefused(*node, known);
+    ObserveOverrides(*node, known);
     ObserveVersions(*node, known);
     const bool behind = node->IsLive() && node->version < head;
     if (!behind) known.behind_since_wall_ms = 0;
     if (behind && known.behind_since_wall_ms == 0) known.behind_since_wall_ms = clock_.WallMs();
     known.version = node->version;
+    known.admin = node->admin;
   }
 }
 
@@ -78,6 +94,13 @@ void NodeWatch::ObserveRefused(const publish::NodeStatus& node, Known& known) {
                        {"detail", entry.detail}});
   }
   events_.Add("nack", {{"node", node.id}, {"version", node.version}, {"refused", refused}});
+}
+
+void NodeWatch::ObserveOverrides(const publish::NodeStatus& node, Known& known) {
+  if (known.overrides == node.overrides) return;
+  if (known.overrides.empty()) known.overrides_since_wall_ms = clock_.WallMs();
+  known.overrides = node.overrides;
+  events_.Add("override", {{"node", node.id}, {"overrides", node.overrides}});
 }
 
 void NodeWatch::ObserveVersions(const publish::NodeStatus& node, Known& known) {
@@ -133,6 +156,11 @@ void NodeWatch::AddNodeProblems(const std::string& id, const Known& known,
              clock_.WallMs() - known.behind_since_wall_ms > kBehindMs) {
     out.push_back({"warning", fmt::format("node {} is behind", id), known.behind_since_wall_ms,
                    fmt::format("it has version {}, the head is {}", known.version, head_), show});
+  }
+  if (!known.overrides.empty() && known.state != NodeState::kGone) {
+    out.push_back(
+        {"warning", fmt::format("node {} is overridden by hand", id), known.overrides_since_wall_ms,
+         fmt::format("{}", fmt::join(known.overrides, "; ")), EndOf(known.overrides, known.admin)});
   }
   if (!known.refused.empty() && known.state != NodeState::kGone) {
     out.push_back(

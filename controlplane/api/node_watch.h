@@ -24,7 +24,8 @@ class NodeWatch {
   // `head` is the version that nodes shall have.
   void Observe(const publish::NodesView& view, uint64_t head);
 
-  // Stale, gone and refused nodes, NACKs, FAILED versions, nodes that are behind for more than 5 s.
+  // Stale, gone and refused nodes, NACKs, FAILED versions, nodes that are behind for more than 5 s,
+  // nodes that are overridden by hand.
   std::vector<Problem> Problems(const catalog::Catalog& catalog) const;
 
  private:
@@ -41,11 +42,15 @@ class NodeWatch {
     int64_t refused_since_wall_ms = 0;
     int64_t behind_since_wall_ms = 0;  // 0: it is not
     uint64_t version = 0;
+    std::string admin;  // address
+    std::vector<std::string> overrides;
+    int64_t overrides_since_wall_ms = 0;
     std::map<std::pair<std::string, std::string>, Version> versions;  // by model and version
   };
 
   void ObserveState(const publish::NodeStatus& node, Known& known);
   void ObserveRefused(const publish::NodeStatus& node, Known& known);
+  void ObserveOverrides(const publish::NodeStatus& node, Known& known);
   void ObserveVersions(const publish::NodeStatus& node, Known& known);
   void AddNodeProblems(const std::string& id, const Known& known, std::vector<Problem>& out) const;
 

@@ -10,7 +10,6 @@
 #include "shared/base/build_info.h"
 #include "shared/base/text.h"
 #include "shared/codec/domain_fields.h"
-#include "shared/explain/explain.h"
 
 namespace weir::control::api {
 namespace {
@@ -20,18 +19,6 @@ using domain::Kind;
 
 constexpr int64_t kHourMs = 3'600'000;
 constexpr size_t kZ85KeySize = 40;
-
-struct ExplainBody {
-  std::string key;
-  std::string model;
-  std::string flag;
-};
-template <class V>
-void Describe(V& v, ExplainBody& f) {
-  v(2, "key", f.key, codec::Required());
-  v(4, "model", f.model);
-  v(6, "flag", f.flag);
-}
 
 struct EnrollBody {
   std::string node;
@@ -84,7 +71,12 @@ void Api::Core::AddReadRoutes(std::vector<Route>& routes) {
   add("GET", "/v1/status", Body::kNone, {}, &Core::StatusPage);
   add("GET", "/v1/telemetry", Body::kNone, {"subject", "from", "to", "step"}, &Core::Telemetry);
   add("GET", "/v1/events", Body::kNone, {"since", "follow"}, &Core::Events).is_stream = true;
-  add("POST", "/v1/explain", Body::kJson, {}, &Core::ExplainKey);
+  routes.push_back({.method = "POST",
+                    .pattern = "/v1/explain",
+                    .body = Body::kJson,
+                    .query = {},
+                    .answer = {},
+                    .prepare = [this](const Call& call) { return ExplainKey(call); }});
   add("GET", "/v1/bootstrap", Body::kNone, {}, &Core::BootstrapInfo);
   add("POST", "/v1/enroll", Body::kJson, {}, &Core::Enroll);
   add("POST", "/v1/tokens", Body::kJson, {}, &Core::CreateToken);
@@ -107,7 +99,7 @@ void Api::Core::AddReadRoutes(std::vector<Route>& routes) {
 }
 
 Answer Api::Core::Snapshot(const Call&) {
-  WEIR_ASSIGN_OR_RETURN(const Compiled* compiled, snapshot_.Get(version_));
+  WEIR_ASSIGN_OR_RETURN(const auto compiled, snapshot_.Get(version_));
   return JsonResponse({{"epoch", deps_.bootstrap.epoch},
                        {"version", version_},
                        {"digest", compiled->digest_hex},
@@ -144,9 +136,10 @@ Answer Api::Core::Telemetry(const Call& call) {
   const int64_t now_ms = deps_.clock.WallMs();
   TelemetryQuery query;
   query.subject = call.Query("subject");
-  if (!query.subject.starts_with("model/") && !query.subject.starts_with("flag/")) {
-    return InvalidArgument("subject",
-                           "\"" + query.subject + "\" is neither model/NAME nor flag/NAME");
+  if (!query.subject.starts_with("model/")) {
+    return InvalidArgument("subject", "\"" + query.subject +
+                                          "\" is not model/NAME (of flags there are totals: "
+                                          "GET /v1/flags/NAME)");
   }
   WEIR_ASSIGN_OR_RETURN(query.to_ms, ReadMoment(call, "to", now_ms));
   WEIR_ASSIGN_OR_RETURN(query.from_ms, ReadMoment(call, "from", query.to_ms - kHourMs));
@@ -167,19 +160,6 @@ Answer Api::Core::Events(const Call& call) {
   const EventLog::Tail tail = deps_.events.Since(call.Query("since"));
   for (const Event& event : tail.events) items.push_back(ToJson(event));
   return JsonResponse({{"items", std::move(items)}, {"complete", tail.complete}});
-}
-
-Answer Api::Core::ExplainKey(const Call& call) {
-  WEIR_ASSIGN_OR_RETURN(const auto body, codec::FromJson<ExplainBody>(call.json));
-  if (body.key.empty()) return InvalidArgument("key", "is empty");
-  if (!body.model.empty() && deps_.catalog.Find(Kind::kModel, body.model) == nullptr)
-    return NoSuchResource(deps_.catalog, Kind::kModel, body.model);
-  if (!body.flag.empty() && deps_.catalog.Find(Kind::kFlag, body.flag) == nullptr)
-    return NoSuchResource(deps_.catalog, Kind::kFlag, body.flag);
-  WEIR_ASSIGN_OR_RETURN(const Compiled* compiled, snapshot_.Get(version_));
-  return JsonResponse(explain::Explain(
-      compiled->rules,
-      {.key = body.key, .model = body.model, .flag = body.flag, .random = RandomU64()}));
 }
 
 Answer Api::Core::BootstrapInfo(const Call&) {

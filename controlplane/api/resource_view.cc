@@ -7,6 +7,7 @@
 #include "shared/codec/domain_fields.h"
 #include "shared/codec/resource.h"
 #include "shared/domain/entries.h"
+#include "shared/telemetry/series.h"
 
 namespace weir::control::api {
 namespace {
@@ -15,23 +16,51 @@ using codec::Json;
 using domain::Kind;
 using domain::Resource;
 
+// An active rollout's percentage, else the flag's own.
+double PercentageOf(const Resource& flag, const World& world) {
+  if (const Resource* rollout = ActiveRolloutOf(world.catalog, Kind::kFlag, flag.name))
+    return rollout->status->percentage;
+  return flag.As<domain::FlagSpec>().rollout_percentage.value_or(100);
+}
+
+// What nodes answered since the flag last changed; null when nothing was counted.
+Json FlagStats(const Resource& flag, const World& world, double configured_percentage) {
+  const ingest::FlagTotal* found = world.flag_totals.Find(flag.name);
+  const uint64_t total = found == nullptr ? 0 : found->Total();
+  if (total == 0) return {};
+  Json stats = {{"since", FormatTimeMs(found->since_wall_ms)},
+                {"total", total},
+                {"by_outcome", found->outcomes}};
+  if (flag.As<domain::FlagSpec>().IsVariant()) return stats;
+  const auto on = found->outcomes.find(telemetry::kArmOn);
+  const uint64_t enabled = on == found->outcomes.end() ? 0 : on->second;
+  stats["enabled"] = enabled;
+  stats["actual_percentage"] = 100.0 * static_cast<double>(enabled) / static_cast<double>(total);
+  stats["configured_percentage"] = configured_percentage;
+  return stats;
+}
+
 Json FlagStatus(const Resource& flag, const World& world) {
   const domain::FlagEntry entry = domain::FlagEntryOf(flag, ForEachOf(world.catalog));
-  Json status = {{"enabled", entry.enabled && !entry.rolled_back},
-                 {"percentage", entry.threshold / 1000.0},
-                 {"threshold", entry.threshold}};
+  Json status = {{"enabled", entry.enabled && !entry.rolled_back}};
+  if (!entry.malformed.empty()) status["malformed"] = entry.malformed;
+  if (!entry.IsVariant()) {
+    const double percentage = PercentageOf(flag, world);
+    status["percentage"] = percentage;
+    status["threshold"] = domain::ToFinePercent(percentage).ok()
+                              ? *domain::ToFinePercent(percentage)
+                              : entry.threshold;
+  }
   if (!entry.parents.empty()) status["parents"] = entry.parents;
   if (entry.rolled_back) status["rolled_back"] = true;
   if (const Resource* rollout = ActiveRolloutOf(world.catalog, Kind::kFlag, flag.name)) {
     status["rollout"] = rollout->name;
-    status["percentage"] = rollout->status->percentage;
-    status["threshold"] = domain::ToFinePercent(rollout->status->percentage).ok()
-                              ? *domain::ToFinePercent(rollout->status->percentage)
-                              : entry.threshold;
   }
   const domain::EmergencySpec emergency = world.catalog.emergency();
   if (emergency.kill_switch) status["emergency"] = "kill_switch";
   if (emergency.rollback_to_baseline) status["emergency"] = "rollback_to_baseline";
+  Json stats = FlagStats(flag, world, ConfiguredPercentage(flag, world));
+  if (!stats.is_null()) status["stats"] = std::move(stats);
   return status;
 }
 
@@ -98,6 +127,11 @@ const Resource* ActiveRolloutOf(const catalog::Catalog& catalog, Kind subject_ki
       found = &rollout;
   });
   return found;
+}
+
+double ConfiguredPercentage(const Resource& flag, const World& world) {
+  const domain::FlagEntry entry = domain::FlagEntryOf(flag, ForEachOf(world.catalog));
+  return entry.enabled && !entry.rolled_back ? PercentageOf(flag, world) : 0;
 }
 
 Json ArmView(const analysis::ArmStats& stats) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "controlplane/catalog/catalog.h"
+#include "controlplane/ingest/flag_totals.h"
 #include "controlplane/publish/node_status.h"
 #include "controlplane/rollout/driver.h"
 #include "shared/base/clock.h"
@@ -22,6 +23,7 @@ struct World {
   const catalog::Catalog& catalog;
   const rollout::Driver& rollouts;
   std::shared_ptr<const publish::NodesView> nodes;  // never null
+  const ingest::FlagTotals& flag_totals;
 };
 
 // The catalog's ForEach as domain functions want it.
@@ -33,6 +35,10 @@ Status NoSuchResource(const catalog::Catalog& catalog, domain::Kind kind, const 
 // The active rollout of a model or flag, or null.
 const domain::Resource* ActiveRolloutOf(const catalog::Catalog& catalog, domain::Kind subject_kind,
                                         const std::string& subject);
+
+// For how many percent of keys a rollout flag is meant to be on: an active rollout's percentage,
+// else its own; 0 while it is disabled or rolled back. Emergencies are not looked at.
+double ConfiguredPercentage(const domain::Resource& flag, const World& world);
 
 // The envelope of SURFACES.
 codec::Json ViewOf(const domain::Resource& resource, const World& world);

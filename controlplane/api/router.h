@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +14,8 @@
 namespace weir::control::api {
 
 using Answer = Result<http::Response>;
+// A piece of a long answer, on an HTTP worker: called again until it gives one.
+using Slice = std::function<std::optional<Answer>()>;
 
 struct Route {
   std::string method;
@@ -21,6 +24,8 @@ struct Route {
   std::vector<std::string> query;  // the parameters it knows
   std::function<Answer(const Call&)> answer;
   bool on_worker = false;  // answered on the HTTP worker instead of core
+  // Instead of `answer`: on core what the answer needs is gathered, the worker works it out.
+  std::function<Result<Slice>(const Call&)> prepare = {};
   bool is_stream = false;  // ?follow=false asks for `answer`, otherwise an event stream
 };
 

@@ -38,30 +38,30 @@ Status AddAny(const catalog::EntryBody& body, Compiled& out) {
 
 }  // namespace
 
-Result<const Compiled*> SnapshotCache::Get(uint64_t version) {
-  if (!compiled_.has_value() || revision_ != catalog_.revision()) {
-    compiled_.reset();
-    Compiled fresh{decision::Ruleset(), "", codec::Json::array()};
-    wire::SetDigest digest;
-    for (const catalog::EntryBody& body : catalog_.AllEntries()) {
-      if (!body.body.has_value()) continue;
-      digest.Add(wire::EntryHash(body.kind, body.name, *body.body));
-      if (const Status status = AddAny(body, fresh); !status.ok()) {
-        return DataLoss(fmt::format("entry {}/{}: {}", domain::EntryKindName(body.kind), body.name,
-                                    status.ToString()));
-      }
+Result<std::shared_ptr<const Compiled>> SnapshotCache::Get(uint64_t version) {
+  if (compiled_ != nullptr && revision_ == catalog_.revision() &&
+      compiled_->rules.version == version)
+    return compiled_;
+  compiled_.reset();
+  auto fresh = std::make_shared<Compiled>();
+  wire::SetDigest digest;
+  for (const catalog::EntryBody& body : catalog_.AllEntries()) {
+    if (!body.body.has_value()) continue;
+    digest.Add(wire::EntryHash(body.kind, body.name, *body.body));
+    if (const Status status = AddAny(body, *fresh); !status.ok()) {
+      return DataLoss(fmt::format("entry {}/{}: {}", domain::EntryKindName(body.kind), body.name,
+                                  status.ToString()));
     }
-    fresh.digest_hex = digest.Hex();
-    compiled_ = std::move(fresh);
-    revision_ = catalog_.revision();
   }
-  decision::Ruleset& rules = compiled_->rules;
-  rules.epoch = epoch_;
-  rules.version = version;
+  fresh->digest_hex = digest.Hex();
   const domain::EmergencySpec emergency = catalog_.emergency();
-  rules.emergency = {epoch_, version, emergency.kill_switch, emergency.rollback_to_baseline,
-                     emergency.freeze};
-  return &*compiled_;
+  fresh->rules.epoch = epoch_;
+  fresh->rules.version = version;
+  fresh->rules.emergency = {epoch_, version, emergency.kill_switch, emergency.rollback_to_baseline,
+                            emergency.freeze};
+  compiled_ = std::move(fresh);
+  revision_ = catalog_.revision();
+  return compiled_;
 }
 
 }  // namespace weir::control::api

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What nodes get, read back as they read it: for explain and GET /v1/snapshot. Core thread.
+// What nodes get, read back as they read it: for explain and GET /v1/snapshot. Core thread; what it
+// gives is immutable, for any.
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <string>
 
 #include "controlplane/catalog/catalog.h"
@@ -16,7 +17,7 @@ namespace weir::control::api {
 struct Compiled {
   decision::Ruleset rules;
   std::string digest_hex;
-  codec::Json entries;  // [{kind, name, entry}]
+  codec::Json entries = codec::Json::array();  // [{kind, name, entry}]
 };
 
 class SnapshotCache {
@@ -25,14 +26,14 @@ class SnapshotCache {
       : catalog_(catalog), epoch_(epoch) {}
 
   // Made again when the catalog's revision has changed; `version` is the version that nodes know
-  // it by. Valid until the next call. DataLoss if an entry cannot be read.
-  Result<const Compiled*> Get(uint64_t version);
+  // it by. DataLoss if an entry cannot be read.
+  Result<std::shared_ptr<const Compiled>> Get(uint64_t version);
 
  private:
   const catalog::Catalog& catalog_;
   const uint64_t epoch_;
   uint64_t revision_ = 0;
-  std::optional<Compiled> compiled_;
+  std::shared_ptr<const Compiled> compiled_;
 };
 
 }  // namespace weir::control::api

@@ -128,7 +128,8 @@ void Bus::OnSecond() {
   publisher_->SendBeacon();
   RenewWelcome();
   listener_.on_counters({session_->refused_count() + batches_refused_, zap_.denied_count(),
-                         folder_.malformed_series(), accountant_.counters()});
+                         folder_.malformed_series(), folder_.samples_left_out(),
+                         accountant_.counters()});
 }
 
 // What a new subscriber hears first. An old one would tell a node that has nothing that there is
@@ -170,7 +171,7 @@ Status Bus::OnBatch(const std::string& node, std::string_view bytes) {
 }
 
 void Bus::Fold(const ingest::Accountant::Answer& answer) {
-  for (const wire::Batch& batch : answer.apply) folder_.Add(batch, NowMs());
+  for (const wire::Batch& batch : answer.apply) folder_.Add(batch, NowMs(), loop_.clock().WallMs());
 }
 
 void Bus::Publish(const catalog::Committed& committed) {

@@ -34,6 +34,7 @@ struct BusCounters {
   uint64_t frames_refused = 0;  // on session and telemetry
   uint64_t handshakes_denied = 0;
   uint64_t series_malformed = 0;
+  uint64_t samples_left_out = 0;  // of decisions: over the budget, or malformed
   ingest::Accountant::Counters batches;
 };
 

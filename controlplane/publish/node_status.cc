@@ -64,6 +64,7 @@ Json ToJson(const NodeStatus& node, int64_t now_ms) {
   Json versions = Json::array();
   for (const wire::VersionReport& report : node.versions) versions.push_back(codec::ToJson(report));
   json["versions"] = std::move(versions);
+  if (!node.overrides.empty()) json["overrides"] = node.overrides;
   if (node.refused.empty()) return json;
   Json refused = Json::array();
   for (const wire::RefusedEntry& entry : node.refused) {

@@ -35,8 +35,9 @@ struct NodeStatus {
   uint64_t version = 0;                     // 0: nothing of ours yet
   std::vector<wire::RefusedEntry> refused;  // entries that stand refused
   std::vector<wire::VersionReport> versions;
-  std::string problem;       // why it is refused or cannot be served; empty: none
-  int64_t last_seen_ms = 0;  // control plane's monotonic clock
+  std::vector<std::string> overrides;  // what an operator forced on it, one sentence each
+  std::string problem;                 // why it is refused or cannot be served; empty: none
+  int64_t last_seen_ms = 0;            // control plane's monotonic clock
   uint64_t pending_batches = 0;
   struct AppliedAt {
     uint64_t version = 0;
@@ -67,8 +68,8 @@ struct AppliedEvent {
   int64_t at_ms = 0;  // control plane's monotonic clock
 };
 
-// {id, state, snapshot: {epoch, version}, labels, last_seen_ms, nack?, …}; last_seen_ms is how long
-// ago, so `now_ms` is the same monotonic clock's.
+// {id, state, snapshot: {epoch, version}, labels, last_seen_ms, nack?, overrides?, …}; last_seen_ms
+// is how long ago, so `now_ms` is the same monotonic clock's.
 codec::Json ToJson(const NodeStatus& node, int64_t now_ms);
 // {items: […]}
 codec::Json ToJson(const NodesView& view, int64_t now_ms);

@@ -7,6 +7,17 @@ namespace weir::control::publish {
 namespace {
 
 constexpr size_t kAppliedKept = 32;
+// Of a node's overrides; what is beyond is not shown.
+constexpr size_t kOverridesKept = 100;
+constexpr size_t kOverrideBytes = 500;
+
+std::vector<std::string> Bounded(std::vector<std::string> overrides) {
+  if (overrides.size() > kOverridesKept) overrides.resize(kOverridesKept);
+  for (std::string& sentence : overrides) {
+    if (sentence.size() > kOverrideBytes) sentence.resize(kOverrideBytes);
+  }
+  return overrides;
+}
 
 }  // namespace
 
@@ -84,6 +95,7 @@ void Nodes::Report(const std::string& node, const wire::NodeReport& report) {
   if (status == nullptr) return;
   changed_ = true;
   status->versions = report.versions;
+  status->overrides = Bounded(report.overrides);
   Entry& entry = nodes_[node];
   entry.draining = report.draining;
   UpdateState(entry, status->last_seen_ms);

@@ -16,6 +16,7 @@
 #include "controlplane/api/api.h"
 #include "controlplane/api/event_log.h"
 #include "controlplane/catalog/catalog.h"
+#include "controlplane/ingest/flag_totals.h"
 #include "controlplane/publish/node_status.h"
 #include "controlplane/rollout/driver.h"
 #include "controlplane/store/blob_store.h"
@@ -160,6 +161,8 @@ class ApiTest : public testing::Test {
   std::unique_ptr<store::BlobStore> blobs_;
   std::unique_ptr<catalog::Catalog> catalog_;
   std::unique_ptr<rollout::Driver> driver_;
+  ingest::FlagTotals totals_{
+      [this](const std::string& name) { return catalog_->Find(domain::Kind::kFlag, name); }};
   std::unique_ptr<Api> api_;
   std::unique_ptr<http::Client> client_;
 
@@ -194,6 +197,7 @@ class ApiTest : public testing::Test {
             .blobs = *blobs_,
             .rollouts = *driver_,
             .events = events_,
+            .flag_totals = totals_,
             .bootstrap = {.epoch = kEpoch,
                           .server_key = "key",
                           .fingerprint = "finger",

@@ -47,5 +47,27 @@ TEST(EventLog, IsCompleteWhileEmpty) {
   EXPECT_TRUE(log.Since("").events.empty());
 }
 
+TEST(EventLog, DecisionsPushOutNothingElseAndComeInOrder) {
+  ManualClock clock;
+  EventLog log(7, clock, 3);
+  log.Add("commit", {{"revision", 1}});
+  for (int i = 0; i < 10; ++i) log.AddDecision({{"flag", "a"}, {"n", i}});
+  log.Add("nack", {});
+  auto tail = log.Since("0");
+  EXPECT_TRUE(tail.complete) << "lost decisions are no reason to start anew";
+  ASSERT_EQ(tail.events.size(), 5u);
+  const char* types[] = {"commit", "flag_decision", "flag_decision", "flag_decision", "nack"};
+  for (size_t i = 0; i < 5; ++i) EXPECT_EQ(tail.events[i].type, types[i]);
+  EXPECT_EQ(tail.events[1].id, "7-9");
+  EXPECT_EQ(tail.events[4].id, "7-12") << "one sequence for all";
+  tail = log.Since("7-10");
+  ASSERT_EQ(tail.events.size(), 2u);
+  EXPECT_EQ(tail.events[0].data["n"], 9);
+  EXPECT_TRUE(log.Since("7-3").complete) << "a decision's id that is no longer kept";
+  for (int i = 0; i < 3; ++i) log.Add("commit", {});
+  EXPECT_FALSE(log.Since("7-1").complete);
+  EXPECT_TRUE(log.Since("7-12").complete);
+}
+
 }  // namespace
 }  // namespace weir::control::api

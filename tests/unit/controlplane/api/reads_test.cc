@@ -227,6 +227,7 @@ TEST_F(ApiReads, AsksForTelemetryInWords) {
   EXPECT_EQ(Get("/v1/telemetry?subject=model/m").json["range_ms"], 3'600'000);
   EXPECT_EQ(Get("/v1/telemetry?subject=model/m&from=1000&to=3000").json["range_ms"], 2000);
   EXPECT_EQ(Get("/v1/telemetry").json["field"], "subject");
+  EXPECT_THAT(Get("/v1/telemetry?subject=flag/a").body, HasSubstr("GET /v1/flags/NAME"));
   EXPECT_EQ(Get("/v1/telemetry?subject=model/m&from=3000&to=1000").json["field"], "from");
   EXPECT_EQ(Get("/v1/telemetry?subject=model/m&from=yesterday").json["field"], "from");
   EXPECT_EQ(Get("/v1/telemetry?subject=model/m&step=0").json["field"], "step");

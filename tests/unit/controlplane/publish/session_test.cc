@@ -214,6 +214,7 @@ TEST_F(SessionTest, ReportsAndRefusalsAreShown) {
   wire::NodeReport report;
   report.draining = true;
   report.versions = {{"m", "1.0.0", "READY", ""}, {"m", "1.1.0", "FAILED", "no such file"}};
+  report.overrides = {"the kill switch is on", std::string(10'000, 'x')};
   Send(wire::Type::kNodeReport, report);
   Send(wire::Type::kApplied, wire::Applied{{{3, "r1", "data_loss", "unknown key 8"}}}, "n1", 5);
   EXPECT_EQ(State(), "draining");
@@ -225,6 +226,8 @@ TEST_F(SessionTest, ReportsAndRefusalsAreShown) {
   EXPECT_EQ(json["items"][0]["snapshot"]["version"], 5);
   EXPECT_EQ(json["items"][0]["labels"]["zone"], "a");
   EXPECT_EQ(json["items"][0]["last_seen_ms"], 250);
+  EXPECT_EQ(json["items"][0]["overrides"][0], "the kill switch is on");
+  EXPECT_LT(json["items"][0]["overrides"][1].get<std::string>().size(), 1000u);
   EXPECT_EQ(json["items"][0]["nack"]["refused"][0]["kind"], "split");
   EXPECT_EQ(json["items"][0]["nack"]["refused"][0]["name"], "r1");
 }

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the API knows of flags beyond their specs: what was counted, distributions, overrides.
+#include <algorithm>
+#include <atomic>
+#include <thread>
+
+#include "tests/unit/controlplane/api/api_fixture.h"
+
+namespace weir::control::api {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+class ApiFlags : public ApiTest {
+ protected:
+  void PutFlag(const std::string& name, const Json& spec) {
+    const Reply reply = Send("PUT", "/v1/flags/" + name,
+                             Json{{"apiVersion", "weir/v1"},
+                                  {"kind", "Flag"},
+                                  {"metadata", {{"name", name}}},
+                                  {"spec", spec}}
+                                 .dump());
+    ASSERT_EQ(reply.status, 201) << reply.body;
+  }
+  void PutRolloutFlag(double percentage) {
+    PutFlag("ttft", {{"enabled", true},
+                     {"rollout_percentage", percentage},
+                     {"hash_seed", "ttft-pipeline-2025-01-08"}});
+  }
+  void PutVariantFlag() {
+    PutFlag("color", {{"variants", {{"blue", "#00f"}, {"red", "#f00"}}},
+                      {"default_variant", "red"},
+                      {"off_variant", "red"}});
+  }
+  void Count(const ingest::FlagCounts& counts) {
+    OnCore([&] { totals_.Add(counts, Clock::System().WallMs() + 1000); });
+  }
+};
+
+TEST_F(ApiFlags, StatsCompareWhatIsWithWhatIsConfigured) {
+  PutRolloutFlag(10);
+  EXPECT_FALSE(Get("/v1/flags/ttft").json["status"].contains("stats"));
+  Count({{"ttft", {{"on", 30}, {"off", 170}}}});
+  const Json stats = Get("/v1/flags/ttft").json["status"]["stats"];
+  EXPECT_EQ(stats["total"], 200) << stats;
+  EXPECT_EQ(stats["enabled"], 30);
+  EXPECT_EQ(stats["actual_percentage"], 15.0);
+  EXPECT_EQ(stats["configured_percentage"], 10.0);
+  EXPECT_EQ(stats["by_outcome"], (Json{{"on", 30}, {"off", 170}}));
+  EXPECT_TRUE(ParseTimeMs(stats["since"].get<std::string>()).ok());
+  Send("PATCH", "/v1/flags/ttft", R"({"spec": {"enabled": false}})");
+  EXPECT_EQ(Get("/v1/flags/ttft").json["status"]["stats"]["configured_percentage"], 0.0);
+}
+
+TEST_F(ApiFlags, AVariantFlagHasItsOutcomesAndNoPercentage) {
+  PutVariantFlag();
+  Count({{"color", {{"red", 3}, {"blue", 1}, {"", 2}}}});
+  const Json status = Get("/v1/flags/color").json["status"];
+  EXPECT_FALSE(status.contains("percentage")) << status;
+  EXPECT_EQ(status["stats"]["total"], 6);
+  EXPECT_EQ(status["stats"]["by_outcome"], (Json{{"", 2}, {"blue", 1}, {"red", 3}}));
+  EXPECT_FALSE(status["stats"].contains("configured_percentage"));
+}
+
+TEST_F(ApiFlags, MetricsUseThePrefixOfTheDocuments) {
+  PutRolloutFlag(10);
+  PutVariantFlag();
+  Count({{"ttft", {{"on", 30}, {"off", 170}}}, {"color", {{"blue", 1}}}});
+  std::string metrics = Get("/metrics").body;
+  for (const char* line : {
+           "weir_feature_flags_rollout_percentage{feature=\"ttft\"} 10\n",
+           "weir_feature_flags_decisions_total{feature=\"ttft\",enabled=\"true\"} 30\n",
+           "weir_feature_flags_decisions_total{feature=\"ttft\",enabled=\"false\"} 170\n",
+           "weir_feature_flags_decisions_total{feature=\"color\",enabled=\"true\"} 1\n",
+           "weir_feature_flags_kill_switch{value=\"false\"} 0\n",
+       })
+    EXPECT_THAT(metrics, HasSubstr(line));
+  EXPECT_THAT(metrics, Not(HasSubstr("rollout_percentage{feature=\"color\"}")));
+  const auto observe = [&](const Json& spec) {
+    const Reply reply = Send("PUT", "/v1/observability/default",
+                             Json{{"apiVersion", "weir/v1"},
+                                  {"kind", "Observability"},
+                                  {"metadata", {{"name", "default"}}},
+                                  {"spec", spec}}
+                                 .dump());
+    EXPECT_EQ(reply.status / 100, 2) << reply.body;
+  };
+  observe({{"metric_prefix", "mlx_serving_feature_flags"}});
+  metrics = Get("/metrics").body;
+  EXPECT_THAT(metrics, HasSubstr("\nmlx_serving_feature_flags_decisions_total{feature=\"ttft\","
+                                 "enabled=\"true\"} 30\n"));
+  EXPECT_THAT(metrics, HasSubstr("\nweir_feature_flags_decisions_total{"));
+  observe({{"export_metrics", false}, {"metric_prefix", "mlx_serving_feature_flags"}});
+  EXPECT_THAT(Get("/metrics").body, Not(HasSubstr("feature_flags")));
+}
+
+TEST_F(ApiFlags, ObservabilityIsAResourceLikeOthers) {
+  EXPECT_TRUE(Get("/v1/observability").json["items"].empty());
+  EXPECT_EQ(Get("/v1/observability/default").status, 404);
+  const Json resource = {{"apiVersion", "weir/v1"},
+                         {"kind", "Observability"},
+                         {"metadata", {{"name", "default"}}},
+                         {"spec", {{"log_feature_decisions", true}}}};
+  EXPECT_EQ(Send("PUT", "/v1/observability/default", resource.dump()).status, 201);
+  EXPECT_EQ(Get("/v1/observability").json["items"].size(), 1u);
+  EXPECT_EQ(Get("/v1/observability/default").json["spec"]["log_feature_decisions"], true);
+  EXPECT_EQ(Send("PATCH", "/v1/observability/default", R"({"spec": {"log_keys": true}})").status,
+            200);
+  Json other = resource;
+  other["metadata"]["name"] = "mine";
+  EXPECT_EQ(Send("PUT", "/v1/observability/mine", other.dump()).status, 400);
+  EXPECT_EQ(Send("DELETE", "/v1/observability/default").status, 200);
+}
+
+TEST_F(ApiFlags, CountsWhatManyKeysGet) {
+  PutRolloutFlag(10);
+  const Reply reply = Post("/v1/explain", {{"key", "user-"}, {"flag", "ttft"}, {"count", 10'000}});
+  ASSERT_EQ(reply.status, 200) << reply.body;
+  // Python: hashlib.md5(f"user-{i}:ttft-pipeline-2025-01-08"), fine buckets below 10000.
+  EXPECT_EQ(reply.json, (Json{{"flag", "ttft"},
+                              {"keys", 10'000},
+                              {"outcomes", {{"on", 965}, {"off", 9035}}},
+                              {"percentage", 965 / 100.0}}));
+}
+
+TEST_F(ApiFlags, AMillionKeysKeepNobodyWaiting) {
+  PutRolloutFlag(50);
+  http::Client other(api_->address());
+  std::atomic<bool> done = false;
+  Reply reply;
+  std::thread counting([&] {
+    reply = Post("/v1/explain", {{"key", "k"}, {"flag", "ttft"}, {"count", 1'000'000}});
+    done = true;
+  });
+  int answered = 0;
+  int64_t slowest_ms = 0;
+  while (!done) {
+    const int64_t begin_ms = Clock::System().MonotonicMs();
+    const auto health = other.Do("GET", "/health", {}, "");
+    ASSERT_TRUE(health.ok()) << health.status().ToString();
+    slowest_ms = std::max(slowest_ms, Clock::System().MonotonicMs() - begin_ms);
+    ++answered;
+  }
+  counting.join();
+  ASSERT_EQ(reply.status, 200) << reply.body;
+  EXPECT_EQ(reply.json["keys"], 1'000'000);
+  EXPECT_NEAR(reply.json["percentage"].get<double>(), 50, 0.2) << "4 sigma";
+  EXPECT_GT(answered, 3);
+  EXPECT_LT(slowest_ms, 1000);
+}
+
+TEST_F(ApiFlags, ContextReachesTheRules) {
+  PutFlag("color",
+          {{"variants", {{"blue", "#00f"}, {"red", "#f00"}}},
+           {"default_variant", "red"},
+           {"targeting", {{"if", {{{"==", {{{"var", "tier"}}, "gold"}}}, "blue", nullptr}}}}});
+  const auto explain = [&](const Json& context) {
+    return Post("/v1/explain", {{"key", "k"}, {"flag", "color"}, {"context", context}});
+  };
+  EXPECT_EQ(explain({{"tier", "gold"}}).json["flags"][0]["variant"], "blue");
+  EXPECT_EQ(explain({{"tier", "tin"}}).json["flags"][0]["variant"], "red");
+  const Reply many =
+      Post("/v1/explain",
+           {{"key", "k"}, {"flag", "color"}, {"count", 10}, {"context", {{"tier", "gold"}}}});
+  EXPECT_EQ(many.json["outcomes"], (Json{{"blue", 10}})) << many.body;
+}
+
+TEST_F(ApiFlags, RefusesToCountNonsense) {
+  PutRolloutFlag(10);
+  const auto field = [&](const Json& body) -> std::string {
+    const Reply reply = Post("/v1/explain", body);
+    EXPECT_EQ(reply.status, 400) << body << reply.body;
+    return reply.json.value("field", "");
+  };
+  EXPECT_EQ(field({{"key", "k"}, {"count", 10}}), "flag");
+  EXPECT_EQ(field({{"key", "k"}, {"flag", "ttft"}, {"count", 0}}), "count");
+  EXPECT_EQ(field({{"key", "k"}, {"flag", "ttft"}, {"count", 1'000'001}}), "count");
+  EXPECT_EQ(field({{"key", "k"}, {"flag", "ttft"}, {"context", "gold"}}), "context");
+}
+
+TEST_F(ApiFlags, ANodeThatIsOverriddenIsShownEverywhere) {
+  publish::NodeStatus node = NodeWith("n1", publish::NodeState::kReady, 0);
+  node.admin = "127.0.0.1:9090";
+  node.overrides = {"flag checkout is forced off by hand since 2026-11-20T10:00:00.000Z: incident"};
+  SetNodes({node});
+  EXPECT_EQ(Get("/v1/nodes/n1").json["overrides"], Json(node.overrides));
+  EXPECT_THAT(Get("/metrics").body, HasSubstr("weir_node_overrides{node=\"n1\"} 1\n"));
+  const Json problems = Get("/v1/status").json["problems"];
+  const auto found = std::find_if(problems.begin(), problems.end(), [](const Json& problem) {
+    return problem["what"] == "node n1 is overridden by hand";
+  });
+  ASSERT_NE(found, problems.end()) << problems;
+  EXPECT_THAT((*found)["evidence"].get<std::string>(), HasSubstr("checkout is forced off"));
+  EXPECT_THAT((*found)["remedy"].get<std::string>(),
+              HasSubstr("http://127.0.0.1:9090/weir/v1/override"));
+  EXPECT_TRUE((*found)["since"].is_string());
+  EXPECT_THAT(Get("/v1/events?follow=false").body, HasSubstr("\"override\""));
+  node.overrides = {"the kill switch is on by hand since 2026-11-20T10:00:00.000Z: incident"};
+  SetNodes({node});
+  EXPECT_THAT(Get("/v1/status").body, HasSubstr("weir emergency kill-switch off --direct"));
+  node.overrides = {"flag checkout is forced off by /etc/weir/override.yaml"};
+  SetNodes({node});
+  EXPECT_THAT(Get("/v1/status").body, HasSubstr("kill -HUP"));
+  node.overrides.clear();
+  SetNodes({node});
+  EXPECT_THAT(Get("/v1/status").body, Not(HasSubstr("overridden")));
+  EXPECT_FALSE(Get("/v1/nodes/n1").json.contains("overrides"));
+}
+
+}  // namespace
+}  // namespace weir::control::api
