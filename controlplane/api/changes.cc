@@ -205,6 +205,15 @@ Answer Api::Core::Apply(const Call& call) {
     return ProblemResponse(400, InvalidArgument(first.path, first.message),
                            {{"errors", ErrorsView(call.content.errors)}});
   }
+  if (const auto incomplete = deps_.catalog.Incomplete(call.content.documents);
+      !incomplete.empty()) {
+    const codec::FileError& first = incomplete.front();
+    return ProblemResponse(
+        400,
+        InvalidArgument(first.path,
+                        first.message + " (it does not stand yet, so all of it must be given)"),
+        {{"errors", ErrorsView(incomplete)}});
+  }
   for (const codec::ResourceDocument& document : call.content.documents) {
     // A dry run may speak of a file that would be uploaded.
     if (document.kind != Kind::kModel || options.dry_run) continue;
@@ -223,13 +232,17 @@ Answer Api::Core::Apply(const Call& call) {
   WEIR_ASSIGN_OR_RETURN(const catalog::CommitResult result, deps_.catalog.Apply(request));
   Json view = CommitView(result);
   view["dry_run"] = options.dry_run;
-  view["warnings"] = ErrorsView(call.content.warnings);
+  std::vector<codec::FileError> warnings = call.content.warnings;
+  warnings.insert(warnings.end(), call.content.disabled.begin(), call.content.disabled.end());
+  view["warnings"] = ErrorsView(warnings);
   return JsonResponse(view);
 }
 
 Answer Api::Core::Validate(const Call& call) {
   WEIR_ASSIGN_OR_RETURN(const auto body, codec::FromJson<ValidateBody>(call.json));
   codec::FileContent content = codec::ReadResources(body.content, body.file);
+  for (const auto& found : {content.disabled, deps_.catalog.Incomplete(content.documents)})
+    content.errors.insert(content.errors.end(), found.begin(), found.end());
   if (content.errors.empty()) {
     // What it gets wrong together with what is there.
     StandInForFiles(content);

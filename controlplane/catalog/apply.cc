@@ -45,6 +45,24 @@ Result<Json> Ours(const codec::ResourceDocument& document) {
   return ours;
 }
 
+// An edit gives up nothing that its source gave before.
+void KeepUnnamed(const Json& base, Json& ours) {
+  for (const auto& [path, value] : LeavesOf(base)) {
+    if (At(ours, path).is_null()) Put(ours, path, value);
+  }
+}
+
+Status Refuse(const std::vector<codec::FileError>& incomplete) {
+  codec::Errors errors;
+  for (const codec::FileError& e : incomplete) {
+    errors.push_back(
+        {e.path, fmt::format("{} ({}{}; nothing of that name stands yet, so all of it "
+                             "must be given)",
+                             e.message, e.file, e.line > 0 ? fmt::format(":{}", e.line) : "")});
+  }
+  return codec::ToStatus(errors);
+}
+
 bool Carries(const domain::Resource& resource, const domain::Labels& labels) {
   return std::all_of(labels.begin(), labels.end(), [&](const auto& label) {
     const auto at = resource.labels.find(label.first);
@@ -78,7 +96,18 @@ void Prune(const ApplyRequest& request, const Bases& bases, const ResourceMap& r
 
 }  // namespace
 
+std::vector<codec::FileError> Catalog::Incomplete(
+    const std::vector<codec::ResourceDocument>& documents) const {
+  std::vector<codec::FileError> found;
+  for (const codec::ResourceDocument& document : documents) {
+    if (state_->Find(document.kind, document.name) != nullptr) continue;
+    found.insert(found.end(), document.when_new.begin(), document.when_new.end());
+  }
+  return found;
+}
+
 Result<CommitResult> Catalog::Apply(const ApplyRequest& request) {
+  WEIR_RETURN_IF_ERROR(Refuse(Incomplete(request.documents)));
   WEIR_ASSIGN_OR_RETURN(const Bases bases, LoadBases(state_->store, request.source));
   Batch batch;
   batch.request.actor = request.actor;
@@ -86,9 +115,11 @@ Result<CommitResult> Catalog::Apply(const ApplyRequest& request) {
   batch.dry_run = request.dry_run;
   for (const codec::ResourceDocument& document : request.documents) {
     const ResourceKey key{document.kind, document.name};
-    WEIR_ASSIGN_OR_RETURN(const Json ours, Ours(document));
+    WEIR_ASSIGN_OR_RETURN(Json ours, Ours(document));
     const domain::Resource* current = state_->Find(key.kind, key.name);
     const auto base = bases.find(key);
+    if (document.is_partial && current != nullptr && base != bases.end())
+      KeepUnnamed(base->second, ours);
     const MergeResult merge = Merge({.kind = key.kind,
                                      .base = base == bases.end() ? Json() : base->second,
                                      .theirs = current == nullptr ? Json() : PlainOf(*current),

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "shared/codec/flag_check.h"
 #include "shared/codec/json.h"
 
 namespace weir::control::catalog {
@@ -206,7 +207,12 @@ Status Prepare(Resource& resource, const Resource* current, int64_t now_wall_ms)
 }
 
 Status CheckResource(const Resource& resource) {
-  WEIR_RETURN_IF_ERROR(Explained(resource, domain::Validate(resource)));
+  codec::Errors violations = domain::Validate(resource);
+  if (const auto* flag = std::get_if<domain::FlagSpec>(&resource.spec)) {
+    for (domain::Violation& violation : codec::CheckFlag(*flag))
+      violations.push_back(std::move(violation));
+  }
+  WEIR_RETURN_IF_ERROR(Explained(resource, std::move(violations)));
   return resource.kind == Kind::kRollout ? CheckRolloutStatus(resource) : OkStatus();
 }
 

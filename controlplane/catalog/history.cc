@@ -70,7 +70,8 @@ Result<std::string> Catalog::State::SetBy(Kind kind, const std::string& name,
   for (const store::RevisionRow& row : rows) {
     WEIR_ASSIGN_OR_RETURN(const HistoryRow history, ToHistory(row));
     for (const HistoryRow::Item& item : history.items) {
-      if (!Same(At(PlainOf(item.before), path), At(PlainOf(item.after), path))) return row.actor;
+      if (!Same(path, At(PlainOf(item.before), path), At(PlainOf(item.after), path)))
+        return row.actor;
     }
   }
   return std::string();
@@ -86,6 +87,13 @@ Result<std::string> Catalog::State::Standing(Kind kind, const std::string& name,
 }
 
 namespace {
+
+// What was scheduled and has happened does not happen again because its flag goes back.
+void DropPast(Resource& resource, int64_t now_wall_ms) {
+  auto* flag = std::get_if<domain::FlagSpec>(&resource.spec);
+  if (flag == nullptr) return;
+  std::erase_if(flag->schedule, [&](const auto& item) { return item.at.ms <= now_wall_ms; });
+}
 
 // Reverts one change of a past revision, as far as it still stands as that revision left it.
 template <class State>
@@ -121,7 +129,7 @@ Status RevertItem(const State& state, const HistoryRow::Item& item, Batch& batch
   } else {
     const Json standing = wanted;
     for (const Path& path : changed) {
-      if (Same(At(standing, path), At(after, path))) {
+      if (Same(path, At(standing, path), At(after, path))) {
         Put(wanted, path, At(before, path));
       } else {
         WEIR_RETURN_IF_ERROR(keep(path));
@@ -131,6 +139,7 @@ Status RevertItem(const State& state, const HistoryRow::Item& item, Batch& batch
   Change change;
   change.resource = *current;
   WEIR_RETURN_IF_ERROR(SetPlain(wanted, change.resource));
+  DropPast(change.resource, state.clock.WallMs());
   batch.request.changes.push_back(std::move(change));
   batch.kept.resize(batch.request.changes.size());
   batch.kept.back() = std::move(kept);
@@ -215,6 +224,7 @@ Result<CommitResult> Catalog::Undo(Kind kind, const std::string& name, uint64_t 
     Change change;
     change.resource = *current;
     WEIR_RETURN_IF_ERROR(SetPlain(PlainOf(target), change.resource));
+    DropPast(change.resource, state_->clock.WallMs());
     batch.request.changes.push_back(std::move(change));
   }
   return state_->Commit(batch);

@@ -22,12 +22,28 @@ std::set<Path> FieldsOf(const Json& base, const Json& ours) {
   return fields;
 }
 
-// Everything that base says there still stands.
-bool Stands(const Json& base, const Json& theirs) {
-  if (!base.is_object()) return Same(base, theirs);
+// Everything that base says there (of a mapping that is no leaf: each of its leaves) still stands.
+bool Stands(const Path& path, const Json& base, const Json& theirs) {
+  if (Same(path, base, theirs)) return true;
   const auto leaves = LeavesOf(base);
-  return std::all_of(leaves.begin(), leaves.end(),
-                     [&](const auto& leaf) { return Same(leaf.second, At(theirs, leaf.first)); });
+  return path.size() == 3 && path[1] == "versions" &&
+         std::all_of(leaves.begin(), leaves.end(), [&](const auto& leaf) {
+           return Same(leaf.first, leaf.second, At(theirs, leaf.first));
+         });
+}
+
+// A schedule without the items that the source gave before and that stand no more: they have
+// happened, or somebody took them out.
+Json StillToCome(const Json& schedule, const Json& base, const Json& theirs) {
+  if (!schedule.is_array() || !base.is_array()) return schedule;
+  const auto has = [](const Json& list, const Json& item) {
+    return list.is_array() && std::find(list.begin(), list.end(), item) != list.end();
+  };
+  Json left = Json::array();
+  for (const Json& item : schedule) {
+    if (!has(base, item) || has(theirs, item)) left.push_back(item);
+  }
+  return left;
 }
 
 // Why a field stays whatever the file and `replace` say; empty: it need not.
@@ -43,7 +59,7 @@ std::string Protection(const MergeInput& input, const Path& path, const Json& ou
 
 // `expires: 10m` became a time when it was first applied.
 bool IsResolved(const Path& path, const Json& base, const Json& ours) {
-  return path.back() == "expires" && Same(base, ours) && ours.is_string() &&
+  return path.back() == "expires" && Same(path, base, ours) && ours.is_string() &&
          ParseDurationMs(ours.get<std::string>()).ok();
 }
 
@@ -54,16 +70,21 @@ MergeResult Merge(const MergeInput& input) {
   result.merged = input.theirs.is_null() ? Json::object() : input.theirs;
   const Json base = input.theirs.is_null() ? Json() : input.base;
   for (const Path& path : FieldsOf(base, input.ours)) {
-    const Json was = At(base, path);
-    const Json ours = At(input.ours, path);
     const Json theirs = At(input.theirs, path);
-    if (Same(ours, theirs)) continue;
+    Json was = At(base, path);
+    Json ours = At(input.ours, path);
+    const bool dropped = ours.is_null();  // the file gives the field up
+    const bool is_new = was.is_null() || !Same(path, was, ours);
+    if (path == Path{"spec", "schedule"} && !input.replace) {
+      ours = StillToCome(ours, was, theirs);
+      was = StillToCome(was, was, theirs);
+    }
+    if (Same(path, ours, theirs)) continue;
     if (std::string why = Protection(input, path, ours, theirs); !why.empty()) {
       result.kept.push_back({path, theirs, std::move(why)});
       continue;
     }
-    const bool dropped = ours.is_null();  // the file gives the field up
-    const bool by_file = dropped ? Stands(was, theirs) : was.is_null() || !Same(was, ours);
+    const bool by_file = dropped ? Stands(path, was, theirs) : is_new;
     if (!by_file && IsResolved(path, was, ours)) continue;
     if (!by_file && !input.replace) {
       result.kept.push_back({path, theirs, ""});

@@ -17,8 +17,23 @@ bool IsEmpty(const Json& value) {
          ((value.is_array() || value.is_object()) && value.empty());
 }
 
+bool IsVariantValue(const Path& path) {
+  return path.size() == 3 && path[0] == "spec" && path[1] == "variants";
+}
+
+bool IsWhole(const Path& path) {
+  const bool is_field = path.size() == 2 && path[0] == "spec";
+  return (is_field && (path[1] == "targeting" || path[1] == "metadata")) || IsVariantValue(path);
+}
+
+bool IsEmpty(const Path& path, const Json& value) {
+  return IsVariantValue(path) ? value.is_null() : IsEmpty(value);
+}
+
 void Collect(const Json& tree, bool with_empty, Path& path, std::map<Path, Json>& out) {
-  if (tree.is_object() && !tree.empty()) {
+  if (IsWhole(path)) {
+    if (with_empty || !IsEmpty(path, tree)) out.emplace(path, tree);
+  } else if (tree.is_object() && !tree.empty()) {
     for (const auto& [key, value] : tree.items()) {
       path.push_back(key);
       Collect(value, with_empty, path, out);
@@ -47,7 +62,9 @@ std::string ValueText(const Json& value) {
                            : value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-bool Same(const Json& a, const Json& b) { return a == b || (IsEmpty(a) && IsEmpty(b)); }
+bool Same(const Path& path, const Json& a, const Json& b) {
+  return a == b || (IsEmpty(path, a) && IsEmpty(path, b));
+}
 
 const Json& At(const Json& tree, const Path& path) {
   const Json* at = &tree;
@@ -60,16 +77,28 @@ const Json& At(const Json& tree, const Path& path) {
   return *at;
 }
 
+namespace {
+
+void PutBelow(Json& tree, const Path& path, size_t depth, const Json& value) {
+  if (!tree.is_object()) tree = Json::object();
+  Json& child = tree[path[depth]];
+  const bool is_last = depth + 1 == path.size();
+  if (is_last) {
+    child = value;
+  } else {
+    PutBelow(child, path, depth + 1, value);
+  }
+  if (is_last ? IsEmpty(path, child) : IsEmpty(child)) tree.erase(path[depth]);
+}
+
+}  // namespace
+
 void Put(Json& tree, const Path& path, const Json& value) {
   if (path.empty()) {
     tree = value;
     return;
   }
-  if (!tree.is_object()) tree = Json::object();
-  const Path rest(path.begin() + 1, path.end());
-  Json& child = tree[path[0]];
-  Put(child, rest, value);
-  if (IsEmpty(child)) tree.erase(path[0]);
+  PutBelow(tree, path, 0, value);
 }
 
 std::map<Path, Json> LeavesOf(const Json& tree, bool with_empty) {
@@ -86,7 +115,7 @@ std::vector<Path> Differences(const Json& a, const Json& b) {
   for (const auto& [path, value] : LeavesOf(b)) paths.insert(path);
   std::vector<Path> out;
   for (const Path& path : paths) {
-    if (!Same(At(a, path), At(b, path))) out.push_back(path);
+    if (!Same(path, At(a, path), At(b, path))) out.push_back(path);
   }
   return out;
 }

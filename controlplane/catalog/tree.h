@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Documents as trees of leaves: what differs between two, and where. A leaf is everything that is
-// not a mapping: lists are compared whole. Absent, null, "", [] and {} are the same. Pure.
+// not a mapping (lists are compared whole) and what means something only as a whole: a flag's rule,
+// its metadata, the value of a variant. Absent, null, "", [] and {} are the same, except as values
+// of variants, where only absent and null are. Pure.
 #pragma once
 
 #include <map>
@@ -20,7 +22,8 @@ std::string PathText(const Path& path);  // "spec.versions.1.0.0.blob"
 // The value as people read it: text bare, nothing as "unset".
 std::string ValueText(const Json& value);
 
-bool Same(const Json& a, const Json& b);
+// Whether what stands at `path` is the same.
+bool Same(const Path& path, const Json& a, const Json& b);
 // Null where there is nothing.
 const Json& At(const Json& tree, const Path& path);
 // Puts a value there; an empty one removes what is there, and the mappings that become empty.

@@ -6,43 +6,31 @@
 #include <functional>
 
 #include "shared/codec/domain_fields.h"
+#include "shared/codec/flag_check.h"
 
 namespace weir::codec {
+
+template <class V>
+void Describe(V& v, ReloadSettings& f) {
+  v(2, "validate_on_reload", f.validate_on_reload);
+  v(4, "rollback_on_error", f.rollback_on_error);
+}
+
 namespace {
 
 constexpr std::array kReserved = {"emergency", "observability", "config_reload", "canary"};
 constexpr char kParentOfAll[] = "phase4_rollout";
+// Mappings within a feature that are fields of the flag; every other one is a sub-feature.
+constexpr std::array kMappings = {"variants", "targeting", "metadata"};
+constexpr std::array kTypeNames = {"boolean", "bool", "number", "integer", "float", "string"};
 
-struct EmergencyBlock {
-  bool kill_switch = false;
-  bool rollback_to_baseline = false;
-};
-template <class V>
-void Describe(V& v, EmergencyBlock& f) {
-  v(2, "kill_switch", f.kill_switch);
-  v(4, "rollback_to_baseline", f.rollback_to_baseline);
+template <class Names>
+bool Contains(const Names& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-struct ObservabilityBlock {
-  bool log_feature_decisions = false;
-  bool export_metrics = true;
-  std::string metric_prefix;
-};
-template <class V>
-void Describe(V& v, ObservabilityBlock& f) {
-  v(2, "log_feature_decisions", f.log_feature_decisions);
-  v(4, "export_metrics", f.export_metrics);
-  v(6, "metric_prefix", f.metric_prefix);
-}
-
-struct ReloadBlock {
-  bool validate_on_reload = true;
-  bool rollback_on_error = true;
-};
-template <class V>
-void Describe(V& v, ReloadBlock& f) {
-  v(2, "validate_on_reload", f.validate_on_reload);
-  v(4, "rollback_on_error", f.rollback_on_error);
+bool IsTypeName(const Json& value) {
+  return value.is_string() && Contains(kTypeNames, value.get_ref<const std::string&>());
 }
 
 struct CanaryBlock {
@@ -72,7 +60,11 @@ class FlagsFile {
   void Read(const Json& value) {
     const bool gated = value.contains(kParentOfAll);
     for (const auto& [name, block] : value.items()) {
-      if (std::find(kReserved.begin(), kReserved.end(), name) != kReserved.end()) {
+      if (!block.is_object()) {
+        Error(name, Show(block) +
+                        ", but a feature is a mapping (enabled, rollout_percentage, "
+                        "hash_seed)");
+      } else if (Contains(kReserved, name)) {
         Reserved(name, block);
       } else {
         Feature(name, block, gated && name != kParentOfAll);
@@ -87,70 +79,139 @@ class FlagsFile {
   void Warn(const std::string& path, const std::string& message) {
     out_.warnings.push_back({file_, line_of_(path), path, message});
   }
+  // Errors of a block, `name` being its path. Type names instead of values are said to be that.
+  void Fail(const std::string& name, const Json& block, const Errors& errors) {
+    for (const domain::Violation& e : errors) {
+      const std::string key = e.path.size() > name.size() ? e.path.substr(name.size() + 1) : "";
+      const auto value = block.find(key);
+      Error(e.path, value != block.end() && IsTypeName(*value)
+                        ? fmt::format("\"{}\" names a type; give a value",
+                                      value->get_ref<const std::string&>())
+                        : e.message);
+    }
+  }
 
   void Reserved(const std::string& name, const Json& block) {
     Errors errors;
     if (name == "emergency") {
-      const auto emergency = FromJson<EmergencyBlock>(block, name, errors);
-      Add(domain::Kind::kEmergency, "default", name, ToJson(emergency));
+      FromJson<domain::EmergencySpec>(block, name, errors);
+      if (errors.empty()) Add(domain::Kind::kEmergency, "default", name, block);
     } else if (name == "observability") {
-      FromJson<ObservabilityBlock>(block, name, errors);
-      Warn(name, "is checked but changes nothing: decisions are counted and exported without it");
+      Observability(block, errors);
     } else if (name == "config_reload") {
-      FromJson<ReloadBlock>(block, name, errors);
-      Warn(name, "is checked but changes nothing: every apply is validated and all or nothing");
+      Reload(FromJson<ReloadSettings>(block, name, errors));
     } else {
-      FromJson<CanaryBlock>(block, name, errors);
-      Warn(name, "routes nothing until a rollout starts");
+      Canary(FromJson<CanaryBlock>(block, name, errors), errors);
     }
-    for (const domain::Violation& e : errors) Error(e.path, e.message);
+    Fail(name, block, errors);
+  }
+
+  void Observability(const Json& block, Errors& errors) {
+    domain::Resource resource;
+    resource.kind = domain::Kind::kObservability;
+    resource.name = "default";
+    resource.spec = FromJson<domain::ObservabilitySpec>(block, "observability", errors);
+    if (!errors.empty()) return;
+    for (const domain::Violation& e : domain::Validate(resource))
+      errors.push_back({"observability" + e.path.substr(e.path.find('.')), e.message});
+    if (!errors.empty()) return;
+    Add(resource.kind, resource.name, "observability", block).is_partial = true;
+  }
+
+  void Reload(const ReloadSettings& settings) {
+    if (!settings.validate_on_reload)
+      Warn("config_reload.validate_on_reload", "is false, but Weir always validates");
+    if (!settings.rollback_on_error) {
+      Warn("config_reload.rollback_on_error",
+           "is false, but Weir always keeps what runs when a file is wrong");
+    }
+    out_.reload = settings;
+  }
+
+  void Canary(const CanaryBlock& canary, Errors& errors) {
+    const auto percentage = domain::ToFinePercent(canary.rollout_percentage);
+    if (!percentage.ok())
+      errors.push_back({"canary.rollout_percentage", percentage.status().message()});
+    if (canary.strategy != "hash" && canary.strategy != "random") {
+      errors.push_back(
+          {"canary.strategy", fmt::format("\"{}\" is not one of hash, random", canary.strategy)});
+    }
+    Warn("canary", "routes nothing until a rollout starts");
   }
 
   // `name` is dotted for sub-features and is also the path in the file.
   void Feature(const std::string& name, const Json& block, bool gated) {
     Json spec = Json::object();
     for (const auto& [key, value] : block.items()) {
-      if (value.is_object()) {
+      if (value.is_object() && !Contains(kMappings, key)) {
         Feature(name + "." + key, value, false);
-      } else if (key == "dry_run") {
-        Warn(name + "." + key, "is a setting of the feature, not of the flag; left alone");
-      } else {
+      } else if (key != "dry_run") {
         spec[key] = value;
       }
     }
+    // A setting of the feature, not of the flag: callers get it with the flag's metadata.
+    if (block.contains("dry_run") && !spec.contains("metadata")) spec["metadata"] = Json::object();
+    if (block.contains("dry_run") && spec["metadata"].is_object())
+      spec["metadata"]["dry_run"] = block["dry_run"];
+
     Errors errors;
-    auto flag = FromJson<domain::FlagSpec>(spec, name, errors);
+    Errors incomplete;
+    const bool is_partial = Check(name, block, spec, errors, incomplete);
+    Fail(name, block, errors);
+    if (!errors.empty()) return;
+    if (gated) spec["requires"].push_back(kParentOfAll);
+    ResourceDocument& document = Add(domain::Kind::kFlag, name, name, std::move(spec));
+    document.is_partial = is_partial;
+    for (const domain::Violation& e : incomplete)
+      document.when_new.push_back({file_, line_of_(e.path), e.path, e.message});
+  }
+
+  // What is wrong with a feature, with paths in the file; what it lacks unless it stands already
+  // goes to `incomplete`. True when the block does not say all of a flag.
+  static bool Check(const std::string& name, const Json& block, const Json& spec, Errors& errors,
+                    Errors& incomplete) {
+    domain::Resource resource;
+    resource.name = name;
+    resource.spec = FromJson<domain::FlagSpec>(spec, name, errors);
+    const domain::FlagSpec flag = resource.As<domain::FlagSpec>();
+    for (const char* seed : {"hash_seed", "hashSeed"}) {
+      if (block.contains(seed) && block[seed] == "string")
+        errors.push_back({name + "." + seed, ""});
+    }
+    if (block.contains("dry_run") && IsTypeName(block["dry_run"]))
+      errors.push_back({name + ".dry_run", ""});
+    if (!errors.empty()) return false;
+    const bool lacks_seed = flag.hash_seed.empty() && flag.rollout_percentage.has_value();
+    const bool lacks_switch = !flag.enabled && !flag.rollout_percentage;
+    const bool lacks_list =
+        flag.allowlist_only && flag.enabled.value_or(true) && flag.allowlist.empty();
     const double percentage = flag.rollout_percentage.value_or(100);
-    if (percentage > 0 && percentage < 100 && flag.hash_seed.empty()) {
-      errors.push_back(
+    if (lacks_seed && percentage > 0 && percentage < 100) {
+      incomplete.push_back(
           {name + ".hash_seed",
            fmt::format("is missing; a percentage of {} needs a seed of its own", percentage)});
     }
-    if (gated) spec["requires"].push_back(kParentOfAll);
-    domain::Resource resource{.kind = domain::Kind::kFlag,
-                              .name = name,
-                              .labels = {},
-                              .annotations = {},
-                              .revision = 0,
-                              .updated_at = {},
-                              .updated_by = {},
-                              .spec = flag,
-                              .status = {}};
-    if (errors.empty()) {
-      domain::FillDefaults(resource, 0);
-      for (domain::Violation v : domain::Validate(resource)) {
-        v.path = v.path.rfind("spec.", 0) == 0 ? name + v.path.substr(4) : name;
-        errors.push_back(std::move(v));
-      }
+    domain::FillDefaults(resource, 0);
+    Errors found = domain::Validate(resource);
+    for (domain::Violation& e : CheckFlag(flag)) found.push_back(std::move(e));
+    for (domain::Violation& e : found) {
+      const bool may_stand =
+          (e.path == "spec.enabled" && lacks_switch) || (e.path == "spec.allowlist" && lacks_list);
+      e.path = e.path.rfind("spec.", 0) == 0 ? name + e.path.substr(4) : name;
+      (may_stand ? incomplete : errors).push_back(std::move(e));
     }
-    for (const domain::Violation& e : errors) Error(e.path, e.message);
-    if (errors.empty()) Add(domain::Kind::kFlag, name, name, std::move(spec));
+    return !flag.IsVariant() && (lacks_seed || lacks_switch || lacks_list);
   }
 
-  void Add(domain::Kind kind, const std::string& name, const std::string& path, Json spec) {
-    ResourceDocument document{
-        .kind = kind, .name = name, .spec = std::move(spec), .file = file_, .line = line_of_(path)};
-    out_.documents.push_back(std::move(document));
+  ResourceDocument& Add(domain::Kind kind, const std::string& name, const std::string& path,
+                        Json spec) {
+    ResourceDocument& document = out_.documents.emplace_back();
+    document.kind = kind;
+    document.name = name;
+    document.spec = std::move(spec);
+    document.file = file_;
+    document.line = line_of_(path);
+    return document;
   }
 
   const std::string& file_;
@@ -161,10 +222,11 @@ class FlagsFile {
 }  // namespace
 
 bool LooksLikeFlagsFile(const Json& value) {
-  return value.is_object() && !value.empty() && !value.contains("apiVersion") &&
-         !value.contains("kind") && std::all_of(value.begin(), value.end(), [](const Json& block) {
-           return block.is_object();
-         });
+  const bool is_resource = value.contains("apiVersion") || value.contains("kind") ||
+                           (value.contains("metadata") && value.contains("spec"));
+  return value.is_object() && !is_resource &&
+         std::any_of(value.begin(), value.end(),
+                     [](const Json& block) { return block.is_object(); });
 }
 
 void ReadFlagsFile(const Json& value, const std::string& file,

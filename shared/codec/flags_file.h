@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The source documents' feature-flags.yaml: every top-level key is a feature, nested mappings are
 // sub-features with dotted names, and emergency, observability, config_reload and canary are
-// reserved.
+// reserved. A block that does not say all of a flag (no percentage or switch, a percentage without
+// its seed) is an edit of the flag that stands: ResourceDocument::is_partial and when_new.
 #pragma once
 
 #include <functional>
@@ -11,11 +12,11 @@
 
 namespace weir::codec {
 
-// True for a mapping without apiVersion whose values are all mappings.
+// True for a mapping that holds mappings and is no resource.
 bool LooksLikeFlagsFile(const Json& value);
 
-// Appends Flag documents (and the Emergency) to `out`, and its errors and warnings. `line_of` gives
-// the line of a path in the file.
+// Appends Flag documents, the Emergency and the Observability to `out`, its reload settings, errors
+// and warnings. `line_of` gives the line of a path in the file.
 void ReadFlagsFile(const Json& value, const std::string& file,
                    const std::function<int(const std::string&)>& line_of, FileContent& out);
 

@@ -63,7 +63,9 @@ Result<Json> ParseJson(std::string_view text) {
     return json;
   } catch (const Json::exception& e) {
     // "[json.exception.parse_error.101] parse error at line 1, column 2: …" without the first word.
-    const std::string what = e.what();
+    // The parser quotes what it read last, also bytes that are no UTF-8.
+    const std::string what =
+        Json::parse(Json(e.what()).dump(-1, ' ', false, Json::error_handler_t::replace));
     const size_t at = what.find("] ");
     return InvalidArgument("",
                            "not JSON: " + (at == std::string::npos ? what : what.substr(at + 2)));
@@ -82,7 +84,11 @@ Status ToStatus(const Errors& errors) {
 std::string Show(const Json& value) {
   std::string text = value.is_string() ? "\"" + value.get<std::string>() + "\""
                                        : value.dump(-1, ' ', false, Json::error_handler_t::replace);
-  if (text.size() > 60) text = text.substr(0, 57) + "…";
+  if (text.size() > 60) {
+    size_t end = 57;
+    while ((text[end] & 0xc0) == 0x80) --end;  // not within a character
+    text = text.substr(0, end) + "…";
+  }
   switch (value.type()) {
     case Json::value_t::null:
       return "empty";

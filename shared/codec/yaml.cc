@@ -3,14 +3,18 @@
 
 #include <yaml-cpp/yaml.h>
 
+#include <cctype>
 #include <charconv>
 #include <cmath>
+#include <set>
 
 namespace weir::codec {
 namespace {
 
 constexpr int kMaxDepth = 64;
 constexpr size_t kMaxNodes = 500'000;  // after aliases are expanded
+constexpr size_t kMaxPathBytes = 32 << 20;  // of all values together, as `lines` keeps them
+constexpr size_t kMaxErrors = 1000;
 
 bool LooksNumeric(const std::string& text) {
   return !text.empty() && text.find_first_of("0123456789") != std::string::npos &&
@@ -39,14 +43,16 @@ Json PlainScalar(const std::string& text) {
 
 class Converter {
  public:
-  explicit Converter(YamlDocument& document) : document_(document) {}
+  Converter(YamlDocument& document, YamlStream& stream) : document_(document), stream_(stream) {}
 
   Json Convert(const YAML::Node& node, const std::string& path, int depth) {
-    document_.lines.try_emplace(path, node.Mark().line + 1);
-    if (depth > kMaxDepth) return Fail(node, path, "is nested deeper than 64");
+    if (stream_.is_cut) return nullptr;
+    if (depth > kMaxDepth) return Cut(node, path, "is nested deeper than 64");
     if (++nodes_ > kMaxNodes)
-      return Fail(node, path, "makes the document larger than 500000 values");
-    if (!error_.ok()) return nullptr;
+      return Cut(node, path, "makes the document larger than 500000 values");
+    if ((path_bytes_ += path.size()) > kMaxPathBytes)
+      return Cut(node, "", "makes the document larger than 32 MB: long keys are repeated too often");
+    document_.lines.try_emplace(path, node.Mark().line + 1);
     switch (node.Type()) {
       case YAML::NodeType::Undefined:
       case YAML::NodeType::Null:
@@ -60,7 +66,6 @@ class Converter {
     }
     return nullptr;
   }
-  const Status& error() const { return error_; }
 
  private:
   Json Scalar(const YAML::Node& node, const std::string& path) {
@@ -83,28 +88,53 @@ class Converter {
       const std::string& key = item.first.Scalar();
       const std::string child = path.empty() ? key : path + "." + key;
       document_.lines.try_emplace(child, item.first.Mark().line + 1);
-      if (key == "<<") return Fail(item.first, child, "merge keys are not supported");
-      if (object.contains(key)) return Fail(item.first, child, "is given twice");
+      if (key == "<<") {
+        Fail(item.first, child, "merge keys are not supported");
+        continue;
+      }
+      if (object.contains(key)) {
+        Fail(item.first, child,
+             fmt::format("is given twice (first at line {})", document_.LineOf(child)));
+        continue;
+      }
       object[key] = Convert(item.second, child, depth + 1);
     }
     return object;
   }
-  Json Fail(const YAML::Node& node, const std::string& path, const std::string& what) {
-    if (error_.ok())
-      error_ = InvalidArgument(path, fmt::format("{} (line {})", what, node.Mark().line + 1));
+  Json Fail(const YAML::Node& node, const std::string& path, std::string what) {
+    if (stream_.errors.size() < kMaxErrors)
+      stream_.errors.push_back({node.Mark().line + 1, path, std::move(what)});
     return nullptr;
+  }
+  Json Cut(const YAML::Node& node, const std::string& path, std::string what) {
+    stream_.is_cut = true;
+    return Fail(node, path, std::move(what));
   }
 
   YamlDocument& document_;
+  YamlStream& stream_;
   size_t nodes_ = 0;
-  Status error_;
+  size_t path_bytes_ = 0;
 };
+
+// Quoted where our reader, or one of YAML 1.1 (where `off` is false), would take it for something
+// else than text.
+void EmitText(YAML::Emitter& out, const std::string& text) {
+  static const std::set<std::string, std::less<>> kOldBooleans = {"y",  "n",  "yes", "no",
+                                                                  "on", "off"};
+  std::string lower = text.substr(0, 4);
+  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  if (!PlainScalar(text).is_string() || kOldBooleans.contains(lower)) out << YAML::DoubleQuoted;
+  out << text;
+}
 
 void Emit(YAML::Emitter& out, const Json& value) {
   if (value.is_object()) {
     out << YAML::BeginMap;
     for (const auto& [key, child] : value.items()) {
-      out << YAML::Key << key << YAML::Value;
+      out << YAML::Key;
+      EmitText(out, key);
+      out << YAML::Value;
       Emit(out, child);
     }
     out << YAML::EndMap;
@@ -114,12 +144,26 @@ void Emit(YAML::Emitter& out, const Json& value) {
     for (const Json& child : value) Emit(out, child);
     out << YAML::EndSeq;
   } else if (value.is_string()) {
-    const std::string& text = value.get_ref<const std::string&>();
-    if (!PlainScalar(text).is_string()) out << YAML::DoubleQuoted;
-    out << text;
+    EmitText(out, value.get_ref<const std::string&>());
+  } else if (value.is_null()) {
+    out << YAML::Null;  // its text would be quoted
   } else {
     out << value.dump();
   }
+}
+
+// 0: every line is; yaml-cpp does not look, and JSON's writer throws.
+int LineThatIsNoUtf8(std::string_view text) {
+  int number = 0;
+  for (const std::string& line : Split(text, '\n')) {
+    ++number;
+    try {
+      static_cast<void>(Json(line).dump());
+    } catch (const Json::exception&) {
+      return number;
+    }
+  }
+  return 0;
 }
 
 }  // namespace
@@ -133,21 +177,35 @@ int YamlDocument::LineOf(const std::string& path) const {
   }
 }
 
-Result<std::vector<YamlDocument>> ParseYaml(std::string_view text) {
+YamlStream ReadYaml(std::string_view text) {
+  YamlStream stream;
+  if (const int line = LineThatIsNoUtf8(text); line != 0) {
+    stream.errors.push_back({line, "", "is not UTF-8; save the file in UTF-8"});
+    stream.is_cut = true;
+    return stream;
+  }
   try {
-    std::vector<YamlDocument> documents;
     for (const YAML::Node& node : YAML::LoadAll(std::string(text))) {
       YamlDocument document;
-      Converter converter(document);
-      document.value = converter.Convert(node, "", 0);
-      WEIR_RETURN_IF_ERROR(converter.error());
-      if (!document.value.is_null()) documents.push_back(std::move(document));
+      document.value = Converter(document, stream).Convert(node, "", 0);
+      if (stream.is_cut) break;
+      if (!document.value.is_null()) stream.documents.push_back(std::move(document));
     }
-    return documents;
   } catch (const YAML::Exception& e) {
-    return InvalidArgument("", fmt::format("not YAML: line {}, column {}: {}", e.mark.line + 1,
-                                           e.mark.column + 1, e.msg));
+    stream.is_cut = true;
+    stream.errors.push_back({e.mark.line + 1, "",
+                             fmt::format("not YAML: line {}, column {}: {}", e.mark.line + 1,
+                                         e.mark.column + 1, e.msg)});
   }
+  return stream;
+}
+
+Result<std::vector<YamlDocument>> ParseYaml(std::string_view text) {
+  YamlStream stream = ReadYaml(text);
+  if (stream.errors.empty()) return std::move(stream.documents);
+  const YamlError& first = stream.errors.front();
+  if (first.path.empty()) return InvalidArgument("", first.message);
+  return InvalidArgument(first.path, fmt::format("{} (line {})", first.message, first.line));
 }
 
 std::string ToYaml(const Json& value) {

@@ -24,6 +24,20 @@ struct YamlDocument {
 // All documents of a stream; empty ones are left out. The Status names line and key.
 Result<std::vector<YamlDocument>> ParseYaml(std::string_view text);
 
+struct YamlError {
+  int line = 0;
+  std::string path;
+  std::string message;
+};
+// The same, going on after what it can go on after: of a repeated key the first stands and every
+// other one is an error. `is_cut`: the text is no YAML from an error on, or beyond the limits.
+struct YamlStream {
+  std::vector<YamlDocument> documents;
+  std::vector<YamlError> errors;
+  bool is_cut = false;
+};
+YamlStream ReadYaml(std::string_view text);
+
 // Block style, keys in the tree's order, text quoted where it would read as something else.
 std::string ToYaml(const Json& value);
 

@@ -63,6 +63,7 @@ const std::vector<std::string> kGateMetrics = {"error_rate", "requests", "p50_la
 // What a definition in flagd's terms must keep to, but for the values themselves and the rule:
 // those are JSON, and codec/flag_check.h looks into them.
 void CheckVariants(Checker& c, const FlagSpec& spec) {
+  if (!spec.malformed.empty()) return;  // nothing else of it is looked at
   std::vector<std::string> names;
   for (const auto& [name, value] : spec.variants) names.push_back(name);
   c.Count("spec.variants", names.size(), kMaxVariants);
@@ -339,6 +340,8 @@ const char* EntryKindName(EntryKind kind) {
 
 void FillDefaults(Resource& resource, int64_t now_wall_ms) {
   if (auto* flag = std::get_if<FlagSpec>(&resource.spec)) {
+    if (flag->targeting.text == "{}") flag->targeting.text.clear();  // flagd's "no rule"
+    if (flag->metadata.text == "{}") flag->metadata.text.clear();
     if (flag->IsVariant()) {
       if (!flag->enabled) flag->enabled = true;
       return;
@@ -393,6 +396,7 @@ std::vector<Violation> ValidateReferences(const Resource& resource, const Lookup
 
 std::vector<std::string> FlagParents(const std::string& name, const FlagSpec& spec) {
   std::vector<std::string> parents = spec.prerequisites;
+  if (spec.IsVariant()) return parents;  // in flagd's names a dot means nothing
   if (const size_t dot = name.rfind('.'); dot != std::string::npos)
     parents.push_back(name.substr(0, dot));
   return parents;

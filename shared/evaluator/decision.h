@@ -72,7 +72,8 @@ struct Stats : DecisionCount {
 // `key` is what sticks to its answer: a user, session or request id. It may be empty; a flag that
 // needs it then answers the error TARGETING_KEY_MISSING. `context` is a JSON object as text for
 // targeting rules, such as {"email": "a@b.c"}; "" is an empty one, and what is no JSON object
-// answers the error INVALID_CONTEXT.
+// answers the error INVALID_CONTEXT. A rollout that is for nodes with certain labels does not count
+// here.
 class Flags {
  public:
   // Null when the file cannot be read or has an error; then `*error`, if given, says which. One
@@ -87,7 +88,8 @@ class Flags {
   Flags(const Flags&) = delete;
   Flags& operator=(const Flags&) = delete;
 
-  // False for unknown flags and for all errors. Allocates only for a context.
+  // False for unknown flags and for all errors. Allocates nothing but what a rule needs, and a
+  // flag's count when it is decided first.
   bool IsEnabled(std::string_view flag, std::string_view key, std::string_view context = {}) const;
 
   // The flag's value; `otherwise` when it has none, an error, or a value of another type. Rollout
@@ -108,8 +110,9 @@ class Flags {
   std::optional<FlagConfig> Config(std::string_view flag) const;
   bool KillSwitch() const;  // the file's emergency.kill_switch: every flag is off
 
-  // Decisions since Load, over reloads: each call of the seven methods above that answers a flag
-  // counts as one, asked for an unknown flag as none. Exact once the calls have returned.
+  // Decisions since Load, over reloads: each call of IsEnabled, of a typed value and of Evaluate
+  // counts as one, but not for an unknown flag or with a context that cannot be read. Exact once
+  // the calls have returned.
   Stats GetStats() const;
 
   // Reads the file again. Calls on other threads go on with the old flags while it is read and
@@ -119,7 +122,7 @@ class Flags {
   // The same with a text in place of the file.
   bool ReloadFrom(std::string_view text, std::string* error = nullptr);
 
-  // Called after each decision on a known flag, on the deciding thread, with no lock held: it must
+  // Called after each decision that counts, on the deciding thread, with no lock held: it must
   // be quick and safe for concurrent calls, and may call these Flags (which calls it again). The
   // views live for the call. Replaces the one before; null ends it; a call that is under way on
   // another thread may still reach the old one after OnDecision has returned.

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <utility>
+#include <vector>
 
 #include "shared/codec/domain_fields.h"
 #include "shared/domain/entries.h"
@@ -116,15 +117,18 @@ bool LooksLikeSnapshot(const Json& json) {
 }  // namespace
 
 Result<decision::Ruleset> RulesOf(const codec::FileContent& content, int64_t now_wall_ms) {
-  if (!content.errors.empty()) return FirstError(content.errors);
+  std::vector<codec::FileError> errors = content.errors;
+  for (const codec::ResourceDocument& document : content.documents)
+    errors.insert(errors.end(), document.when_new.begin(), document.when_new.end());
+  if (!errors.empty()) return FirstError(errors);
   Resources resources;
   for (const codec::ResourceDocument& document : content.documents) {
     domain::Resource resource;
     resource.kind = document.kind;
     resource.name = document.name;
-    codec::Errors errors;
-    resource.spec = codec::SpecFromJson(document.kind, document.spec, errors);
-    if (!errors.empty()) return codec::ToStatus(errors);
+    codec::Errors unreadable;
+    resource.spec = codec::SpecFromJson(document.kind, document.spec, unreadable);
+    if (!unreadable.empty()) return codec::ToStatus(unreadable);
     Apply(resource, now_wall_ms);
     resources[{resource.kind, resource.name}] = std::move(resource);
   }

@@ -17,8 +17,9 @@ namespace weir::evaluator {
 
 // Rollouts count as just started, at their first phase (at 0 % with `start: manual`); emergencies
 // hold. `now_wall_ms` is when the file is taken to be applied. Epoch and version stay 0.
-// InvalidArgument with file, line and path of the first error of `content`, and how many more there
-// are. Prerequisites that the file does not have are not on.
+// InvalidArgument with file, line and path of the first error of `content` (an edit of what the
+// file does not hold is one), and how many more there are. Prerequisites that the file does not
+// have are not on.
 Result<decision::Ruleset> RulesOf(const codec::FileContent& content, int64_t now_wall_ms);
 
 // {epoch, version, emergency, entries: [{kind, name, entry}]}, as GET /v1/snapshot answers.

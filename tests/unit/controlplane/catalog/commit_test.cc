@@ -81,7 +81,7 @@ TEST_F(CatalogCommit, ABatchIsAllOrNothing) {
 TEST_F(CatalogCommit, AFailedWriteChangesNothing) {
   MustCommit({Put(Kind::kFlag, "a", R"({"enabled": true})")});
   told_.clear();
-  const std::string file = dir_.path() + "/weir.db";
+  const std::string file = dir_->path() + "/weir.db";
   store::RunSql(file,
                 "CREATE TRIGGER no_b BEFORE INSERT ON resources WHEN new.name = 'b' "
                 "BEGIN SELECT RAISE(ABORT, 'not this one'); END");

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,11 +26,18 @@ using ::testing::IsEmpty;
 class CatalogFixture : public ::testing::Test {
  protected:
   void SetUp() override { Reopen(); }
+  // With nothing in it.
+  void Anew() {
+    catalog_.reset();
+    store_.reset();
+    dir_.emplace();
+    Reopen();
+  }
   // As after a restart.
   void Reopen() {
     catalog_.reset();
     store_.reset();
-    auto store = store::Store::Open(dir_.path(), clock_);
+    auto store = store::Store::Open(dir_->path(), clock_);
     ASSERT_TRUE(store.ok()) << store.status().ToString();
     store_ = *std::move(store);
     catalog_ = std::make_unique<Catalog>(*store_, clock_);
@@ -116,7 +124,7 @@ class CatalogFixture : public ::testing::Test {
            extra + "}";
   }
 
-  fakes::TempDir dir_;
+  std::optional<fakes::TempDir> dir_{std::in_place};
   ManualClock clock_;
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<Catalog> catalog_;

@@ -104,5 +104,52 @@ TEST(Merge, ADroppedVersionWithAForeignFieldInItGoesWhole) {
   EXPECT_EQ(result.merged, Tree(R"({"versions": {"2.0.0": {"blob": "y"}}})"));
 }
 
+TEST(Merge, ARuleIsTakenOrKeptAsAWhole) {
+  const std::string base = R"({"targeting": {"if": [{"==": [{"var": "a"}, 1]}, "on"]}})";
+  const std::string theirs = R"({"targeting": {"!": {"var": "b"}}})";
+  const auto kept = MergeFlag(base, theirs, base);
+  EXPECT_EQ(kept.merged, Tree(theirs));
+  ASSERT_EQ(kept.kept.size(), 1u);
+  EXPECT_EQ(PathText(kept.kept[0].path), "spec.targeting");
+  const std::string ours = R"({"targeting": {"or": [true, {"!": false}]}})";
+  EXPECT_EQ(MergeFlag(base, theirs, ours).merged, Tree(ours)) << "no operator of the other is left";
+}
+
+TEST(Merge, MetadataAndTheValuesOfVariantsAreWhole) {
+  const auto result = MergeFlag(R"({"metadata": {"a": 1}, "variants": {"x": {"n": 1}, "y": {}}})",
+                                R"({"metadata": {"b": 1}, "variants": {"x": {"m": 1}, "y": {}}})",
+                                R"({"metadata": {"c": 1}, "variants": {"x": {"n": 2}, "z": ""}})");
+  EXPECT_EQ(result.merged, Tree(R"({"metadata": {"c": 1}, "variants": {"x": {"n": 2}, "z": ""}})"));
+}
+
+TEST(Merge, VariantsThatAreEmptyTextAreKept) {
+  const std::string variants = R"({"variants": {"none": "", "some": "x"}})";
+  EXPECT_EQ(MergeFlag("{}", "{}", variants).merged, Tree(variants));
+  EXPECT_EQ(MergeFlag(variants, variants, R"({"variants": {"some": "x"}})").merged,
+            Tree(R"({"variants": {"some": "x"}})"));
+  EXPECT_EQ(Differences(Tree(variants), Tree(R"({"variants": {"some": "x"}})")).size(), 1u);
+}
+
+std::string Schedule(const std::string& items) { return R"({"schedule": [)" + items + "]}"; }
+
+TEST(Merge, WhatHasHappenedIsNotScheduledAgain) {
+  const std::string first = R"({"at": "2026-01-01T00:00:00Z", "set": {"enabled": true}})";
+  const std::string second = R"({"at": "2026-02-01T00:00:00Z", "set": {"enabled": false}})";
+  const std::string third = R"({"at": "2026-03-01T00:00:00Z", "set": {"enabled": true}})";
+  const std::string both = Schedule(first + "," + second);
+  const auto same = MergeFlag(both, Schedule(second), both);
+  EXPECT_EQ(same.merged, Tree(Schedule(second)));
+  EXPECT_THAT(same.kept, IsEmpty());
+  const auto more = MergeFlag(both, Schedule(second), Schedule(first + "," + second + "," + third));
+  EXPECT_EQ(more.merged, Tree(Schedule(second + "," + third)));
+  const auto fewer = MergeFlag(both, Schedule(second), Schedule(first));
+  EXPECT_TRUE(At(fewer.merged, {"spec", "schedule"}).is_null());
+  const auto dropped = MergeFlag(both, Schedule(second), "{}");
+  EXPECT_TRUE(At(dropped.merged, {"spec", "schedule"}).is_null());
+  const auto others = MergeFlag(both, Schedule(second + "," + third), both);
+  EXPECT_EQ(others.merged, Tree(Schedule(second + "," + third)));
+  EXPECT_EQ(others.kept.size(), 1u);
+}
+
 }  // namespace
 }  // namespace weir::control::catalog

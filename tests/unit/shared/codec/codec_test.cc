@@ -222,6 +222,8 @@ canary:
                                             "flags.yaml");
   for (const FileError& error : content.errors)
     ADD_FAILURE() << error.path << ": " << error.message;
+  EXPECT_TRUE(std::none_of(content.documents.begin(), content.documents.end(),
+                           [](const auto& document) { return document.is_partial; }));
   std::map<std::string, Json> specs;
   for (const ResourceDocument& document : content.documents) specs[document.name] = document.spec;
   EXPECT_EQ(specs.at("ttft_pipeline")["requires"], Json({"phase4_rollout"}));
@@ -236,12 +238,15 @@ TEST(Resources, ErrorsSayFileLineAndPathAllAtOnce) {
       "a:\n  enabled: boolean\nb:\n  enabled: true\n  rollout_percentage: 140\n  hash_seed: "
       "s\nc:\n  rollout_percentage: 5\n",
       "flags.yaml");
-  ASSERT_EQ(content.errors.size(), 3u);
+  ASSERT_EQ(content.errors.size(), 2u);
   EXPECT_EQ(content.errors[0].path, "a.enabled");
   EXPECT_EQ(content.errors[0].line, 2);
   EXPECT_EQ(content.errors[1].path, "b.rollout_percentage");
   EXPECT_NE(content.errors[1].message.find("140 is not in 0..100"), std::string::npos);
-  EXPECT_EQ(content.errors[2].path, "c.hash_seed");
+  ASSERT_EQ(content.documents.size(), 1u) << "c may be an edit";
+  ASSERT_EQ(content.documents[0].when_new.size(), 1u);
+  EXPECT_EQ(content.documents[0].when_new[0].path, "c.hash_seed");
+  EXPECT_EQ(content.documents[0].when_new[0].line, 7);
 }
 
 TEST(Resources, DocumentRoundTrips) {
