@@ -17,11 +17,12 @@ http::ServerOptions OneWorker(http::ServerOptions options) {
 }  // namespace
 
 Front::Front(FrontOptions options, const Clock& clock)
-    : options_(std::move(options)), clock_(clock) {
+    : options_(std::move(options)), clock_(clock), streams_(options_.ofrep.max_streams) {
   const std::string salt = RandomHex(16);
   for (int i = 0; i < options_.http.workers; ++i) {
     workers_.push_back(std::make_unique<Worker>(
         WorkerOptions{options_.http.request_timeout_ms, true, salt}, clock_, delays_));
+    workers_.back()->ServeOfrep(options_.ofrep, streams_);
   }
   if (options_.admin.has_value()) {
     workers_.push_back(std::make_unique<Worker>(
@@ -88,7 +89,10 @@ void Front::CollectTelemetry(std::function<void(telemetry::Window)> done) {
       });
 }
 
-void Front::Drain(int64_t deadline_ms) { server_.Drain(deadline_ms); }
+void Front::Drain(int64_t deadline_ms) {
+  ForEachWorker([](size_t, Worker& worker) { worker.Drain(); });
+  server_.Drain(deadline_ms);
+}
 
 void Front::Stop() {
   delays_.Stop();

@@ -2,7 +2,8 @@
 // The node's HTTP surface (SURFACES, Node HTTP): the application's server, whose workers do
 // everything a request needs, and the admin server, which asks them.
 //
-//   application: /v2…, /weir/v1/…, /health, /ready, /metrics      admin: all but /v2…
+//   application: /v2…, /ofrep/v1/…, /weir/v1/…, /health, /ready, /metrics
+//   admin: all but /v2… and /ofrep/…
 //
 // Lifecycle: Front → Start → [Drain] → Stop, on one thread. The Publish… functions and
 // CollectTelemetry may be called from any thread between Start and Stop; what they hand over is
@@ -20,6 +21,7 @@
 #include "dataplane/front/delay.h"
 #include "dataplane/front/node_status.h"
 #include "dataplane/ofrep/options.h"
+#include "dataplane/ofrep/streams.h"
 #include "dataplane/runtime/versions.h"
 #include "shared/base/clock.h"
 #include "shared/base/executor.h"
@@ -74,6 +76,7 @@ class Front {
   const Clock& clock_;
 
   DelayLine delays_;
+  ofrep::StreamBudget streams_;
   // The application's, then the admin server's; each belongs to its thread.
   std::vector<std::unique_ptr<Worker>> workers_;
   http::Server server_;

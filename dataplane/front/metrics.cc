@@ -207,8 +207,8 @@ void WriteProcess(const Clock& clock, Text& text) {
 }  // namespace
 
 const char* EndpointName(Endpoint endpoint) {
-  constexpr std::array<const char*, kEndpoints> kNames = {"infer",  "metadata", "health",  "ready",
-                                                          "select", "explain",  "metrics", "other"};
+  constexpr std::array<const char*, kEndpoints> kNames = {
+      "infer", "metadata", "health", "ready", "select", "explain", "ofrep", "metrics", "other"};
   return kNames[static_cast<size_t>(endpoint)];
 }
 

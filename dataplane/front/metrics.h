@@ -25,10 +25,11 @@ enum class Endpoint : uint8_t {
   kReady,
   kSelect,
   kExplain,
+  kOfrep,
   kMetrics,
   kOther,
 };
-inline constexpr size_t kEndpoints = 8;
+inline constexpr size_t kEndpoints = 9;
 const char* EndpointName(Endpoint endpoint);  // "infer"
 
 // One worker's answers by endpoint; that worker's thread.

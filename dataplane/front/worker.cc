@@ -79,13 +79,27 @@ json Tensors(const std::vector<domain::TensorSpec>& specs) {
 Worker::Worker(WorkerOptions options, const Clock& clock, DelayLine& delays)
     : options_(std::move(options)),
       clock_(clock),
+      delays_(delays),
       desk_(clock, options_.key_salt),
       inference_(options_.request_timeout_ms, clock, delays, counters_) {}
+
+void Worker::Bind(Executor* executor) {
+  executor_ = executor;
+  inference_.Bind(executor);
+}
+
+void Worker::ServeOfrep(const ofrep::OfrepOptions& options, ofrep::StreamBudget& budget) {
+  ofrep_ = std::make_unique<ofrep::Service>(
+      options, clock_, desk_, budget, [this](int64_t delay_ms, std::function<void()> task) {
+        delays_.PostAfter(delay_ms, *executor_, std::move(task));
+      });
+}
 
 void Worker::SetRules(std::shared_ptr<const decision::Ruleset> rules) {
   rules_ = std::move(rules);
   desk_.Prune(*rules_);
   Rebuild();
+  if (ofrep_ != nullptr) ofrep_->SetRules(rules_);
 }
 
 void Worker::SetVersions(std::shared_ptr<const runtime::VersionTable> versions) {
@@ -142,9 +156,20 @@ void Worker::Handle(const std::shared_ptr<http::Exchange>& exchange) {
   if (options_.inference && request.path.starts_with(kModels)) {
     return HandleModels(exchange, start_ns);
   }
+  if (ofrep_ != nullptr && ofrep::Service::Serves(request.path)) {
+    std::optional<http::Response> response = ofrep_->Handle(exchange);
+    if (response.has_value()) {
+      return Respond(*exchange, Endpoint::kOfrep, start_ns, *std::move(response));
+    }
+    return counters_.Count(Endpoint::kOfrep, 200, 0);  // a stream: only its beginning is timed
+  }
   Endpoint endpoint = Endpoint::kOther;
   http::Response response = Answer(request, &endpoint);
   Respond(*exchange, endpoint, start_ns, std::move(response));
+}
+
+void Worker::Drain() {
+  if (ofrep_ != nullptr) ofrep_->Drain();
 }
 
 void Worker::HandleModels(const std::shared_ptr<http::Exchange>& exchange, int64_t start_ns) {

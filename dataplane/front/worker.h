@@ -17,6 +17,7 @@
 #include "dataplane/front/metrics.h"
 #include "dataplane/front/node_status.h"
 #include "dataplane/front/readiness.h"
+#include "dataplane/ofrep/service.h"
 #include "dataplane/routing/plan.h"
 #include "dataplane/runtime/versions.h"
 #include "shared/base/clock.h"
@@ -39,7 +40,9 @@ class Worker {
   Worker(WorkerOptions options, const Clock& clock, DelayLine& delays);
 
   // Where this worker's tasks are posted. Before the first SetRules.
-  void Bind(Executor* executor) { inference_.Bind(executor); }
+  void Bind(Executor* executor);
+  // Answers /ofrep/… as well. Right after construction; `budget` outlives the worker.
+  void ServeOfrep(const ofrep::OfrepOptions& options, ofrep::StreamBudget& budget);
   void SetRules(std::shared_ptr<const decision::Ruleset> rules);
   void SetVersions(std::shared_ptr<const runtime::VersionTable> versions);
   void SetStatus(std::shared_ptr<const NodeStatusView> status);
@@ -56,6 +59,8 @@ class Worker {
   flags::Desk& desk() { return desk_; }
 
   void Handle(const std::shared_ptr<http::Exchange>& exchange);
+  // Ends what would not end by itself: event streams.
+  void Drain();
   // Answers and counts. `start_ns` is when the request was read.
   void Respond(http::Exchange& exchange, Endpoint endpoint, int64_t start_ns,
                http::Response response);
@@ -72,6 +77,8 @@ class Worker {
 
   const WorkerOptions options_;
   const Clock& clock_;
+  DelayLine& delays_;
+  Executor* executor_ = nullptr;  // set by Bind
   std::shared_ptr<const decision::Ruleset> rules_;
   std::shared_ptr<const runtime::VersionTable> versions_;
   std::shared_ptr<const NodeStatusView> status_;
@@ -81,6 +88,7 @@ class Worker {
   flags::Desk desk_;
   Readiness readiness_;
   Inference inference_;
+  std::unique_ptr<ofrep::Service> ofrep_;  // null on the admin server
 };
 
 }  // namespace weir::node::front
