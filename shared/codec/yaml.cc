@@ -12,7 +12,7 @@ namespace weir::codec {
 namespace {
 
 constexpr int kMaxDepth = 64;
-constexpr size_t kMaxNodes = 500'000;  // after aliases are expanded
+constexpr size_t kMaxNodes = 500'000;       // after aliases are expanded
 constexpr size_t kMaxPathBytes = 32 << 20;  // of all values together, as `lines` keeps them
 constexpr size_t kMaxErrors = 1000;
 
@@ -51,7 +51,8 @@ class Converter {
     if (++nodes_ > kMaxNodes)
       return Cut(node, path, "makes the document larger than 500000 values");
     if ((path_bytes_ += path.size()) > kMaxPathBytes)
-      return Cut(node, "", "makes the document larger than 32 MB: long keys are repeated too often");
+      return Cut(node, "",
+                 "makes the document larger than 32 MB: long keys are repeated too often");
     document_.lines.try_emplace(path, node.Mark().line + 1);
     switch (node.Type()) {
       case YAML::NodeType::Undefined:
@@ -120,8 +121,8 @@ class Converter {
 // Quoted where our reader, or one of YAML 1.1 (where `off` is false), would take it for something
 // else than text.
 void EmitText(YAML::Emitter& out, const std::string& text) {
-  static const std::set<std::string, std::less<>> kOldBooleans = {"y",  "n",  "yes", "no",
-                                                                  "on", "off"};
+  static const std::set<std::string, std::less<>> kOldBooleans = {"y",  "n",  "yes",
+                                                                  "no", "on", "off"};
   std::string lower = text.substr(0, 4);
   for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   if (!PlainScalar(text).is_string() || kOldBooleans.contains(lower)) out << YAML::DoubleQuoted;
