@@ -14,8 +14,12 @@ if(WEIR_SANITIZE STREQUAL "asan")
 elseif(WEIR_SANITIZE STREQUAL "tsan")
   target_compile_options(weir_options INTERFACE -g1 -fsanitize=thread -fno-omit-frame-pointer -Wno-error=tsan)
   target_link_options(weir_options INTERFACE -fsanitize=thread)
+elseif(WEIR_SANITIZE STREQUAL "fuzz")  # clang; the fuzz targets themselves link -fsanitize=fuzzer
+  target_compile_options(weir_options INTERFACE -g1 -O1 -fno-omit-frame-pointer
+    -fsanitize=fuzzer-no-link,address,undefined -Wno-unknown-warning-option)
+  target_link_options(weir_options INTERFACE -fsanitize=address,undefined)
 elseif(NOT WEIR_SANITIZE STREQUAL "")
-  message(FATAL_ERROR "WEIR_SANITIZE=${WEIR_SANITIZE} is not one of: asan, tsan, empty")
+  message(FATAL_ERROR "WEIR_SANITIZE=${WEIR_SANITIZE} is not one of: asan, tsan, fuzz, empty")
 endif()
 
 # weir_module(weir_shared_base SOURCES a.cc b.cc PUBLIC deps PRIVATE deps PRECOMPILE <heavy.h>): alias

@@ -222,7 +222,10 @@ Status Receiver::ApplySnapshot(const wire::Header& header, const wire::SnapshotB
   SetChange change;
   const Status read = ReadChanges(body.entries, change.entries);
   if (!read.ok()) return Reject(read, now_ms);
-  for (const auto& [key, entry] : change.entries) change.digest.Add(entry.first);
+  for (const auto& [key, entry] : change.entries) {
+    if (entry.second->empty()) return Reject(DataLoss("\"" + key.second + "\" is empty"), now_ms);
+    change.digest.Add(entry.first);
+  }
   if (change.digest.Raw() != body.digest.value) return Reject(DataLoss(kWrongDigest), now_ms);
   for (auto held = entries_.begin(); held != entries_.end();) {
     const Key key = held->first;
