@@ -100,6 +100,13 @@ TEST(RulesOfFile, SaysWhereTheFirstErrorIsAndHowManyMoreThereAre) {
   EXPECT_NE(ErrorOf("{").find("file.yaml"), std::string::npos);
 }
 
+// A block that only edits has nothing to edit here.
+TEST(RulesOfFile, RefusesAnEditOfWhatIsNotThere) {
+  const std::string error = ErrorOf("ttft_pipeline:\n  rollout_percentage: 10\n");
+  EXPECT_EQ(error.rfind("file.yaml:", 0), 0u) << error;
+  EXPECT_NE(error.find("ttft_pipeline.hash_seed"), std::string::npos) << error;
+}
+
 codec::Json Snapshot() {
   domain::FlagEntry flag;
   flag.name = "colour";
