@@ -66,11 +66,9 @@ Status FlagTotals::Restore(const store::StateRow& row) {
 
 void FlagTotals::OnChanged(const std::string& flag, int64_t now_wall_ms) {
   const auto found = totals_.find(flag);
+  if (found == totals_.end()) return;  // the first decision begins its first period
   if (find_(flag) == nullptr) {
-    if (found == totals_.end()) return;
     totals_.erase(found);
-  } else if (found == totals_.end()) {
-    totals_[flag].since_wall_ms = now_wall_ms;
   } else {
     found->second.since_wall_ms = now_wall_ms;
     found->second.outcomes.clear();

@@ -41,7 +41,7 @@ class FlagTotals {
   // A stored row. DataLoss if it cannot be read. A flag that is gone is forgotten in the next
   // commit.
   Status Restore(const store::StateRow& row);
-  // The flag changed (or came): a new period begins. Gone: it is forgotten.
+  // The flag changed: a new period begins. Gone: it is forgotten.
   void OnChanged(const std::string& flag, int64_t now_wall_ms);
   // Counts of a window that ended at `at_wall_ms`; one that ended before the flag's last change
   // counts for the time before.

@@ -35,10 +35,13 @@ Control::Control(const std::string& dir)
       process_(dir + "/control.log") {}
 
 std::vector<std::string> Control::Arguments() const {
-  return {Program("weir-control"), "--data-dir",         data_dir(),       "--listen",
-          Local(ports_[0]),        "--cfg-listen",       Local(ports_[1]), "--session-listen",
-          Local(ports_[2]),        "--telemetry-listen", Local(ports_[3]), "--ready-file",
-          dir_ + "/control.ready"};
+  std::vector<std::string> arguments = {
+      Program("weir-control"), "--data-dir",         data_dir(),       "--listen",
+      Local(ports_[0]),        "--cfg-listen",       Local(ports_[1]), "--session-listen",
+      Local(ports_[2]),        "--telemetry-listen", Local(ports_[3]), "--ready-file",
+      dir_ + "/control.ready"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
 }
 
 Status Control::Start() {

@@ -31,6 +31,8 @@ class Control {
   // What Start runs; for starting it in another way.
   std::vector<std::string> Arguments() const;
 
+  std::vector<std::string> more;  // further arguments, from the next Start on
+
  private:
   const std::string dir_;
   const std::vector<int> ports_;

@@ -52,6 +52,7 @@ TEST(FlagTotals, CountSinceTheFlagLastChangedAndForEver) {
   EXPECT_EQ(totals.Find("a")->since_wall_ms, 1'000);
   EXPECT_EQ(totals.Find("a")->Total(), 10u);
   totals.OnChanged("a", 5'000);
+  totals.OnChanged("never decided", 5'000);
   EXPECT_EQ(totals.Find("a")->Total(), 0u);
   totals.Add({{"a", {{"on", 1}}}}, 4'999);  // sent late
   totals.Add({{"a", {{"on", 2}}}}, 5'000);
@@ -118,6 +119,7 @@ TEST_F(LedgerOfFlags, WhatIsAcknowledgedIsThereAfterARestartAndNothingElse) {
   {
     Ledger ledger(*store_, clock_, flags_.Find());
     ASSERT_TRUE(ledger.Load().ok());
+    ledger.Add(Tick(1, {{"a", {{"off", 1}}}}));
     ledger.flags().OnChanged("a", clock_.WallMs());
     ledger.Add(Tick(1, {{"a", {{"on", 3}}}, {"b", {{"off", 5}}}}));
     const auto stored = ledger.Commit("rollouts", "{}");
