@@ -8,7 +8,7 @@ namespace weir::targeting {
 
 void* Arena::Allocate(size_t bytes) {
   constexpr size_t kAlign = alignof(std::max_align_t);
-  constexpr size_t kBlockBytes = 16 * 1024;
+  constexpr size_t kBlockBytes = size_t{16} * 1024;
   if (bytes > left_) return nullptr;
   bytes = (bytes + kAlign - 1) / kAlign * kAlign;
   if (bytes > room_) {

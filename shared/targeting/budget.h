@@ -11,6 +11,7 @@
 namespace weir::targeting {
 
 inline constexpr char kTooManySteps[] = "the rule takes more than 20000 steps";
+static_assert(kMaxSteps == 20'000, "as the text says");
 inline constexpr char kTooMuchMemory[] =
     "the rule builds more text and lists than its memory holds";
 inline constexpr char kTooDeep[] = "the rule builds lists nested deeper than 64";

@@ -290,8 +290,10 @@ double ToNumber(const Value& value, Budget& budget) {
     case Type::kNumber:
       return value.number();
     case Type::kText:
-    case Type::kList:
-      return TextToNumber(ToText(value, budget));
+    case Type::kList: {
+      const std::string_view text = ToText(value, budget);
+      return budget.SpendBytes(text.size()) ? TextToNumber(text) : kNan;
+    }
     case Type::kMap:
       return kNan;
   }
@@ -300,10 +302,11 @@ double ToNumber(const Value& value, Budget& budget) {
 
 double ParseFloat(const Value& value, Budget& budget) {
   if (value.type() == Type::kNumber) return value.number() + 0.0;  // "-0" is read as 0
-  return ReadDecimal(TrimStart(ToText(value, budget))).value;
+  const std::string_view text = ToText(value, budget);
+  return budget.SpendBytes(text.size()) ? ReadDecimal(TrimStart(text)).value : kNan;
 }
 
-bool StrictEquals(const Value& a, const Value& b) {
+bool StrictEquals(const Value& a, const Value& b, Budget& budget) {
   if (a.type() != b.type()) return false;
   switch (a.type()) {
     case Type::kNull:
@@ -313,7 +316,7 @@ bool StrictEquals(const Value& a, const Value& b) {
     case Type::kNumber:
       return a.number() == b.number();
     case Type::kText:
-      return a.text() == b.text();
+      return a.size() == b.size() && budget.SpendBytes(a.size()) && a.text() == b.text();
     case Type::kList:  // the very same one, as in JavaScript
       return a.items() == b.items();
     case Type::kMap:
@@ -323,19 +326,22 @@ bool StrictEquals(const Value& a, const Value& b) {
 }
 
 bool LooseEquals(const Value& a, const Value& b, Budget& budget) {
-  if (a.type() == b.type()) return StrictEquals(a, b);
+  if (a.type() == b.type()) return StrictEquals(a, b, budget);
   if (a.is_null() || b.is_null()) return false;
   if (IsObject(a) && IsObject(b)) return false;
   const Value x = ToPrimitive(a, budget);
   const Value y = ToPrimitive(b, budget);
-  if (x.type() == Type::kText && y.type() == Type::kText) return x.text() == y.text();
+  if (x.type() == y.type()) return StrictEquals(x, y, budget);
   return ToNumber(x, budget) == ToNumber(y, budget);
 }
 
 Order Compare(const Value& a, const Value& b, Budget& budget) {
   const Value x = ToPrimitive(a, budget);
   const Value y = ToPrimitive(b, budget);
-  if (x.type() == Type::kText && y.type() == Type::kText) return CompareText(x.text(), y.text());
+  if (x.type() == Type::kText && y.type() == Type::kText) {
+    if (!budget.SpendBytes(std::min(x.size(), y.size()))) return Order::kNone;
+    return CompareText(x.text(), y.text());
+  }
   const double m = ToNumber(x, budget);
   const double n = ToNumber(y, budget);
   if (std::isnan(m) || std::isnan(n)) return Order::kNone;

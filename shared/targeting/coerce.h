@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Conversions and comparisons of values as JavaScript makes them (ECMA-262, 7.1 and 7.2); JsonLogic
-// is defined by them. Lists are converted through their text, which takes memory from the budget.
+// is defined by them. Lists are converted through their text, which takes memory from the budget;
+// long text costs steps wherever it is read.
 #pragma once
 
 #include <string_view>
@@ -26,8 +27,8 @@ double TextToNumber(std::string_view text);             // Number("…"): NaN wh
 double ToNumber(const Value& value, Budget& budget);    // Number(value)
 double ParseFloat(const Value& value, Budget& budget);  // parseFloat(value): the longest start
 
-bool StrictEquals(const Value& a, const Value& b);                 // ===
-bool LooseEquals(const Value& a, const Value& b, Budget& budget);  // ==
+bool StrictEquals(const Value& a, const Value& b, Budget& budget);  // ===
+bool LooseEquals(const Value& a, const Value& b, Budget& budget);   // ==
 
 enum class Order : uint8_t { kLess, kEqual, kGreater, kNone };  // kNone: one is no number
 Order Compare(const Value& a, const Value& b, Budget& budget);

@@ -14,7 +14,7 @@ bool IsShallow(const Value& value, int depth, Budget& budget) {
     budget.Fail(kTooDeep);
     return false;
   }
-  if (!budget.Spend(1)) return false;
+  if (!budget.Spend(1) || !budget.SpendItems(value.size())) return false;
   for (size_t i = 0; i < value.size(); ++i) {
     const Value& inner = list ? value.items()[i] : value.members()[i].value;
     if (!IsShallow(inner, depth + 1, budget)) return false;
@@ -26,11 +26,12 @@ bool IsShallow(const Value& value, int depth, Budget& budget) {
 
 Value Evaluation::Eval(const Node& node, const Scope& scope) {
   if (node.op == Op::kConstant) return node.constant;
-  if (budget_.steps_left == 0) return budget_.Fail(kTooManySteps);
-  --budget_.steps_left;
+  // Constants among the arguments cost no step of their own.
+  if (!budget_.Spend(1 + node.count / 16)) return {};
   return Operate(node, scope);
 }
 
+// Long, but only a table.
 Value Evaluation::Operate(const Node& node, const Scope& scope) {
   switch (node.op) {
     case Op::kConstant:
@@ -57,17 +58,10 @@ Value Evaluation::Operate(const Node& node, const Scope& scope) {
     case Op::kLog:  // there is nowhere to log to; the value passes through
       return Argument(node, 0, scope);
     case Op::kEqual:
-    case Op::kNotEqual: {
-      const Value a = Argument(node, 0, scope);
-      const Value b = Argument(node, 1, scope);
-      return Value::Bool(LooseEquals(a, b, budget_) == (node.op == Op::kEqual));
-    }
+    case Op::kNotEqual:
     case Op::kStrictEqual:
-    case Op::kStrictNotEqual: {
-      const Value a = Argument(node, 0, scope);
-      const Value b = Argument(node, 1, scope);
-      return Value::Bool(StrictEquals(a, b) == (node.op == Op::kStrictEqual));
-    }
+    case Op::kStrictNotEqual:
+      return Equal(node, scope);
     case Op::kGreater:
     case Op::kGreaterEqual:
     case Op::kLess:

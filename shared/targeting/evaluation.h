@@ -63,6 +63,7 @@ class Evaluation {
   Value FlagdVariables();
 
   // operators.cc
+  Value Equal(const Node& node, const Scope& scope);
   Value Ordered(const Node& node, const Scope& scope);
   Value Calculate(const Node& node, const Scope& scope);
   Value Extreme(const Node& node, const Scope& scope);

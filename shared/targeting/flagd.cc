@@ -99,8 +99,11 @@ Value Evaluation::Affix(const Node& node, const Scope& scope) {
 Value Evaluation::SemVer(const Node& node, const Scope& scope) {
   const Values arguments = FlagdArguments(node, scope);
   if (arguments.count != 3) return {};
-  const auto a = ParseVersion(ToText(arguments.items[0], budget_));
-  const auto b = ParseVersion(ToText(arguments.items[2], budget_));
+  const std::string_view one = ToText(arguments.items[0], budget_);
+  const std::string_view other = ToText(arguments.items[2], budget_);
+  if (!budget_.SpendBytes(one.size() + other.size())) return {};
+  const auto a = ParseVersion(one);
+  const auto b = ParseVersion(other);
   if (!a || !b) return {};
   const std::string_view op = ToText(arguments.items[1], budget_);
   const int order = CompareVersions(*a, *b);

@@ -70,6 +70,7 @@ Value Evaluation::Whole(const Scope& scope) {
 
 Value Evaluation::VarPath(const Node& node, const Scope& scope) {
   const Segment* segments = &rule_.segments[node.path_first];
+  if (!budget_.SpendItems(node.path_count)) return {};
   Value value;
   bool found = First(segments[0], scope, value);
   for (size_t i = 1; found && i < node.path_count; ++i) {

@@ -83,6 +83,15 @@ Span SubstrSpan(size_t units, double start, double length) {
 
 }  // namespace
 
+Value Evaluation::Equal(const Node& node, const Scope& scope) {
+  const Value a = Argument(node, 0, scope);
+  const Value b = Argument(node, 1, scope);
+  const bool strict = node.op == Op::kStrictEqual || node.op == Op::kStrictNotEqual;
+  const bool wanted = node.op == Op::kEqual || node.op == Op::kStrictEqual;
+  const bool equal = strict ? StrictEquals(a, b, budget_) : LooseEquals(a, b, budget_);
+  return Value::Bool(equal == wanted);
+}
+
 Value Evaluation::Ordered(const Node& node, const Scope& scope) {
   const Value a = Argument(node, 0, scope);
   const Value b = Argument(node, 1, scope);
@@ -140,7 +149,7 @@ Value Evaluation::In(const Node& node, const Scope& scope) {
   if (whole.type() == Type::kList) {
     if (!budget_.SpendItems(whole.size())) return {};
     for (size_t i = 0; i < whole.size(); ++i) {
-      if (StrictEquals(part, whole.items()[i])) return Value::Bool(true);
+      if (StrictEquals(part, whole.items()[i], budget_)) return Value::Bool(true);
     }
     return Value::Bool(false);
   }

@@ -70,6 +70,8 @@ TEST(TargetingLimits, EndRulesThatTakeTooManySteps) {
   const std::string text(60'000, 'a');
   EXPECT_EQ(Answer(R"({"some": [)" + list + R"(, {"in": ["b", ")" + text + R"("]}]})"),
             "error: the rule takes more than 20000 steps");
+  EXPECT_EQ(Answer(R"({"none": [)" + list + R"(, {"max": )" + Numbers(3000) + "}]}"),
+            "error: the rule takes more than 20000 steps");
   EXPECT_EQ(Answer(R"({"in": ["b", ")" + text + R"("]})"), "false");
 }
 
