@@ -15,6 +15,8 @@
 #include "dataplane/bus/bus.h"
 #include "dataplane/front/front.h"
 #include "dataplane/node_settings.h"
+#include "dataplane/override/break_glass.h"
+#include "dataplane/override/layer.h"
 #include "dataplane/runtime/loader.h"
 #include "dataplane/runtime/xgboost/xgboost_runtime.h"
 #include "shared/base/build_info.h"
@@ -43,6 +45,8 @@ front::FrontOptions MakeFrontOptions(const NodeSettings& settings) {
   options.http.max_body = settings.max_body;
   options.http.max_concurrent_requests = settings.max_concurrent_requests;
   options.http.request_timeout_ms = settings.request_timeout.ms;
+  options.ofrep.cors_origins = settings.cors_origins;
+  options.ofrep.tokens = settings.ofrep_tokens;
   if (settings.admin_listen != settings.listen) {
     options.admin.emplace();
     options.admin->listen = settings.admin_listen;
@@ -85,9 +89,12 @@ class Node {
       : settings_(settings),
         id_(std::move(id)),
         keys_(std::move(keys)),
-        front_(MakeFrontOptions(settings)) {}
+        layer_(MakeLayerOptions(settings), MakeLayerHooks()),
+        break_glass_(layer_, settings.break_glass_token),
+        front_(WithBreakGlass(MakeFrontOptions(settings))) {}
 
   Status Start() {
+    WEIR_RETURN_IF_ERROR(layer_.Load());
     WEIR_RETURN_IF_ERROR(front_.Start());
     runtime::LoaderOptions options;
     options.cache_dir = settings_.cache_dir;
@@ -101,6 +108,7 @@ class Node {
         options);
     bus_ = std::make_unique<bus::Bus>(context_, MakeBusOptions(), MakeHooks());
     loader_->Start();
+    layer_.Start();
     bus_->Start();
     return OkStatus();
   }
@@ -113,8 +121,12 @@ class Node {
     bus_->Finish(kFinishMs);
     loader_->Stop();
     bus_->Stop();
+    layer_.Stop();
     front_.Stop();
   }
+
+  // SIGHUP.
+  void Reload() { layer_.ReloadFile(); }
 
   std::string http() const { return front_.http_address(); }
   std::string admin() const { return front_.admin_address(); }
@@ -134,17 +146,47 @@ class Node {
     return options;
   }
 
+  static override::LayerOptions MakeLayerOptions(const NodeSettings& settings) {
+    override::LayerOptions options;
+    options.file = settings.override_file;
+    if (!settings.cache_dir.empty()) options.kept = settings.cache_dir + "/override.json";
+    return options;
+  }
+
+  override::LayerHooks MakeLayerHooks() {
+    override::LayerHooks hooks;
+    hooks.publish_rules = [this](std::shared_ptr<const decision::Ruleset> rules,
+                                 std::function<void()> taken) {
+      front_.PublishRules(std::move(rules), std::move(taken));
+    };
+    hooks.publish_standing = [this](std::shared_ptr<const override::Standing> standing) {
+      bus_->ReportOverrides(standing->sentences);
+      front_.PublishOverrides(std::make_shared<const front::OverridesView>(
+          front::OverridesView{standing->is_active, standing->sentences}));
+    };
+    return hooks;
+  }
+
+  front::FrontOptions WithBreakGlass(front::FrontOptions options) {
+    options.break_glass = [this](const http::Request& request,
+                                 std::function<void(http::Response)> respond) {
+      break_glass_.Handle(request, std::move(respond));
+    };
+    return options;
+  }
+
   bus::BusHooks MakeHooks() {
     bus::BusHooks hooks;
     hooks.publish_rules = [this](std::shared_ptr<const decision::Ruleset> rules,
                                  std::function<void()> taken) {
       loader_->SetWanted(rules);
-      front_.PublishRules(std::move(rules), std::move(taken));
+      layer_.SetRules(std::move(rules), std::move(taken));
     };
-    hooks.collect_telemetry = [this](std::function<void(telemetry::Window)> done) {
+    hooks.collect_telemetry = [this](front::Front::Collected done) {
       front_.CollectTelemetry(std::move(done));
     };
     hooks.publish_status = [this](const bus::BusStatus& status) {
+      layer_.SetContact(!status.stale);
       front_.PublishStatus(std::make_shared<const front::NodeStatusView>(
           front::NodeStatusView{id_, status.stale, status.draining, status.control_error,
                                 status.current_at_ms, status.pending_batches, status.nacks}));
@@ -155,6 +197,8 @@ class Node {
   const NodeSettings& settings_;
   const std::string id_;
   const transport::KeyPair keys_;
+  override::Layer layer_;
+  override::BreakGlass break_glass_;
   front::Front front_;
   transport::Context context_;
   std::unique_ptr<runtime::Loader> loader_;
@@ -166,10 +210,13 @@ int Fail(const Status& status) {
   return kBadConfiguration;
 }
 
-// SIGHUP: the node's settings are those of its start.
-void WaitUntilTold(const Signals& signals) {
+// SIGHUP: the override file is read again; the node's settings are those of its start.
+void WaitUntilTold(const Signals& signals, const NodeSettings& settings, Node& node) {
   while (signals.Wait() == SIGHUP) {
-    Log("node").info("SIGHUP: nothing to read again; flags and models come as snapshots");
+    if (settings.override_file.empty()) {
+      Log("node").info("SIGHUP: nothing to read again; flags and models come as snapshots");
+    }
+    node.Reload();
   }
 }
 
@@ -197,7 +244,7 @@ int Run(int argc, char** argv) {
   if (written.ok()) {
     Log("node").info("weir-node {} is \"{}\": http {}, admin {}", BuildVersion(), *id, node.http(),
                      node.admin());
-    WaitUntilTold(signals);
+    WaitUntilTold(signals, settings, node);
     Log("node").info("stopping");
   }
   node.Stop(signals);

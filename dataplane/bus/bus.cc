@@ -18,6 +18,7 @@ constexpr int64_t kAnswerMs = 3000;
 constexpr int64_t kFirstBackoffMs = 200;
 constexpr int64_t kMaxBackoffMs = 5000;
 constexpr int64_t kGoodbyeMs = 50;  // for the frame to leave: the session does not linger
+constexpr size_t kMaxOverrides = 50;
 constexpr size_t kMaxDetail = 256;  // session frames are at most 64 KiB
 
 report::ReporterOptions MakeReporterOptions(const BusOptions& options) {
@@ -73,6 +74,22 @@ void Bus::ReportVersions(std::vector<wire::VersionReport> versions) {
   });
 }
 
+void Bus::ReportOverrides(std::vector<std::string> overrides) {
+  if (overrides.size() > kMaxOverrides) {
+    const size_t more = overrides.size() - kMaxOverrides + 1;
+    overrides.resize(kMaxOverrides - 1);
+    overrides.push_back(fmt::format("and {} more", more));
+  }
+  for (std::string& sentence : overrides) {
+    if (sentence.size() > kMaxDetail) sentence.resize(kMaxDetail);
+  }
+  loop_.Post([this, overrides = std::move(overrides)]() mutable {
+    overrides_ = std::move(overrides);
+    is_report_due_ = true;
+    SendNews();
+  });
+}
+
 void Bus::SetDraining() {
   loop_.Post([this] {
     is_draining_ = true;
@@ -88,14 +105,15 @@ void Bus::Finish(int64_t deadline_ms) {
   loop_.Post([this, finished, deadline_ms] {
     finish_deadline_ms_ = NowMs() + deadline_ms;
     finished_ = finished;
-    hooks_.collect_telemetry([this](telemetry::Window window) {
-      loop_.Post([this, window = std::move(window)] {
-        reporter_.Add(window, NowMs());
-        is_last_window_in_ = true;
-        FlushTelemetry();
-        CheckFinished();
-      });
-    });
+    hooks_.collect_telemetry(
+        [this](telemetry::Window window, std::vector<wire::DecisionSample> samples) {
+          loop_.Post([this, window = std::move(window), samples = std::move(samples)]() mutable {
+            reporter_.Add(window, NowMs(), std::move(samples));
+            is_last_window_in_ = true;
+            FlushTelemetry();
+            CheckFinished();
+          });
+        });
   });
   future.wait_for(std::chrono::milliseconds(deadline_ms + kAnswerMs));
 }
@@ -216,13 +234,14 @@ void Bus::EveryTick() {
   SendNews();
   if (!is_collecting_ && !finished_) {
     is_collecting_ = true;
-    hooks_.collect_telemetry([this](telemetry::Window window) {
-      loop_.Post([this, window = std::move(window)] {
-        is_collecting_ = false;
-        reporter_.Add(window, NowMs());
-        FlushTelemetry();
-      });
-    });
+    hooks_.collect_telemetry(
+        [this](telemetry::Window window, std::vector<wire::DecisionSample> samples) {
+          loop_.Post([this, window = std::move(window), samples = std::move(samples)]() mutable {
+            is_collecting_ = false;
+            reporter_.Add(window, NowMs(), std::move(samples));
+            FlushTelemetry();
+          });
+        });
   } else {
     FlushTelemetry();
   }

@@ -50,8 +50,10 @@ struct BusHooks {
   // Every worker shall take the rules; `taken` is called once, on any thread, when the last has.
   std::function<void(std::shared_ptr<const decision::Ruleset>, std::function<void()> taken)>
       publish_rules;
-  // What all workers recorded since the last call; `done` is called once, on any thread.
-  std::function<void(std::function<void(telemetry::Window)> done)> collect_telemetry;
+  // What all workers recorded since the last call, and the decisions that they picked out to be
+  // shown; `done` is called once, on any thread.
+  using Collected = std::function<void(telemetry::Window, std::vector<wire::DecisionSample>)>;
+  std::function<void(Collected done)> collect_telemetry;
   std::function<void(const BusStatus&)> publish_status;
 };
 
@@ -64,8 +66,8 @@ struct BusHooks {
 // WELCOME. After three missed beacons /v1/bootstrap is asked again and the sockets are made anew,
 // since the control plane may be elsewhere or have another key.
 //
-// Lifecycle: construct → Start → [SetDraining] → [Finish] → Stop, on one thread. ReportVersions:
-// any thread. Hooks must stay valid until Stop has returned.
+// Lifecycle: construct → Start → [SetDraining] → [Finish] → Stop, on one thread. ReportVersions,
+// ReportOverrides: any thread. Hooks must stay valid until Stop has returned.
 class Bus {
  public:
   Bus(transport::Context& context, BusOptions options, BusHooks hooks,
@@ -75,6 +77,8 @@ class Bus {
   void Start();
   // How every version of every model fares; sent when it changes and after each WELCOME.
   void ReportVersions(std::vector<wire::VersionReport> versions);
+  // What an operator forces on this node, one sentence each; sent like the versions.
+  void ReportOverrides(std::vector<std::string> overrides);
   // Tells the control plane and /ready.
   void SetDraining();
   // Sends what is left of telemetry, waits for its acknowledgement until the deadline at most, says
@@ -151,6 +155,7 @@ class Bus {
   std::pair<uint64_t, uint64_t> applied_{0, 0};  // epoch and version that every worker has
   bool is_applied_due_ = false;
   std::vector<wire::VersionReport> versions_;
+  std::vector<std::string> overrides_;
   bool is_report_due_ = false;
   bool is_draining_ = false;
   bool is_watched_ = false;  // a split is in force

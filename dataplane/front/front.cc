@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/front/front.h"
 
+#include <iterator>
 #include <utility>
 
 #include "dataplane/front/worker.h"
@@ -78,14 +79,30 @@ void Front::PublishStatus(std::shared_ptr<const NodeStatusView> status) {
   ForEachWorker([status = std::move(status)](size_t, Worker& worker) { worker.SetStatus(status); });
 }
 
-void Front::CollectTelemetry(std::function<void(telemetry::Window)> done) {
-  auto windows = std::make_shared<std::vector<telemetry::Window>>(workers_.size());
+void Front::PublishOverrides(std::shared_ptr<const OverridesView> overrides) {
+  ForEachWorker([overrides = std::move(overrides)](size_t, Worker& worker) {
+    worker.SetOverrides(overrides);
+  });
+}
+
+void Front::CollectTelemetry(Collected done) {
+  struct Share {
+    telemetry::Window window;
+    std::vector<wire::DecisionSample> samples;
+  };
+  auto shares = std::make_shared<std::vector<Share>>(workers_.size());
   ForEachWorker(
-      [windows](size_t index, Worker& worker) { (*windows)[index] = worker.TakeTelemetry(); },
-      [windows, done = std::move(done)] {
-        telemetry::Window merged = std::move(windows->front());
-        for (size_t i = 1; i < windows->size(); ++i) telemetry::Merge(merged, (*windows)[i]);
-        done(std::move(merged));
+      [shares](size_t index, Worker& worker) {
+        (*shares)[index] = {worker.TakeTelemetry(), worker.TakeSamples()};
+      },
+      [shares, done = std::move(done)] {
+        Share& all = shares->front();
+        for (size_t i = 1; i < shares->size(); ++i) {
+          Share& share = (*shares)[i];
+          telemetry::Merge(all.window, share.window);
+          std::move(share.samples.begin(), share.samples.end(), std::back_inserter(all.samples));
+        }
+        done(std::move(all.window), std::move(all.samples));
       });
 }
 
@@ -105,6 +122,9 @@ void Front::Handle(Worker& worker, std::shared_ptr<http::Exchange> exchange) {
   if (request.path == "/metrics" && request.method == "GET") {
     return Scrape(worker, std::move(exchange));
   }
+  if (request.path == "/weir/v1/override" && options_.break_glass && IsAdmin(worker)) {
+    return Override(worker, std::move(exchange));
+  }
   worker.Handle(exchange);
 }
 
@@ -115,10 +135,7 @@ void Front::Scrape(Worker& worker, std::shared_ptr<http::Exchange> exchange) {
     return worker.Respond(*exchange, Endpoint::kMetrics, start_ns,
                           http::ErrorResponse(503, "this node is starting"));
   }
-  Executor* asked = nullptr;
-  for (size_t i = 0; i < workers_.size(); ++i) {
-    if (workers_[i].get() == &worker) asked = &ExecutorOf(i);
-  }
+  Executor* asked = &ExecutorOf(worker);
   auto samples = std::make_shared<std::vector<MetricsSample>>(workers_.size());
   ForEachWorker(
       [samples](size_t index, Worker& each) { (*samples)[index] = each.Sample(); },
@@ -130,6 +147,31 @@ void Front::Scrape(Worker& worker, std::shared_ptr<http::Exchange> exchange) {
           worker.Respond(*exchange, Endpoint::kMetrics, start_ns, std::move(response));
         });
       });
+}
+
+bool Front::IsAdmin(const Worker& worker) const {
+  return !options_.admin.has_value() || &worker == workers_.back().get();
+}
+
+void Front::Override(Worker& worker, std::shared_ptr<http::Exchange> exchange) {
+  const int64_t start_ns = clock_.MonotonicNs();
+  if (!started_.load()) {
+    return worker.Respond(*exchange, Endpoint::kOverride, start_ns,
+                          http::ErrorResponse(503, "this node is starting"));
+  }
+  const http::Request& request = exchange->request();
+  options_.break_glass(request, [asked = &ExecutorOf(worker), start_ns, &worker,
+                                 exchange = std::move(exchange)](http::Response response) {
+    asked->Post([start_ns, &worker, exchange, response = std::move(response)]() mutable {
+      worker.Respond(*exchange, Endpoint::kOverride, start_ns, std::move(response));
+    });
+  });
+}
+
+Executor& Front::ExecutorOf(const Worker& worker) {
+  size_t index = 0;
+  while (workers_[index].get() != &worker) ++index;
+  return ExecutorOf(index);
 }
 
 Executor& Front::ExecutorOf(size_t worker) {

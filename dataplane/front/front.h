@@ -29,6 +29,7 @@
 #include "shared/decision/ruleset.h"
 #include "shared/http/server.h"
 #include "shared/telemetry/series.h"
+#include "shared/wire/messages.h"
 
 namespace weir::node::front {
 
@@ -39,6 +40,10 @@ struct FrontOptions {
   // Absent: the application's server is the only one.
   std::optional<http::ServerOptions> admin;
   ofrep::OfrepOptions ofrep;
+  // Answers /weir/v1/override on the admin address, which is 404 without it. Called on a worker's
+  // thread; `respond` may be called on any.
+  std::function<void(const http::Request&, std::function<void(http::Response)> respond)>
+      break_glass;
 };
 
 class Front {
@@ -57,8 +62,11 @@ class Front {
                     std::function<void()> taken = {});
   void PublishVersions(std::shared_ptr<const runtime::VersionTable> versions);
   void PublishStatus(std::shared_ptr<const NodeStatusView> status);
-  // What all workers recorded since the last call; `done` is called once, on some worker's thread.
-  void CollectTelemetry(std::function<void(telemetry::Window)> done);
+  void PublishOverrides(std::shared_ptr<const OverridesView> overrides);
+  // What all workers recorded since the last call, and the decisions on flags that they picked out
+  // to be shown; `done` is called once, on some worker's thread.
+  using Collected = std::function<void(telemetry::Window, std::vector<wire::DecisionSample>)>;
+  void CollectTelemetry(Collected done);
 
   // Answers what is in flight; see http::Server::Drain. Metrics stay reachable.
   void Drain(int64_t deadline_ms);
@@ -67,6 +75,9 @@ class Front {
  private:
   void Handle(Worker& worker, std::shared_ptr<http::Exchange> exchange);
   void Scrape(Worker& worker, std::shared_ptr<http::Exchange> exchange);
+  bool IsAdmin(const Worker& worker) const;
+  void Override(Worker& worker, std::shared_ptr<http::Exchange> exchange);
+  Executor& ExecutorOf(const Worker& worker);
   Executor& ExecutorOf(size_t worker);
   // `visit` on every worker's thread with its index, then `done` on the thread of the last.
   void ForEachWorker(std::function<void(size_t, Worker&)> visit, std::function<void()> done = {});

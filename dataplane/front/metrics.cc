@@ -19,6 +19,8 @@ namespace {
 using routing::ArmTotals;
 using routing::DurationHistogram;
 
+constexpr char kFlagPrefix[] = "weir_feature_flags";
+
 std::string Escape(std::string_view value) {
   std::string out;
   for (const char c : value) {
@@ -30,7 +32,7 @@ std::string Escape(std::string_view value) {
 
 class Text {
  public:
-  void Family(const char* name, const char* type, const char* help) {
+  void Family(const std::string& name, const char* type, const char* help) {
     name_ = name;
     fmt::format_to(Out(), "# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
   }
@@ -138,6 +140,60 @@ void WriteRules(const MetricsSample& sample, int64_t wall_ms, Text& text) {
   });
 }
 
+// What share of keys a rollout flag is on for now: an override, a schedule and a rollout that is
+// under way included.
+domain::FinePercent ShareNow(const decision::Ruleset& rules, const decision::Flag& flag,
+                             int64_t wall_ms) {
+  if (rules.emergency.kill_switch || rules.emergency.baseline) return 0;
+  if (rules.overrides != nullptr) {
+    const auto forced = rules.overrides->flags.find(flag.name);
+    if (forced != rules.overrides->flags.end()) {
+      return forced->second == "on" ? domain::kFineAll : 0;
+    }
+  }
+  bool enabled = flag.enabled;
+  domain::FinePercent share = flag.threshold;
+  for (const domain::ScheduledEntry& change : flag.schedule) {
+    if (change.at_wall_ms > wall_ms) break;
+    enabled = change.enabled.value_or(enabled);
+    share = change.threshold.value_or(share);
+  }
+  if (!enabled || flag.rolled_back || flag.allowlist_only) return 0;
+  const decision::Split* split = rules.flag_splits().Find(flag.name);
+  return split != nullptr && split->applies ? split->threshold : share;
+}
+
+void WriteFlagsAs(const std::string& prefix, const flags::TotalsByFlag& totals,
+                  const decision::Ruleset& rules, int64_t wall_ms, Text& text) {
+  text.Family(prefix + "_decisions_total", "counter", "Decisions on a flag by outcome.");
+  for (const auto& [flag, total] : totals) {
+    const std::string feature = fmt::format("feature=\"{}\"", Escape(flag));
+    text.Value(feature + ",enabled=\"true\"", total.enabled);
+    text.Value(feature + ",enabled=\"false\"", total.disabled);
+  }
+  text.Family(prefix + "_rollout_percentage", "gauge", "Share of keys a flag is on for now.");
+  std::map<std::string_view, domain::FinePercent> shares;
+  rules.flags().ForEach([&](const decision::Flag& flag) {
+    if (!flag.IsVariant()) shares[flag.name] = ShareNow(rules, flag, wall_ms);
+  });
+  for (const auto& [flag, share] : shares) {
+    text.Value(fmt::format("feature=\"{}\"", Escape(flag)), share / 1000.0);
+  }
+  text.Family(prefix + "_kill_switch", "gauge",
+              "The kill switch as a label, and 1 while it is on.");
+  const bool killed = rules.emergency.kill_switch;
+  text.Value(fmt::format("value=\"{}\"", killed), killed ? 1 : 0);
+}
+
+void WriteFlags(const flags::TotalsByFlag& totals, const decision::Ruleset& rules, int64_t wall_ms,
+                Text& text) {
+  const domain::ObservabilitySpec& wanted = rules.observability();
+  if (!wanted.export_metrics) return;
+  WriteFlagsAs(kFlagPrefix, totals, rules, wall_ms, text);
+  if (wanted.metric_prefix.empty() || wanted.metric_prefix == kFlagPrefix) return;
+  WriteFlagsAs(wanted.metric_prefix, totals, rules, wall_ms, text);
+}
+
 void WriteVersions(const runtime::VersionTable& versions, Text& text) {
   text.Family("weir_model_version_state", "gauge", "1 for the state each version is in.");
   for (const runtime::VersionStatus& status : versions.statuses()) {
@@ -208,7 +264,8 @@ void WriteProcess(const Clock& clock, Text& text) {
 
 const char* EndpointName(Endpoint endpoint) {
   constexpr std::array<const char*, kEndpoints> kNames = {
-      "infer", "metadata", "health", "ready", "select", "explain", "ofrep", "metrics", "other"};
+      "infer",   "metadata", "health",   "ready",   "select",
+      "explain", "ofrep",    "override", "metrics", "other"};
   return kNames[static_cast<size_t>(endpoint)];
 }
 
@@ -261,8 +318,13 @@ void RequestCounters::Merge(const RequestCounters& other) {
 std::string RenderMetrics(const std::vector<MetricsSample>& samples, const Clock& clock) {
   RequestCounters requests;
   routing::Recorders::Totals arms;
+  flags::TotalsByFlag flags;
   for (const MetricsSample& sample : samples) {
     requests.Merge(sample.requests);
+    for (const auto& [flag, totals] : sample.flags) {
+      flags[flag].enabled += totals.enabled;
+      flags[flag].disabled += totals.disabled;
+    }
     for (const auto& [key, totals] : sample.arms) arms[key].Merge(totals);
   }
   Text text;
@@ -273,6 +335,9 @@ std::string RenderMetrics(const std::vector<MetricsSample>& samples, const Clock
   if (!samples.empty()) {
     const MetricsSample& first = samples.front();
     WriteRules(first, clock.WallMs(), text);
+    if (first.rules != nullptr) WriteFlags(flags, *first.rules, clock.WallMs(), text);
+    text.Family("weir_override_active", "gauge", "1 while an operator forces something here.");
+    text.Value("", first.overrides != nullptr && first.overrides->is_active ? 1 : 0);
     if (first.versions != nullptr) WriteVersions(*first.versions, text);
     if (first.status != nullptr) WriteStatus(*first.status, clock.MonotonicMs(), text);
   }

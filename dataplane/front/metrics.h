@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "dataplane/flags/desk.h"
 #include "dataplane/front/node_status.h"
 #include "dataplane/routing/recorder.h"
 #include "dataplane/runtime/versions.h"
@@ -26,10 +27,11 @@ enum class Endpoint : uint8_t {
   kSelect,
   kExplain,
   kOfrep,
+  kOverride,
   kMetrics,
   kOther,
 };
-inline constexpr size_t kEndpoints = 9;
+inline constexpr size_t kEndpoints = 10;
 const char* EndpointName(Endpoint endpoint);  // "infer"
 
 // One worker's answers by endpoint; that worker's thread.
@@ -52,13 +54,15 @@ class RequestCounters {
 struct MetricsSample {
   RequestCounters requests;
   routing::Recorders::Totals arms;
-  std::shared_ptr<const decision::Ruleset> rules;  // these three may be null
+  flags::TotalsByFlag flags;
+  std::shared_ptr<const decision::Ruleset> rules;  // these four may be null
   std::shared_ptr<const runtime::VersionTable> versions;
   std::shared_ptr<const NodeStatusView> status;
+  std::shared_ptr<const OverridesView> overrides;
 };
 
-// Prometheus text (version 0.0.4) of all workers together; rules, versions and status are the
-// first worker's.
+// Prometheus text (version 0.0.4) of all workers together; rules, versions, status and overrides
+// are the first worker's.
 std::string RenderMetrics(const std::vector<MetricsSample>& samples, const Clock& clock);
 
 // "requests that failed" by kind, for weir_errors_total; "" for an answer that is no error.

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace weir::node::front {
 
@@ -16,6 +17,12 @@ struct NodeStatusView {
   int64_t current_at_ms = 0;
   uint64_t pending_batches = 0;  // telemetry not yet acknowledged
   uint64_t nacks = 0;            // entries refused since the start
+};
+
+// What an operator forces on this node.
+struct OverridesView {
+  bool is_active = false;
+  std::vector<std::string> sentences;  // one each
 };
 
 }  // namespace weir::node::front

@@ -19,6 +19,9 @@ struct Models {
   std::vector<std::string> loading;  // versions that models need and that have yet to load
 };
 
+// An emergency by hand is in force before there is a snapshot; its rules are of no epoch.
+bool HasSnapshot(const routing::Plan* plan) { return plan != nullptr && plan->rules().epoch != 0; }
+
 Models Look(const routing::Plan& plan, const runtime::VersionTable* versions) {
   Models models;
   plan.ForEach([&](const routing::ModelPlan& model) {
@@ -56,7 +59,7 @@ json FaultsNow(const routing::Plan& plan, int64_t wall_ms) {
 
 bool Readiness::Check(const routing::Plan* plan, const runtime::VersionTable* versions,
                       const NodeStatusView* status) {
-  if (plan == nullptr || (status != nullptr && status->draining)) return false;
+  if (!HasSnapshot(plan) || (status != nullptr && status->draining)) return false;
   const Models models = Look(*plan, versions);
   if (!been_ready_ && !models.loading.empty()) return false;
   if (models.all > 0 && models.served == 0) return false;
@@ -65,11 +68,12 @@ bool Readiness::Check(const routing::Plan* plan, const runtime::VersionTable* ve
 }
 
 http::Response Readiness::Answer(const routing::Plan* plan, const runtime::VersionTable* versions,
-                                 const NodeStatusView* status, int64_t wall_ms) {
+                                 const NodeStatusView* status, const OverridesView* overrides,
+                                 int64_t wall_ms) {
   const bool ready = Check(plan, versions, status);
   json missing = json::array();
   json body = {{"ready", ready}, {"snapshot", nullptr}, {"faults", json::array()}};
-  if (plan == nullptr) {
+  if (!HasSnapshot(plan)) {
     missing.push_back("snapshot: none has come from the control plane yet");
   } else {
     body["snapshot"] = {{"epoch", plan->rules().epoch}, {"version", plan->rules().version}};
@@ -88,11 +92,17 @@ http::Response Readiness::Answer(const routing::Plan* plan, const runtime::Versi
                          {"detail", version.detail}});
     }
   }
+  std::vector<std::string> forced;
+  if (overrides != nullptr) forced = overrides->sentences;
+  if (plan != nullptr) {
+    forced.insert(forced.end(), plan->not_followed().begin(), plan->not_followed().end());
+  }
   const bool stale = status != nullptr && status->stale;
   if (stale) missing.push_back("control plane: " + status->control_error);
   if (status != nullptr && status->draining) missing.push_back("draining");
   body["stale"] = stale;
   body["draining"] = status != nullptr && status->draining;
+  body["overrides"] = std::move(forced);
   body["versions"] = std::move(unready);
   body["missing"] = std::move(missing);
   http::Response response;

@@ -19,9 +19,11 @@ class Readiness {
  public:
   bool Check(const routing::Plan* plan, const runtime::VersionTable* versions,
              const NodeStatusView* status);
-  // 200 or 503 with what is missing, versions that are not READY, and faults in rehearsal.
+  // 200 or 503 with what is missing, versions that are not READY, faults in rehearsal, and what an
+  // operator forces here, pins that cannot be followed included.
   http::Response Answer(const routing::Plan* plan, const runtime::VersionTable* versions,
-                        const NodeStatusView* status, int64_t wall_ms);
+                        const NodeStatusView* status, const OverridesView* overrides,
+                        int64_t wall_ms);
 
  private:
   bool been_ready_ = false;

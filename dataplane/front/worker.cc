@@ -122,11 +122,9 @@ void Worker::SetStatus(std::shared_ptr<const NodeStatusView> status) {
 // Weir's own features that a flag may turn off on this node: on while there is no such flag.
 void Worker::SwitchFeatures() {
   if (rules_ == nullptr || status_ == nullptr) return;
-  const auto batching = decision::DecideFlag(*rules_, "inference_batching",
-                                             {.key = status_->node,
-                                              .random = 0,
-                                              .now_wall_ms = clock_.WallMs(),
-                                              .context = {}});
+  const auto batching = decision::DecideFlag(
+      *rules_, "inference_batching",
+      {.key = status_->node, .random = 0, .now_wall_ms = clock_.WallMs(), .context = {}});
   inference_.SetBatching(batching.enabled || batching.error == decision::FlagError::kFlagNotFound);
 }
 
@@ -138,7 +136,13 @@ telemetry::Window Worker::TakeTelemetry() {
 }
 
 MetricsSample Worker::Sample() const {
-  MetricsSample sample{counters_, {}, rules_, versions_, status_};
+  MetricsSample sample;
+  sample.requests = counters_;
+  sample.rules = rules_;
+  sample.versions = versions_;
+  sample.status = status_;
+  sample.overrides = overrides_;
+  desk_.AddTo(sample.flags);
   if (options_.inference) recorders_.AddTo(sample.arms);
   return sample;
 }
@@ -233,7 +237,8 @@ http::Response Worker::ModelReady(const routing::ModelPlan& model, std::string_v
 http::Response Worker::Answer(const http::Request& request, Endpoint* endpoint) {
   const std::string_view path = request.path;
   const auto ready = [&] {
-    return readiness_.Answer(plan_.get(), versions_.get(), status_.get(), clock_.WallMs());
+    return readiness_.Answer(plan_.get(), versions_.get(), status_.get(), overrides_.get(),
+                             clock_.WallMs());
   };
   if (path == "/weir/v1/explain") {
     *endpoint = Endpoint::kExplain;
@@ -304,13 +309,18 @@ http::Response Worker::Explain(const http::Request& request) {
   for (const char* name : {"key", "user_id", "session_id", "request_id", "model", "flag"}) {
     if (unreadable(name)) return http::ErrorResponse(400, fmt::format("{}: is no text", name));
   }
+  if (body.contains("context") && !body["context"].is_object()) {
+    return http::ErrorResponse(400, "context: is no JSON object");
+  }
   const std::string ids[] = {body.value("user_id", ""), body.value("session_id", ""),
                              body.value("request_id", "")};
   const decision::Keys keys = routing::KeysOf(request, {ids[0], ids[1], ids[2]});
   explain::Query query{.key = body.value("key", ""),
                        .model = body.value("model", ""),
                        .flag = body.value("flag", ""),
-                       .random = inference_.Random()};
+                       .random = inference_.Random(),
+                       .context = body.contains("context") ? body["context"].dump() : "",
+                       .now_wall_ms = clock_.WallMs()};
   // A key stands for whichever id a split is keyed by.
   for (const std::string_view id : {keys.user_id, keys.session_id, keys.request_id}) {
     if (query.key.empty()) query.key = id;
@@ -318,7 +328,7 @@ http::Response Worker::Explain(const http::Request& request) {
   if (query.key.empty()) {
     return http::ErrorResponse(400, "key: is missing; give key, user_id, session_id or request_id");
   }
-  return JsonResponse(explain::Explain(*rules_, query));
+  return JsonResponse(explain::Explain(plan_->rules(), query));
 }
 
 }  // namespace weir::node::front

@@ -46,6 +46,9 @@ class Worker {
   void SetRules(std::shared_ptr<const decision::Ruleset> rules);
   void SetVersions(std::shared_ptr<const runtime::VersionTable> versions);
   void SetStatus(std::shared_ptr<const NodeStatusView> status);
+  void SetOverrides(std::shared_ptr<const OverridesView> overrides) {
+    overrides_ = std::move(overrides);
+  }
 
   // After each round of events: runs what the round brought together.
   void Flush() { inference_.Flush(); }
@@ -82,6 +85,7 @@ class Worker {
   std::shared_ptr<const decision::Ruleset> rules_;
   std::shared_ptr<const runtime::VersionTable> versions_;
   std::shared_ptr<const NodeStatusView> status_;
+  std::shared_ptr<const OverridesView> overrides_;
   routing::Recorders recorders_;
   std::shared_ptr<const routing::Plan> plan_;
   RequestCounters counters_;

@@ -2,6 +2,7 @@
 #include "dataplane/report/reporter.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -25,45 +26,75 @@ size_t EstimateBytes(const telemetry::SeriesKey& key, const telemetry::Series& s
 
 Reporter::Reporter(ReporterOptions options) : options_(std::move(options)) {}
 
-void Reporter::Add(const telemetry::Window& window, int64_t now_ms) {
-  if (pending_.empty()) window_start_ms_ = window_end_ms_ == 0 ? now_ms : window_end_ms_;
-  for (const auto& [key, series] : window) {
-    auto at = pending_.find(key);
-    if (at == pending_.end()) {
-      if (pending_bytes_ + EstimateBytes(key, series) > options_.max_pending_bytes) {
-        ++dropped_series_;
-        continue;
-      }
-      at = pending_.try_emplace(key).first;
-    } else {
-      pending_bytes_ -= EstimateBytes(key, at->second);
+void Reporter::Add(const telemetry::Window& window, int64_t now_ms,
+                   std::vector<wire::DecisionSample> samples) {
+  const int64_t start_ms = window_end_ms_ == 0 ? now_ms : window_end_ms_;
+  if (pending_.empty()) window_start_ms_ = start_ms;
+  if (flags_.empty()) flags_start_ms_ = start_ms;
+  for (const auto& [key, series] : window) AddSeries(key, series);
+  std::move(samples.begin(), samples.end(), std::back_inserter(samples_));
+  while (samples_.size() > options_.max_samples) samples_.pop_front();
+  window_end_ms_ = now_ms;
+}
+
+void Reporter::AddSeries(const telemetry::SeriesKey& key, const telemetry::Series& series) {
+  telemetry::Window& window = key.subject.starts_with(telemetry::kFlagSubject) ? flags_ : pending_;
+  auto at = window.find(key);
+  if (at == window.end()) {
+    if (pending_bytes_ + EstimateBytes(key, series) > options_.max_pending_bytes) {
+      ++dropped_series_;
+      return;
     }
+    at = window.try_emplace(key).first;
+  } else {
+    pending_bytes_ -= EstimateBytes(key, at->second);
+  }
+  at->second.Merge(series);
+  pending_bytes_ += EstimateBytes(key, at->second);
+  pending_bad_ = pending_bad_ || series.Counter(telemetry::kBad) > 0;
+}
+
+// What stayed in the pending window for want of room there may be of a flag that has more.
+void Reporter::JoinFlags(int64_t now_ms) {
+  last_flags_ms_ = now_ms;
+  if (flags_.empty()) return;
+  window_start_ms_ =
+      pending_.empty() ? flags_start_ms_ : std::min(window_start_ms_, flags_start_ms_);
+  for (auto& [key, series] : flags_) {
+    const auto [at, is_new] = pending_.try_emplace(key);
+    pending_bytes_ -= EstimateBytes(key, series) + (is_new ? 0 : EstimateBytes(key, at->second));
     at->second.Merge(series);
     pending_bytes_ += EstimateBytes(key, at->second);
-    pending_bad_ = pending_bad_ || series.Counter(telemetry::kBad) > 0;
   }
-  window_end_ms_ = now_ms;
+  flags_.clear();
 }
 
 void Reporter::Flush(int64_t now_ms, bool watched, const Send& send) {
   const bool fast = watched || pending_bad_;
   const int64_t period = fast ? options_.fast_flush_ms : options_.slow_flush_ms;
   // A tick that comes a little early must not cost a whole period.
-  const bool due = now_ms - last_flush_ms_ >= period - options_.fast_flush_ms / 4;
-  if (due) Number(now_ms);
+  const int64_t early_ms = options_.fast_flush_ms / 4;
+  const bool due = now_ms - last_flush_ms_ >= period - early_ms;
+  const bool flags_due = now_ms - last_flags_ms_ >= options_.slow_flush_ms - early_ms;
+  if (flags_due) JoinFlags(now_ms);
+  if (due || flags_due) Number(now_ms);
   SendDue(now_ms, send);
 }
 
 void Reporter::FlushAll(int64_t now_ms, const Send& send) {
+  JoinFlags(now_ms);
   Number(now_ms);
   SendDue(now_ms, send);
 }
 
 // Cuts the pending window into batches, as many as may be in flight; the rest stays pending.
 void Reporter::Number(int64_t now_ms) {
-  if (pending_.empty() || in_flight_.size() >= options_.max_in_flight) return;
+  if (in_flight_.size() >= options_.max_in_flight) return;
+  if (pending_.empty() && samples_.empty()) return;
   last_flush_ms_ = now_ms;
-  wire::Batch batch{options_.node, options_.incarnation, 0, window_start_ms_, window_end_ms_, {}, {}};
+  if (pending_.empty()) window_start_ms_ = window_end_ms_;
+  wire::Batch batch{
+      options_.node, options_.incarnation, 0, window_start_ms_, window_end_ms_, {}, {}};
   size_t bytes = kEnvelopeBytes;
   while (!pending_.empty()) {
     const auto first = pending_.begin();
@@ -81,10 +112,21 @@ void Reporter::Number(int64_t now_ms) {
     pending_bytes_ -= EstimateBytes(first->first, first->second);
     pending_.erase(first);
   }
-  if (!batch.series.empty()) Push(batch);
+  if (pending_.empty()) AddSamples(batch, bytes);
+  if (!batch.series.empty() || !batch.decisions.empty()) Push(batch);
   pending_bad_ = std::any_of(pending_.begin(), pending_.end(), [](const auto& item) {
     return item.second.Counter(telemetry::kBad) > 0;
   });
+}
+
+// As many as there is room for; the others are gone.
+void Reporter::AddSamples(wire::Batch& batch, size_t bytes) {
+  for (wire::DecisionSample& sample : samples_) {
+    bytes += codec::ToMsgpack(sample).size();
+    if (bytes > options_.max_frame_bytes) break;
+    batch.decisions.push_back(std::move(sample));
+  }
+  samples_.clear();
 }
 
 void Reporter::Push(wire::Batch& batch) {

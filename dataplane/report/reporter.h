@@ -6,6 +6,7 @@
 #include <deque>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "shared/telemetry/series.h"
 #include "shared/wire/messages.h"
@@ -18,6 +19,7 @@ struct ReporterOptions {
   size_t max_frame_bytes = 256 * 1024;  // transport::MaxSendBytes of the telemetry client
   size_t max_in_flight = 32;
   size_t max_pending_bytes = 8 << 20;  // of what is not numbered yet, estimated
+  size_t max_samples = 20;             // decisions shown in a batch, and waiting for one
   int64_t resend_ms = 3000;
   int64_t fast_flush_ms = 100;
   int64_t slow_flush_ms = 1000;
@@ -32,6 +34,10 @@ struct ReporterOptions {
 // While 32 batches are in flight or there is no session, nothing is numbered: windows merge, so an
 // outage costs resolution in time and no counts. A series that is new to a pending window already
 // at its byte bound is dropped and counted.
+//
+// Decisions on flags judge nothing: their series wait for the slow rate in a window of their own,
+// whatever else is due. Decisions picked out to be shown ride in the last batch of a flush as far
+// as its bytes go; the rest of them, and the oldest of too many, are dropped.
 class Reporter {
  public:
   // Hands one frame to the socket; false if it cannot take it now.
@@ -40,11 +46,12 @@ class Reporter {
   explicit Reporter(ReporterOptions options);
 
   // What workers recorded between the last Add and `now_ms` (the node's monotonic time).
-  void Add(const telemetry::Window& window, int64_t now_ms);
+  void Add(const telemetry::Window& window, int64_t now_ms,
+           std::vector<wire::DecisionSample> samples = {});
 
   // Every 100 ms: numbers what is due (every 100 ms while `watched`, that is a split is active, or
-  // while anything bad is pending; every second otherwise), sends it, and resends what has waited
-  // for 3 s. Only while a session stands.
+  // while anything bad is pending; every second otherwise, and flags in any case), sends it, and
+  // resends what has waited for 3 s. Only while a session stands.
   void Flush(int64_t now_ms, bool watched, const Send& send);
   // The same at once, whatever is due; for shutdown.
   void FlushAll(int64_t now_ms, const Send& send);
@@ -59,7 +66,9 @@ class Reporter {
   uint64_t oldest_unacked() const;
   size_t in_flight() const { return in_flight_.size(); }
   // Batches in flight, and one more for what is not numbered yet.
-  uint64_t pending_batches() const { return in_flight_.size() + (pending_.empty() ? 0 : 1); }
+  uint64_t pending_batches() const {
+    return in_flight_.size() + (pending_.empty() && flags_.empty() ? 0 : 1);
+  }
   size_t pending_bytes() const { return pending_bytes_; }
   uint64_t dropped_series() const { return dropped_series_; }
 
@@ -71,7 +80,10 @@ class Reporter {
     bool is_sent;  // since the session stands
   };
 
+  void AddSeries(const telemetry::SeriesKey& key, const telemetry::Series& series);
+  void JoinFlags(int64_t now_ms);
   void Number(int64_t now_ms);
+  void AddSamples(wire::Batch& batch, size_t bytes);
   void Push(wire::Batch& batch);
   void SendDue(int64_t now_ms, const Send& send);
 
@@ -79,11 +91,15 @@ class Reporter {
   const ReporterOptions options_;
 
   telemetry::Window pending_;
-  size_t pending_bytes_ = 0;
+  telemetry::Window flags_;   // of subjects flag/…, until they join
+  size_t pending_bytes_ = 0;  // of both
   bool pending_bad_ = false;
   int64_t window_start_ms_ = 0;
+  int64_t flags_start_ms_ = 0;
   int64_t window_end_ms_ = 0;
+  std::deque<wire::DecisionSample> samples_;
   int64_t last_flush_ms_ = 0;
+  int64_t last_flags_ms_ = 0;
   std::deque<InFlight> in_flight_;  // ascending, without gaps
   uint64_t next_seq_ = 1;
   uint64_t dropped_series_ = 0;

@@ -2,6 +2,11 @@
 // What one worker compiles from a ruleset and a version table when either arrives, so that a
 // request costs one look-up, one hash and a few pointers. Immutable but for the recorders it points
 // to; belongs to its worker's thread. A request keeps the plan it started with.
+//
+// What an operator forces on this node (Reason::kOverride), a pin as well as an arm of a split,
+// answers and counts as `pinned`: judged arms hold only keys that chance put there. It is followed
+// where the version is READY here; where it is not, the request goes where it would have gone
+// without, and not_followed() says so.
 #pragma once
 
 #include <cstdint>
@@ -44,6 +49,7 @@ struct ModelPlan {
   Target stable;
   std::optional<Target> canary;
   std::map<std::string, Target, std::less<>> by_version;  // explicitly asked for, or pinned
+  std::string pinned;  // the one of by_version that answers all; "": none
   std::vector<DeclaredInput> inputs;
 
   std::string_view key() const { return model->name; }
@@ -68,7 +74,10 @@ class Plan {
   // Views in the answer live as long as the plan and the keys. `random` is drawn by the caller.
   Route Decide(const ModelPlan& model, const decision::Keys& keys, uint64_t random) const;
 
+  // Without the overrides that cannot be followed.
   const decision::Ruleset& rules() const { return *rules_; }
+  // One sentence for each of these.
+  const std::vector<std::string>& not_followed() const { return not_followed_; }
   const std::string& snapshot() const { return snapshot_; }  // "epoch.version"
   template <class F>
   void ForEach(F&& visit) const {
@@ -77,6 +86,7 @@ class Plan {
 
  private:
   std::shared_ptr<const decision::Ruleset> rules_;
+  std::vector<std::string> not_followed_;
   std::string snapshot_;
   decision::EntryTable<ModelPlan> models_;
 };

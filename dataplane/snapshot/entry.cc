@@ -9,7 +9,9 @@
 #include <utility>
 
 #include "shared/codec/domain_fields.h"
+#include "shared/codec/json.h"
 #include "shared/codec/msgpack.h"
+#include "shared/targeting/targeting.h"
 
 namespace weir::node::snapshot {
 namespace {
@@ -25,9 +27,54 @@ Status CheckThreshold(domain::FinePercent threshold) {
                          fmt::format("{} is not in 0..{}", threshold, domain::kFineAll));
 }
 
+Status CheckSchedule(const domain::FlagEntry& flag) {
+  int64_t last_ms = std::numeric_limits<int64_t>::min();
+  for (const domain::ScheduledEntry& change : flag.schedule) {
+    WEIR_RETURN_IF_ERROR(CheckThreshold(change.threshold.value_or(0)));
+    if (change.at_wall_ms < last_ms) return InvalidArgument("schedule", "is not in order");
+    last_ms = change.at_wall_ms;
+  }
+  return OkStatus();
+}
+
+Status CheckVariants(const domain::FlagEntry& flag) {
+  std::set<std::string_view> names;
+  for (const domain::VariantEntry& variant : flag.variants) {
+    if (variant.name.empty() || !names.insert(variant.name).second) {
+      return InvalidArgument("variants",
+                             fmt::format("\"{}\" is empty or there twice", variant.name));
+    }
+    if (!codec::ParseJson(variant.value.text).ok()) {
+      return InvalidArgument("variants." + variant.name, "is no JSON");
+    }
+  }
+  const auto check = [&](const char* field, const std::string& name) {
+    if (name.empty() || names.contains(name)) return OkStatus();
+    return InvalidArgument(field, fmt::format("\"{}\" is not one of the variants", name));
+  };
+  WEIR_RETURN_IF_ERROR(check("default_variant", flag.default_variant));
+  WEIR_RETURN_IF_ERROR(check("off_variant", flag.off_variant));
+  for (const domain::ScheduledEntry& change : flag.schedule) {
+    WEIR_RETURN_IF_ERROR(check("schedule.default_variant", change.default_variant));
+  }
+  return OkStatus();
+}
+
 Status Check(const domain::FlagEntry& flag, const std::string& name) {
   WEIR_RETURN_IF_ERROR(CheckName(flag.name, name));
-  return CheckThreshold(flag.threshold);
+  WEIR_RETURN_IF_ERROR(CheckThreshold(flag.threshold));
+  WEIR_RETURN_IF_ERROR(CheckSchedule(flag));
+  if (!flag.malformed.empty()) return OkStatus();  // it answers with that, and with nothing else
+  WEIR_RETURN_IF_ERROR(CheckVariants(flag));
+  if (!flag.metadata.empty()) {
+    const auto metadata = codec::ParseJson(flag.metadata.text);
+    if (!metadata.ok() || !metadata->is_object()) {
+      return InvalidArgument("metadata", "is no JSON object");
+    }
+  }
+  if (flag.targeting.empty()) return OkStatus();
+  const auto rule = targeting::Compile(flag.targeting.text);
+  return rule.ok() ? OkStatus() : InvalidArgument("targeting", rule.status().ToString());
 }
 
 Status Check(const domain::ModelEntry& model, const std::string& name) {

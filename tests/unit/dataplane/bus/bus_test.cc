@@ -158,10 +158,10 @@ class BusTest : public testing::Test {
       rules.Change([&](auto& value) { value = std::move(taken_rules); });
       taken();
     };
-    hooks.collect_telemetry = [this](std::function<void(telemetry::Window)> done) {
+    hooks.collect_telemetry = [this](BusHooks::Collected done) {
       telemetry::Window window;
       recorded.Change([&](auto& value) { window = std::exchange(value, {}); });
-      done(std::move(window));
+      done(std::move(window), {});
     };
     hooks.publish_status = [this](const BusStatus& now) {
       status.Change([&](auto& value) { value = now; });

@@ -164,7 +164,9 @@ class NodeTest : public testing::Test {
 
   telemetry::Window Telemetry() {
     std::promise<telemetry::Window> window;
-    front_->CollectTelemetry([&](telemetry::Window w) { window.set_value(std::move(w)); });
+    front_->CollectTelemetry([&](telemetry::Window w, std::vector<wire::DecisionSample>) {
+      window.set_value(std::move(w));
+    });
     return window.get_future().get();
   }
   static telemetry::SeriesKey Key(const std::string& version, const std::string& arm) {

@@ -209,6 +209,91 @@ TEST_F(ReporterTest, SplitsWhatDoesNotFitIntoOneFrame) {
   EXPECT_EQ(Sent(), 40u);
 }
 
+telemetry::Window Decisions(const std::string& flag, uint64_t count) {
+  telemetry::Series series;
+  series.counters[telemetry::kRequests] = count;
+  return {{{telemetry::kFlagSubject + flag, "", telemetry::kArmOn}, series}};
+}
+
+TEST_F(ReporterTest, FlagsWaitForTheSlowRateWhateverElseIsDue) {
+  Tick();  // the first second begins
+  const auto flag_batches = [this] {
+    std::vector<uint64_t> counts;
+    for (size_t i = 0; i < frames.size(); ++i) {
+      for (const wire::Series& series : BatchOf(i).series) {
+        if (series.subject == "flag/f") counts.push_back(series.counters.at(telemetry::kRequests));
+      }
+    }
+    return counts;
+  };
+  for (int i = 0; i < 10; ++i) Tick(Decisions("f", 1));
+  EXPECT_THAT(flag_batches(), ElementsAre(10)) << "alone, although watched";
+  EXPECT_EQ(frames.size(), 1u);
+  for (int i = 0; i < 9; ++i) {
+    telemetry::Window window = Decisions("f", 1);
+    telemetry::Merge(window, Answers("1", 1, 1));
+    Tick(window);
+  }
+  EXPECT_EQ(frames.size(), 10u) << "what is judged goes at once";
+  EXPECT_THAT(flag_batches(), ElementsAre(10));
+  Tick(Decisions("f", 1));
+  EXPECT_THAT(flag_batches(), ElementsAre(10, 10));
+  EXPECT_EQ(reporter.pending_bytes(), 0u);
+  EXPECT_EQ(reporter.pending_batches(), frames.size());
+}
+
+TEST_F(ReporterTest, FlagsAreNotLostWhenEverythingIsFlushed) {
+  reporter.Add(Decisions("f", 3), now_ms);
+  EXPECT_EQ(reporter.pending_batches(), 1u);
+  reporter.FlushAll(now_ms, [this](const std::string& frame) {
+    frames.push_back(frame);
+    return true;
+  });
+  EXPECT_EQ(Sent(), 3u);
+}
+
+wire::DecisionSample SampleOf(int number) { return {"flag", "#0123456789", "on", "SPLIT", number}; }
+
+TEST_F(ReporterTest, CarriesTheLastDecisionsThatWerePickedOut) {
+  std::vector<wire::DecisionSample> samples;
+  for (int i = 0; i < 30; ++i) samples.push_back(SampleOf(i));
+  now_ms += 100;
+  reporter.Add(Answers("1", 1), now_ms, samples);
+  Flush();
+  ASSERT_EQ(frames.size(), 1u);
+  const wire::Batch batch = BatchOf(0);
+  ASSERT_EQ(batch.decisions.size(), 20u);
+  EXPECT_EQ(batch.decisions.front().at_wall_ms, 10);
+  EXPECT_EQ(batch.decisions.back().at_wall_ms, 29);
+  Tick(Answers("1", 1));
+  EXPECT_TRUE(BatchOf(1).decisions.empty());
+  for (int i = 0; i < 31; ++i) Tick();
+  ASSERT_GT(frames.size(), 2u);
+  EXPECT_EQ(frames[2], frames[0]) << "sent again as it was";
+}
+
+TEST_F(ReporterTest, DropsPickedDecisionsRatherThanExceedAFrame) {
+  ReporterOptions options = Options();
+  options.max_frame_bytes = 1000;
+  owner.emplace(options);
+  telemetry::Window window;
+  for (int i = 0; i < 40; ++i) {
+    telemetry::Merge(window, Answers("version-" + std::to_string(i), 1));
+  }
+  std::vector<wire::DecisionSample> samples;
+  for (int i = 0; i < 20; ++i) samples.push_back(SampleOf(i));
+  now_ms += 100;
+  reporter.Add(window, now_ms, samples);
+  Flush();
+  size_t carried = 0;
+  for (size_t i = 0; i < frames.size(); ++i) {
+    EXPECT_LE(frames[i].size(), 1000u);
+    carried += BatchOf(i).decisions.size();
+  }
+  EXPECT_LT(carried, 20u);
+  EXPECT_EQ(Sent(), 40u) << "no counts are lost for them";
+}
+
 TEST_F(ReporterTest, KeepsToItsByteBoundAndCountsWhatItDrops) {
   ReporterOptions options = Options();
   options.max_pending_bytes = 20'000;

@@ -125,6 +125,78 @@ TEST_F(PlanTest, APinnedModelAnswersWithThatVersionOnly) {
   EXPECT_EQ(model.Serving().version, "1.1.0");
 }
 
+std::shared_ptr<const decision::Overrides> Pin(const std::string& version) {
+  decision::Overrides overrides;
+  overrides.pins["fraud_detection"] = version;
+  return std::make_shared<const decision::Overrides>(std::move(overrides));
+}
+std::shared_ptr<const decision::Overrides> ForceSplit(const std::string& arm) {
+  decision::Overrides overrides;
+  overrides.splits["fraud_detection"] = arm;
+  return std::make_shared<const decision::Overrides>(std::move(overrides));
+}
+
+TEST_F(PlanTest, WhatIsForcedCountsAsPinnedAndInNoJudgedArm) {
+  const struct {
+    std::shared_ptr<const decision::Overrides> overrides;
+    std::string version;
+  } cases[] = {{Pin("1.1.0"), "1.1.0"},
+               {Pin("1.0.0"), "1.0.0"},
+               {ForceSplit("stable"), "1.0.0"},
+               {ForceSplit("canary"), "1.1.0"}};
+  for (const auto& [overrides, version] : cases) {
+    auto rules = Rules();
+    rules->Set(Split(50'000));
+    rules->overrides = overrides;
+    const ModelPlan& model = Build(rules, {"1.0.0", "1.1.0"});
+    for (const std::string user : {"user_123", "user_1", "user_2", "user_3"}) {
+      const Route route = plan_->Decide(model, {user, "", ""}, 0);
+      EXPECT_EQ(route.arm, Arm::kPinned);
+      EXPECT_EQ(route.target->version, version);
+      EXPECT_EQ(route.decision.reason, decision::Reason::kOverride);
+      route.target->recorder->Answer(1, false, 0);
+    }
+    EXPECT_EQ(model.Serving().version, version);
+    EXPECT_TRUE(plan_->not_followed().empty());
+    telemetry::Window window = recorders_.TakeTelemetry();
+    ASSERT_EQ(window.size(), 1u);
+    EXPECT_EQ(window.begin()->first, (SeriesKey{"model/fraud_detection", version, "pinned"}));
+  }
+}
+
+TEST_F(PlanTest, WhatIsForcedIsFollowedOnlyWhereTheVersionIsReady) {
+  for (const auto& overrides : {Pin("1.1.0"), ForceSplit("canary")}) {
+    auto rules = Rules();
+    rules->Set(Split(50'000));
+    rules->overrides = overrides;
+    const ModelPlan& model = Build(rules, {"1.0.0"});
+    // As without: user_123's bucket is in, and its candidate is not ready.
+    EXPECT_EQ(plan_->Decide(model, {"user_123", "", ""}, 0).arm, Arm::kDiverted);
+    EXPECT_EQ(model.Serving().version, "1.0.0");
+    ASSERT_EQ(plan_->not_followed().size(), 1u);
+    EXPECT_THAT(plan_->not_followed()[0], HasSubstr("fraud_detection 1.1.0 is FAILED: no good"));
+    Build(rules, {"1.0.0", "1.1.0"});
+    EXPECT_TRUE(plan_->not_followed().empty()) << "it has loaded";
+  }
+}
+
+TEST_F(PlanTest, AnOverrideBeatsTheControlPlanesPinAndAnEmergencyBeatsBoth) {
+  domain::ModelEntry entry = Model();
+  entry.pinned = "1.0.0";
+  auto rules = Rules(entry);
+  rules->overrides = Pin("1.1.0");
+  const ModelPlan& forced = Build(rules, {"1.0.0", "1.1.0"});
+  EXPECT_EQ(plan_->Decide(forced, {}, 0).target->version, "1.1.0");
+  rules = Rules();
+  rules->Set(Split(domain::kFineAll));
+  rules->overrides = Pin("1.1.0");
+  rules->emergency.baseline = true;
+  const ModelPlan& baseline = Build(rules, {"1.0.0", "1.1.0"});
+  const Route route = plan_->Decide(baseline, {"user_123", "", ""}, 0);
+  EXPECT_EQ(route.arm, Arm::kStable);
+  EXPECT_EQ(route.decision.reason, decision::Reason::kRollbackToBaseline);
+}
+
 TEST_F(PlanTest, EveryVersionAndArmCountsForItself) {
   auto rules = Rules();
   rules->Set(Split(50'000));

@@ -200,6 +200,76 @@ TEST_F(Receive, RefusesEntriesThatNoDecisionCouldStandOn) {
   EXPECT_EQ(receiver.ruleset()->experiments().size(), 0u);
 }
 
+TEST_F(Receive, RefusesVariantFlagsThatCannotBeEvaluatedHere) {
+  Join();
+  domain::FlagEntry good;
+  good.name = "a";
+  good.enabled = true;
+  good.variants = {{"red", {"\"#f00\""}}, {"blue", {"\"#00f\""}}};
+  good.default_variant = "red";
+  good.targeting = {R"({"if": [{"==": [{"var": "plan"}, "gold"]}, "blue", null]})"};
+  good.metadata = {R"({"team": "risk"})"};
+  ASSERT_TRUE(Give(control.Change("a", codec::ToMsgpack(good))).ok());
+  ASSERT_TRUE(receiver.refused().empty()) << receiver.refused()[0].detail;
+  const auto refuses = [&](const char* field, auto&& spoil) {
+    domain::FlagEntry bad = good;
+    spoil(bad);
+    EXPECT_TRUE(Give(control.Change("a", codec::ToMsgpack(bad))).ok());
+    ASSERT_EQ(receiver.refused().size(), 1u) << field;
+    EXPECT_EQ(receiver.refused()[0].detail.substr(0, std::string(field).size()), field);
+    EXPECT_EQ(receiver.ruleset()->flags().Find("a")->default_variant, "red") << "the last good one";
+    EXPECT_NE(receiver.ruleset()->flags().Find("a")->rule, nullptr);
+  };
+  refuses("targeting", [](auto& flag) { flag.targeting = {R"({"no_such_operator": [1]})"}; });
+  refuses("targeting", [](auto& flag) { flag.targeting = {"{"}; });
+  refuses("default_variant", [](auto& flag) { flag.default_variant = "green"; });
+  refuses("off_variant", [](auto& flag) { flag.off_variant = "green"; });
+  refuses("variants", [](auto& flag) { flag.variants[1].name = "red"; });
+  refuses("variants.blue", [](auto& flag) { flag.variants[1].value = {"#00f"}; });
+  refuses("metadata", [](auto& flag) { flag.metadata = {"[1]"}; });
+  refuses("threshold", [](auto& flag) { flag.schedule = {{5, {}, 100'001, ""}}; });
+  refuses("schedule", [](auto& flag) { flag.schedule = {{5, {}, {}, ""}, {4, {}, {}, ""}}; });
+  refuses("schedule.default_variant", [](auto& flag) { flag.schedule = {{5, {}, {}, "green"}}; });
+  domain::FlagEntry malformed;  // said by the control plane: it answers with that
+  malformed.name = "a";
+  malformed.malformed = "variants: is missing";
+  malformed.default_variant = "green";
+  ASSERT_TRUE(Give(control.Change("a", codec::ToMsgpack(malformed))).ok());
+  EXPECT_TRUE(receiver.refused().empty());
+  EXPECT_EQ(receiver.ruleset()->flags().Find("a")->malformed, "variants: is missing");
+}
+
+TEST_F(Receive, TakesStoresAndDropsWhatIsToBeObserved) {
+  Join();
+  const domain::ObservabilityEntry entry{
+      "default", {.log_feature_decisions = true, .metric_prefix = "mlx_serving_feature_flags"}};
+  wire::SnapshotBody body;
+  const std::string bytes = codec::ToMsgpack(entry);
+  body.entries = {{5, "default", {bytes}}};
+  wire::SetDigest digest;
+  digest.Add(wire::EntryHash(domain::EntryKind::kObservability, "default", bytes));
+  body.digest = {digest.Raw()};
+  ++control.version;
+  ASSERT_TRUE(Give(control.Encode(wire::Type::kSnapshot, body)).ok());
+  EXPECT_TRUE(receiver.refused().empty());
+  EXPECT_EQ(receiver.ruleset()->observability(), entry.settings);
+
+  const auto stored = receiver.Export(0);
+  ASSERT_TRUE(stored.has_value());
+  std::shared_ptr<const decision::Ruleset> restored;
+  Receiver other(
+      {}, [] { return 0; }, [&](auto rules) { restored = std::move(rules); });
+  other.Restore(*stored);
+  ASSERT_NE(restored, nullptr);
+  EXPECT_EQ(restored->observability(), entry.settings);
+
+  wire::SnapshotBody empty;
+  empty.digest = {wire::SetDigest().Raw()};
+  ++control.version;
+  ASSERT_TRUE(Give(control.Encode(wire::Type::kSnapshot, empty)).ok());
+  EXPECT_EQ(receiver.ruleset()->observability(), domain::ObservabilitySpec());
+}
+
 TEST_F(Receive, RefusesLowerEpochs) {
   Join();
   Published old = control;
