@@ -129,6 +129,8 @@ Result<Json> Apply(Session& session, const ApplyOptions& options) {
     return InvalidArgument("", fmt::format("{} error{}; nothing was applied", content.errors.size(),
                                            content.errors.size() == 1 ? "" : "s"));
   }
+  // Settings of the file alone, as a canary block: there is nothing to send.
+  if (content.documents.empty()) return Json{{"changes", Json::array()}};
   Json resources = Json::array();
   for (ResourceDocument& document : content.documents) {
     WEIR_RETURN_IF_ERROR(StoreBlobs(session, document, options.dry_run));
@@ -180,6 +182,10 @@ void RunApply(Session& session, const ApplyOptions& options) {
   const Result<Json> answer = Apply(session, options);
   if (!answer.ok()) return session.Fail(answer.status());
   if (!session.PrintData(*answer)) PrintChanges(*answer, options.dry_run);
+  if (!answer->contains("revision")) {
+    std::fprintf(stderr, "no resource in the files; nothing to apply\n");
+    return;
+  }
   if (options.dry_run) {
     std::fprintf(stderr, "dry run: nothing was changed on %s\n", session.Target().c_str());
     return;

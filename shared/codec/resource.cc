@@ -153,7 +153,6 @@ class Reader {
     if (value.is_array() || (value.is_object() && value.contains("items"))) {
       const Json& items = value.is_array() ? value : value.at("items");
       if (!items.is_array()) return Fail({path + "items", "is not a list"}, line_of);
-      has_list_ = true;
       const std::string base = path + (value.is_array() ? "" : "items");
       for (size_t i = 0; i < items.size(); ++i)
         Document(items[i], fmt::format("{}[{}].", base, i), line_of);
@@ -167,7 +166,7 @@ class Reader {
   }
   // After the last document.
   void Finish() {
-    const bool holds_something = has_list_ || !out_.documents.empty() || !out_.errors.empty() ||
+    const bool holds_something = !out_.documents.empty() || !out_.errors.empty() ||
                                  !out_.warnings.empty() || !out_.disabled.empty() ||
                                  out_.reload.has_value();
     if (!holds_something) out_.errors.push_back({file_, 0, "", "holds no resource"});
@@ -218,7 +217,6 @@ class Reader {
 
   const std::string& file_;
   FileContent& out_;
-  bool has_list_ = false;
 };
 
 // "not JSON: parse error at line 3, column 7: …" → 3. Column 0 is the end of the line before.
@@ -242,11 +240,13 @@ YamlStream ReadJson(std::string_view text) {
     return stream;
   }
   stream.is_cut = true;
+  const std::string message = json.status().message();
+  const bool is_json = message.rfind("not JSON", 0) != 0;  // else its keys may be no text either
   for (const auto& [path, line] : lines.repeated) {
+    if (!is_json) break;
     stream.errors.push_back(
         {line, path, fmt::format("is given twice (first at line {})", lines.lines.at(path))});
   }
-  const std::string message = json.status().message();
   if (stream.errors.empty()) stream.errors.push_back({LineIn(message), "", message});
   return stream;
 }

@@ -93,6 +93,39 @@ TEST_F(ApiChanges, AppliesAFlagsFileWhichSwitchesAnEmergencyOnButNotOff) {
   EXPECT_EQ(Get("/v1/emergency/default").json["spec"]["kill_switch"], true);
 }
 
+TEST_F(ApiChanges, APartialBlockIsAnEditOfWhatStandsAndRefusedOtherwise) {
+  const std::string edit =
+      "emergency: {kill_switch: false}\nttft_pipeline:\n  rollout_percentage: 50\n";
+  const Reply alone = Send("POST", "/v1/apply?source=file:edit.yaml", edit);
+  EXPECT_EQ(alone.status, 400);
+  ASSERT_EQ(alone.json["errors"].size(), 1u) << alone.body;
+  EXPECT_EQ(alone.json["errors"][0]["file"], "file:edit.yaml");
+  EXPECT_EQ(alone.json["errors"][0]["line"], 2);
+  EXPECT_EQ(alone.json["errors"][0]["path"], "ttft_pipeline.hash_seed");
+  const Json file = {{"content", edit}, {"file", "edit.yaml"}};
+  EXPECT_EQ(Post("/v1/validate", file).json["valid"], false);
+  ASSERT_EQ(Send("POST", "/v1/apply?source=file:whole.yaml", kFlagsFile).status, 200);
+  EXPECT_EQ(Post("/v1/validate", file).json["valid"], true);
+  ASSERT_EQ(Send("POST", "/v1/apply?source=file:edit.yaml", edit).status, 200);
+  const Json spec = Get("/v1/flags/ttft_pipeline").json["spec"];
+  EXPECT_EQ(spec["rollout_percentage"], 50.0);
+  EXPECT_EQ(spec["hash_seed"], "ttft-pipeline-2025-01-08");
+}
+
+TEST_F(ApiChanges, AMalformedDefinitionDisablesItselfAndIsAWarning) {
+  const char kDefinitions[] = R"({"flags": {
+    "good": {"state": "ENABLED", "variants": {"x": 1}, "defaultVariant": "x"},
+    "bad": {"state": "ENABLED", "variants": {"x": 1}, "defaultVariant": "y"}}})";
+  const Reply reply = Send("POST", "/v1/apply?source=file:flags.json", kDefinitions);
+  ASSERT_EQ(reply.status, 200) << reply.body;
+  ASSERT_EQ(reply.json["warnings"].size(), 1u);
+  EXPECT_EQ(reply.json["warnings"][0]["path"], "flags.bad.defaultVariant");
+  EXPECT_EQ(reply.json["warnings"][0]["line"], 3);
+  EXPECT_EQ(Get("/v1/flags/good").json["spec"]["default_variant"], "x");
+  EXPECT_THAT(Get("/v1/flags/bad").body, HasSubstr("malformed"));
+  EXPECT_EQ(Post("/v1/validate", {{"content", kDefinitions}}).json["valid"], false);
+}
+
 TEST_F(ApiChanges, RefusesAWholeFileForOneError) {
   const std::string bad = std::string(kYaml) + R"(---
 apiVersion: weir/v1
