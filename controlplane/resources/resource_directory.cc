@@ -42,24 +42,9 @@ std::string Show(const codec::FileError& error) {
   return place + ": " + error.message;
 }
 
-void Warn(const codec::FileContent& content, const std::string& file) {
+void Warn(const codec::FileContent& content) {
   for (const auto* list : {&content.warnings, &content.disabled}) {
     for (const codec::FileError& warning : *list) Log("resources").warn("{}", Show(warning));
-  }
-  const codec::ReloadSettings asked = content.reload.value_or(codec::ReloadSettings{});
-  if (!asked.validate_on_reload) {
-    Log("resources")
-        .warn(
-            "{}: config_reload.validate_on_reload: false has no effect: every file is "
-            "validated",
-            file);
-  }
-  if (!asked.rollback_on_error) {
-    Log("resources")
-        .warn(
-            "{}: config_reload.rollback_on_error: false has no effect: a file with an "
-            "error changes nothing",
-            file);
   }
 }
 
@@ -145,7 +130,7 @@ void ResourceDirectory::ApplyFile(const Result<std::string>& text, FileOutcome& 
   const auto result = catalog_.Apply(request);
   if (!result.ok())
     return errors.push_back(fmt::format("{}: {}", file, result.status().ToString()));
-  Warn(content, file);
+  Warn(content);
   for (const catalog::ChangeSummary& change : result->changes) {
     if (change.action != "unchanged") ++outcome.changed;
     for (const std::string& kept : change.kept) {
