@@ -44,18 +44,6 @@ decision::Ruleset Rules(size_t flags) {
   return rules;
 }
 
-// One-shot and without EVP, the cheapest that OpenSSL offers; deprecated for signing, which this is
-// not.
-uint32_t OpensslMd5(const std::string& text) {
-  unsigned char digest[MD5_DIGEST_LENGTH];
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-  MD5(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest);
-#pragma GCC diagnostic pop
-  return static_cast<uint32_t>(digest[0]) << 24 | static_cast<uint32_t>(digest[1]) << 16 |
-         static_cast<uint32_t>(digest[2]) << 8 | digest[3];
-}
-
 uint32_t OwnMd5(const std::string& text) {
   decision::Md5 md5;
   md5.Update(text);
@@ -145,6 +133,18 @@ void MeasureFlags(const Rounds& rounds, Report& report) {
 }
 
 }  // namespace
+
+// One-shot and without EVP, the cheapest that OpenSSL offers; deprecated for signing, which this is
+// not.
+uint32_t OpensslMd5(const std::string& text) {
+  unsigned char digest[MD5_DIGEST_LENGTH];
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+  MD5(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest);
+#pragma GCC diagnostic pop
+  return static_cast<uint32_t>(digest[0]) << 24 | static_cast<uint32_t>(digest[1]) << 16 |
+         static_cast<uint32_t>(digest[2]) << 8 | digest[3];
+}
 
 void MeasureDecisions(const Rounds& rounds, Report& report) {
   MeasureArm(rounds, report);

@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "bench/decisions.h"
+#include "bench/flags.h"
+#include "bench/ofrep.h"
 #include "bench/process.h"
 #include "bench/reactions.h"
 #include "bench/request_parts.h"
@@ -39,6 +41,15 @@ Status Decisions(const Options& options, Report& report) {
   return OkStatus();
 }
 
+Status Flags(const Options& options, Report& report) {
+  MeasureFlagDecisions(MicroRounds(options), report);
+  return MeasureSnapshot(options.smoke ? 100 : 10'000, report);
+}
+
+Status Ofrep(const Options& options, Report& report) {
+  return MeasureOfrep(options.quick ? 1 : 5, report);
+}
+
 Status Parts(const Options& options, Report& report) {
   WEIR_ASSIGN_OR_RETURN(const RequestParts parts, MeasureRequestParts(MicroRounds(options)));
   AddParts(parts, 0, report);
@@ -55,6 +66,10 @@ Status Serving(const Options& options, Report& report) {
 
 Status Changes(const Options& options, Report& report) {
   return MeasureChanges(options.quick ? 30 : 200, report);
+}
+
+Status Emergency(const Options& options, Report& report) {
+  return MeasureEmergency(options.quick ? 30 : 200, report);
 }
 
 Status Rollbacks(const Options& options, Report& report) {
@@ -89,8 +104,9 @@ struct Group {
 };
 
 constexpr Group kGroups[] = {
-    {"decisions", Decisions, true}, {"serving", Serving, true},     {"parts", Parts, false},
-    {"changes", Changes, true},     {"rollbacks", Rollbacks, true}, {"memory", Memory, true},
+    {"decisions", Decisions, true}, {"flags", Flags, true},         {"serving", Serving, true},
+    {"ofrep", Ofrep, true},         {"parts", Parts, false},        {"changes", Changes, true},
+    {"emergency", Emergency, true}, {"rollbacks", Rollbacks, true}, {"memory", Memory, true},
     {"build", Build, true},
 };
 

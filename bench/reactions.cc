@@ -12,6 +12,7 @@
 #include "bench/stage.h"
 #include "controlplane/cli/load.h"
 #include "shared/base/clock.h"
+#include "shared/http/client.h"
 
 namespace weir::bench {
 namespace {
@@ -49,6 +50,15 @@ bool AllHave(const Json& nodes, uint64_t version) {
   return having == kNodes;
 }
 
+Status PutFlag(Stage& stage) {
+  const Json flag = {
+      {"apiVersion", "weir/v1"},
+      {"kind", "Flag"},
+      {"metadata", {{"name", "bench"}}},
+      {"spec", {{"enabled", true}, {"rollout_percentage", 5}, {"hash_seed", "bench"}}}};
+  return stage.api().Send("PUT", "/v1/flags/bench", flag).status();
+}
+
 Result<double> OneChange(Stage& stage, int i) {
   const Json patch = {{"spec", {{"rollout_percentage", 10 + i % 80}}}};
   const double start = NowMs();
@@ -59,6 +69,31 @@ Result<double> OneChange(Stage& stage, int i) {
     if (AllHave(nodes, revision)) return NowMs() - start;
   }
   return Unavailable(fmt::format("not every node applied revision {}", revision));
+}
+
+// Whether the node answers for the flag `bench` as the kill switch says.
+Result<bool> IsSwitched(http::Client& node, bool on) {
+  WEIR_ASSIGN_OR_RETURN(const http::ClientResponse answer,
+                        node.Do("POST", "/weir/v1/explain", {{"Content-Type", "application/json"}},
+                                R"({"key": "user-1", "flag": "bench"})"));
+  if (answer.status != 200) return Unavailable("the node answers " + answer.body);
+  return (answer.body.find("\"KILL_SWITCH\"") != std::string::npos) == on;
+}
+
+Result<double> OneSwitch(Stage& stage, std::vector<http::Client>& nodes, bool on) {
+  const double start = NowMs();
+  WEIR_RETURN_IF_ERROR(
+      stage.api()
+          .Send("PATCH", "/v1/emergency/default?reason=bench", {{"spec", {{"kill_switch", on}}}})
+          .status());
+  for (http::Client& node : nodes) {
+    for (bool switched = false; !switched;) {
+      if (NowMs() - start > kStepMs || Interrupted())
+        return Unavailable("not every node switched its flags");
+      WEIR_ASSIGN_OR_RETURN(switched, IsSwitched(node, on));
+    }
+  }
+  return NowMs() - start;
 }
 
 // Milliseconds after the first bad answer.
@@ -165,12 +200,7 @@ void AddRollbacks(const std::string& errors, const std::vector<Rollback>& runs, 
 
 Status MeasureChanges(int changes, Report& report) {
   WEIR_ASSIGN_OR_RETURN(const std::unique_ptr<Stage> stage, Stage::Open(kNodes));
-  const Json flag = {
-      {"apiVersion", "weir/v1"},
-      {"kind", "Flag"},
-      {"metadata", {{"name", "bench"}}},
-      {"spec", {{"enabled", true}, {"rollout_percentage", 5}, {"hash_seed", "bench"}}}};
-  WEIR_RETURN_IF_ERROR(stage->api().Send("PUT", "/v1/flags/bench", flag).status());
+  WEIR_RETURN_IF_ERROR(PutFlag(*stage));
   std::vector<double> times;
   for (int i = 0; i < changes; ++i) {
     PauseMs(5 + i * 7 % 13);  // at any moment of beacons and ticks
@@ -189,6 +219,33 @@ Status MeasureChanges(int changes, Report& report) {
       "Change: {} flag changes, from sending the PATCH (which answers after the SQLite commit) "
       "until GET /v1/nodes, asked without a pause, shows the version for all 3 nodes.",
       changes));
+  return OkStatus();
+}
+
+Status MeasureEmergency(int switches, Report& report) {
+  WEIR_ASSIGN_OR_RETURN(const std::unique_ptr<Stage> stage, Stage::Open(kNodes));
+  WEIR_RETURN_IF_ERROR(PutFlag(*stage));
+  std::vector<http::Client> nodes;
+  for (const std::string& address : stage->NodeAddresses()) nodes.emplace_back("http://" + address);
+  std::vector<double> times;
+  for (int i = 0; i < switches; ++i) {
+    PauseMs(5 + i * 7 % 13);
+    WEIR_ASSIGN_OR_RETURN(const double ms, OneSwitch(*stage, nodes, i % 2 == 0));
+    times.push_back(ms);
+  }
+  const double sync_ms = SyncMs(stage->dir());
+  for (const double q : {0.5, 0.99}) {
+    report.Add(
+        {.name = fmt::format("kill switch → in force on the last of 3 nodes, p{:.0f}", q * 100),
+         .value = Quantile(times, q),
+         .unit = "ms",
+         .yardstick = "4 KB written and fdatasync, p50",
+         .yardstick_value = sync_ms});
+  }
+  report.Note(fmt::format(
+      "Kill switch: {} times on or off, from sending it to the API until each node has answered an "
+      "explain of a flag accordingly.",
+      switches));
   return OkStatus();
 }
 

@@ -16,4 +16,8 @@ Status MeasureChanges(int changes, Report& report);
 // requests a second; `runs` times with every canary answer bad and with a quarter.
 Status MeasureRollbacks(int runs, Report& report);
 
+// From sending the kill switch to the API until the last of three nodes answers KILL_SWITCH, and
+// the same for switching it off; nodes are asked in turn, without a pause.
+Status MeasureEmergency(int switches, Report& report);
+
 }  // namespace weir::bench

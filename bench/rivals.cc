@@ -16,6 +16,7 @@ namespace weir::bench {
 namespace {
 
 constexpr int64_t kStartMs = 5000;
+constexpr size_t kMaxInConfig = 3000;  // nginx's parameters are smaller than 4 KB
 
 constexpr char kNginxConfig[] = R"(daemon off;
 master_process off;
@@ -31,11 +32,13 @@ http {{
   scgi_temp_path {0}/nginx-scgi;
   uwsgi_temp_path {0}/nginx-uwsgi;
   keepalive_requests 1000000000;
+  sendfile on;
+  tcp_nopush on;
   server {{
     listen {1};
     location / {{
       default_type application/json;
-{2}      return 200 '{3}';
+{2}{3}
     }}
   }}
 }}
@@ -78,14 +81,24 @@ int FreePort() {
 }  // namespace
 
 Result<Nginx> StartNginx(const std::string& dir, const StaticAnswer& answer) {
-  if (answer.body.find('\'') != std::string::npos || answer.body.find('$') != std::string::npos)
-    return InvalidArgument("answer", "holds a character that nginx would interpret");
+  std::string give;
+  if (answer.body.size() <= kMaxInConfig) {
+    if (answer.body.find('\'') != std::string::npos || answer.body.find('$') != std::string::npos)
+      return InvalidArgument("answer", "holds a character that nginx would interpret");
+    give = fmt::format("      return 200 '{}';", answer.body);
+  } else {  // from a file that stays open; nginx takes a POST to one for a mistake
+    WEIR_RETURN_IF_ERROR(WriteFileAtomic(dir + "/answer", answer.body));
+    give = fmt::format(
+        "      root {};\n      open_file_cache max=4;\n      rewrite ^ /answer break;\n"
+        "      error_page 405 =200 /answer;",
+        dir);
+  }
   std::string headers;
   for (const auto& [name, value] : answer.headers)
     headers += fmt::format("      add_header {} \"{}\";\n", name, value);
   const std::string address = fmt::format("127.0.0.1:{}", FreePort());
-  WEIR_RETURN_IF_ERROR(WriteFileAtomic(
-      dir + "/nginx.conf", fmt::format(kNginxConfig, dir, address, headers, answer.body)));
+  WEIR_RETURN_IF_ERROR(
+      WriteFileAtomic(dir + "/nginx.conf", fmt::format(kNginxConfig, dir, address, headers, give)));
   WEIR_ASSIGN_OR_RETURN(Child process, Child::Start({"taskset", "-c", "0", "nginx", "-p", dir, "-c",
                                                      dir + "/nginx.conf", "-e", dir + "/nginx.log"},
                                                     dir + "/nginx.out"));

@@ -20,7 +20,8 @@ struct Nginx {
   Child process;
   std::string address;
 };
-// One process on core 0 that gives `answer` to everything; waits until it does.
+// One process on core 0 that gives `answer` to everything, a long one from a file; waits until it
+// does.
 Result<Nginx> StartNginx(const std::string& dir, const StaticAnswer& answer);
 
 struct ClosedLoop {

@@ -9,6 +9,7 @@ namespace weir::codec {
 namespace {
 
 constexpr int kMaxDepth = 64;
+constexpr size_t kMaxPathBytes = 32 << 20;  // of all values together: long keys repeat in each
 
 // Keys are compared as they are written: escapes in them are left alone.
 class Scanner {
@@ -18,6 +19,7 @@ class Scanner {
   // False where the text ends or is no JSON.
   bool Value(const std::string& path, int depth) {
     Space();
+    if ((path_bytes_ += path.size()) > kMaxPathBytes) return false;
     out_.lines.try_emplace(path, line_);
     if (at_ >= text_.size() || depth > kMaxDepth) return false;
     if (text_[at_] == '{') return Members(path, depth);
@@ -79,6 +81,7 @@ class Scanner {
   std::string_view text_;
   JsonLines& out_;
   size_t at_ = 0;
+  size_t path_bytes_ = 0;
   int line_ = 1;
 };
 

@@ -9,7 +9,7 @@
 namespace weir::codec {
 
 // path ("flags.new.variants") → line, from 1. Of a repeated key the second is in `repeated`. Reads
-// as far as the text is JSON, and at most 64 deep.
+// as far as the text is JSON, at most 64 deep, and until the paths are 32 MB.
 struct JsonLines {
   std::map<std::string, int> lines;
   std::map<std::string, int> repeated;

@@ -79,7 +79,8 @@ void CheckDocument(const codec::ResourceDocument& document) {
 
 void CheckResources(std::string_view text) {
   const codec::FileContent content = codec::ReadResources(text, "input");
-  WEIR_REQUIRE(!content.documents.empty() || !content.errors.empty() || !content.warnings.empty(),
+  WEIR_REQUIRE(!content.documents.empty() || !content.errors.empty() || !content.warnings.empty() ||
+                   !content.disabled.empty() || content.reload.has_value(),
                "nothing is said of the file");
   for (const auto* messages : {&content.errors, &content.warnings, &content.disabled}) {
     for (const codec::FileError& message : *messages)
