@@ -71,6 +71,19 @@ Status CheckIdentity(const Resource& resource, Kind kind, const std::string& nam
   return OkStatus();
 }
 
+// A flag's rule and the values of its variants are replaced, never merged into: half of each rule
+// would be neither.
+void ReplaceWhole(const Json& patch, Json& document) {
+  if (!patch.contains("spec") || !patch["spec"].is_object()) return;
+  const Json& spec = patch["spec"];
+  if (spec.contains("targeting") && !spec["targeting"].is_null())
+    document["spec"]["targeting"] = spec["targeting"];
+  if (!spec.contains("variants") || !spec["variants"].is_object()) return;
+  for (const auto& [name, value] : spec["variants"].items()) {
+    if (!value.is_null()) document["spec"]["variants"][name] = value;
+  }
+}
+
 }  // namespace
 
 void Api::Core::AddResourceRoutes(std::vector<Route>& routes) {
@@ -131,6 +144,7 @@ Answer Api::Core::Patch(Kind kind, const Call& call) {
   Json document = codec::ResourceToJson(*resource);
   document.erase("status");
   document.merge_patch(call.json);
+  ReplaceWhole(call.json, document);
   WEIR_ASSIGN_OR_RETURN(Resource patched, codec::ResourceFromJson(document));
   WEIR_RETURN_IF_ERROR(CheckIdentity(patched, kind, call.args[0]));
   return CommitOne(std::move(patched), call);

@@ -32,7 +32,17 @@ Flags FlagsOf(const FileContent& content) {
   return flags;
 }
 
+// An error says why a flag could not be read, so that it is not also missing. Errors of resources
+// say it with the paths of a spec; those of flags files begin with the flag's name.
+bool WasUnreadable(const std::string& flag, const std::vector<FileError>& errors) {
+  return std::any_of(errors.begin(), errors.end(), [&](const FileError& e) {
+    return e.path == flag || e.path.rfind(flag + ".", 0) == 0 || e.path.rfind("spec", 0) == 0 ||
+           e.path.find("].spec") != std::string::npos;
+  });
+}
+
 void CheckParents(const Flags& flags, FileContent& content) {
+  const std::vector<FileError> read = content.errors;
   const domain::Lookup find = [&](Kind kind, const std::string& name) -> const domain::Resource* {
     const auto found = flags.by_name.find(name);
     return kind != Kind::kFlag || found == flags.by_name.end() ? nullptr : &found->second;
@@ -43,6 +53,11 @@ void CheckParents(const Flags& flags, FileContent& content) {
   };
   for (const auto& [name, flag] : flags.by_name) {
     const ResourceDocument& document = *flags.documents.at(name);
+    const auto parents = domain::FlagParents(name, flag.As<domain::FlagSpec>());
+    const bool is_followed = std::any_of(parents.begin(), parents.end(), [&](const auto& parent) {
+      return find(Kind::kFlag, parent) == nullptr && WasUnreadable(parent, read);
+    });
+    if (is_followed) continue;
     for (const domain::Violation& violation : domain::ValidateReferences(flag, find, for_each)) {
       content.errors.push_back(
           {document.file, document.line, name + ".requires", violation.message});
@@ -80,11 +95,11 @@ bool None(const std::vector<FileError>& errors, const Wrong& wrong) {
 
 void CheckWhole(FileContent& content) {
   const Flags flags = FlagsOf(content);
+  CheckParents(flags, content);
   for (const ResourceDocument& document : content.documents) {
     content.errors.insert(content.errors.end(), document.when_new.begin(), document.when_new.end());
   }
   content.errors.insert(content.errors.end(), content.disabled.begin(), content.disabled.end());
-  CheckParents(flags, content);
   CheckSeeds(flags, content);
   std::stable_sort(content.errors.begin(), content.errors.end(), [](const auto& a, const auto& b) {
     return std::pair(std::string_view(a.file), a.line) <

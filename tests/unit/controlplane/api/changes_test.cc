@@ -112,6 +112,27 @@ TEST_F(ApiChanges, APartialBlockIsAnEditOfWhatStandsAndRefusedOtherwise) {
   EXPECT_EQ(spec["hash_seed"], "ttft-pipeline-2025-01-08");
 }
 
+TEST_F(ApiChanges, APatchReplacesARuleAndAHostileOneIsRefused) {
+  const Json spec = {{"variants", {{"x", {{"n", 1}}}, {"y", {{"n", 2}}}}},
+                     {"default_variant", "x"},
+                     {"targeting", {{"if", {true, "x", nullptr}}}}};
+  const Json flag = {
+      {"apiVersion", "weir/v1"}, {"kind", "Flag"}, {"metadata", {{"name", "v"}}}, {"spec", spec}};
+  ASSERT_EQ(Send("PUT", "/v1/flags/v", flag.dump()).status, 201);
+  const Reply patched = Send("PATCH", "/v1/flags/v",
+                             R"({"spec": {"targeting": {"fractional": [["x", 1], ["y", 1]]},
+                                          "variants": {"y": {"m": 3}}}})");
+  ASSERT_EQ(patched.status, 200) << patched.body;
+  const Json now = Get("/v1/flags/v").json["spec"];
+  EXPECT_EQ(now["targeting"].size(), 1u);
+  EXPECT_EQ(now["variants"]["y"], (Json{{"m", 3}}));
+  const Reply hostile =
+      Send("PATCH", "/v1/flags/v", R"({"spec": {"targeting": {"reduse": [1, 2, 3]}}})");
+  EXPECT_EQ(hostile.status, 400);
+  EXPECT_THAT(hostile.json["field"].get<std::string>(), HasSubstr("spec.targeting"));
+  EXPECT_THAT(hostile.body, HasSubstr("reduce"));
+}
+
 TEST_F(ApiChanges, AMalformedDefinitionDisablesItselfAndIsAWarning) {
   const char kDefinitions[] = R"({"flags": {
     "good": {"state": "ENABLED", "variants": {"x": 1}, "defaultVariant": "x"},

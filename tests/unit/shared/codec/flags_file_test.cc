@@ -216,6 +216,12 @@ TEST(FlagsFile, ValidationSaysWhatDoesNotHold) {
                                 HasSubstr("correlate"))));
 }
 
+TEST(FlagsFile, AFlagThatCouldNotBeReadIsNotAlsoMissing) {
+  FileContent content = Read("a:\n  enabled: maybe\n  b: {enabled: true}\n");
+  CheckWhole(content);
+  EXPECT_THAT(Texts(content.errors), ElementsAre(HasSubstr("f.yaml:2: a.enabled")));
+}
+
 TEST(FlagsFile, FilesWithoutFlagsAreNotPraisedForTheirSeeds) {
   FileContent content = Read("emergency: {kill_switch: false}\n");
   CheckWhole(content);
