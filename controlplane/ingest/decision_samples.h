@@ -28,8 +28,8 @@ class DecisionSamples {
  public:
   static constexpr size_t kPerSecond = 20;
   static constexpr size_t kPerNodeAndSecond = 10;
-  static constexpr size_t kMaxText = 512;               // bytes of key and reason each
-  static constexpr int64_t kMaxAgeMs = 24 * 3'600'000;  // of a sample, either way
+  static constexpr size_t kMaxText = 512;           // bytes of key and reason each
+  static constexpr int64_t kMaxAgeMs = 86'400'000;  // of a sample, either way
 
   void Add(const wire::Batch& batch, int64_t now_ms, int64_t now_wall_ms);
   // What was added since the last call.
