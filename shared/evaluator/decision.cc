@@ -100,7 +100,7 @@ void Finish(DecisionCount& count) {
 
 class Flags::State {
  public:
-  State(std::string path, std::shared_ptr<const Loaded> loaded) : path_(std::move(path)) {
+  State(std::string path, const std::shared_ptr<const Loaded>& loaded) : path_(std::move(path)) {
     for (Shard& shard : shards_) {
       shard.loaded = loaded;
       shard.random = RandomU64();
@@ -224,16 +224,16 @@ Flags::~Flags() = default;
 std::unique_ptr<Flags> Flags::Load(const std::string& path, std::string* error) {
   const Result<std::string> text = ReadFile(path);
   if (!Report(text.status(), error)) return nullptr;
-  auto loaded = Compile(*text, path);
+  const auto loaded = Compile(*text, path);
   if (!Report(loaded.status(), error)) return nullptr;
-  return std::unique_ptr<Flags>(new Flags(std::make_unique<State>(path, *std::move(loaded))));
+  return std::unique_ptr<Flags>(new Flags(std::make_unique<State>(path, *loaded)));
 }
 
 std::unique_ptr<Flags> Flags::FromText(std::string_view text, std::string* error,
                                        const std::string& name) {
-  auto loaded = Compile(text, name);
+  const auto loaded = Compile(text, name);
   if (!Report(loaded.status(), error)) return nullptr;
-  return std::unique_ptr<Flags>(new Flags(std::make_unique<State>("", *std::move(loaded))));
+  return std::unique_ptr<Flags>(new Flags(std::make_unique<State>("", *loaded)));
 }
 
 bool Flags::IsEnabled(std::string_view flag, std::string_view key, std::string_view context) const {
@@ -301,6 +301,7 @@ std::vector<FlagConfig> Flags::AllFlags() const {
   loaded->rules.flags().ForEach(
       [&](const decision::Flag& flag) { by_name.emplace(flag.name, &flag); });
   std::vector<FlagConfig> all;
+  all.reserve(by_name.size());
   for (const auto& [name, flag] : by_name) all.push_back(ConfigOf(loaded->rules, *flag));
   return all;
 }
