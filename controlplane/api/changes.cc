@@ -208,11 +208,11 @@ Answer Api::Core::Apply(const Call& call) {
   if (const auto incomplete = deps_.catalog.Incomplete(call.content.documents);
       !incomplete.empty()) {
     const codec::FileError& first = incomplete.front();
-    return ProblemResponse(
-        400,
-        InvalidArgument(first.path,
-                        first.message + " (it does not stand yet, so all of it must be given)"),
-        {{"errors", ErrorsView(incomplete)}});
+    const std::string why =
+        fmt::format("{} ({}:{}; it does not stand yet, so all of it must be given)", first.message,
+                    first.file, first.line);
+    return ProblemResponse(400, InvalidArgument(first.path, why),
+                           {{"errors", ErrorsView(incomplete)}});
   }
   for (const codec::ResourceDocument& document : call.content.documents) {
     // A dry run may speak of a file that would be uploaded.
