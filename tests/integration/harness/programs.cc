@@ -85,6 +85,7 @@ Status Node::Start() {
   WEIR_ASSIGN_OR_RETURN(const Json ready,
                         StartProgram(process_, Arguments(), dir_ + "/" + options_.id + ".ready"));
   address_ = ready.value("http", "");
+  admin_address_ = ready.value("admin", "");
   if (ready.value("pid", 0) == process_.pid() && !address_.empty()) return OkStatus();
   return Internal("the ready file says " + ready.dump());
 }

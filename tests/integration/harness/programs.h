@@ -61,6 +61,8 @@ class Node {
   const std::string& id() const { return options_.id; }
   const std::string& address() const { return address_; }
   Api api() const { return Api(address_); }
+  const std::string& admin_address() const { return admin_address_; }
+  Api admin() const { return Api(admin_address_); }
   Process& process() { return process_; }
   std::vector<std::string> Arguments() const;
 
@@ -69,6 +71,7 @@ class Node {
   const NodeOptions options_;
   const int port_;
   std::string address_;
+  std::string admin_address_;
   Process process_;
 };
 

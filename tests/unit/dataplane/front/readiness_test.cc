@@ -13,6 +13,7 @@ class ReadinessTest : public NodeTest {
   // The model's stable and another model's, each READY or in that state.
   bool Check(State first, State second) {
     auto rules = std::make_shared<decision::Ruleset>();
+    rules->epoch = 1;
     domain::ModelEntry other = model_;
     other.name = "other";
     rules->Set(model_);
