@@ -119,17 +119,20 @@ void PrintTable(const std::vector<std::string>& header,
     for (size_t c = 0; c < row.size(); ++c) {
       line += c + 1 == row.size() ? row[c] : fmt::format("{:<{}}  ", row[c], widths[c]);
     }
-    std::printf("%s\n", line.c_str());
+    std::printf("%s\n", line.substr(0, line.find_last_not_of(' ') + 1).c_str());
   };
   print(header);
   for (const auto& row : rows) print(row);
 }
 
 void PrintCommitted(const codec::Json& commit) {
+  const bool is_dry = commit.value("dry_run", false);
   for (const codec::Json& change : commit["changes"]) {
     std::printf("%s/%s %s\n", Text(change["kind"]).c_str(), Text(change["name"]).c_str(),
                 Text(change["action"]).c_str());
-    const codec::Json diff = change.value("diff", codec::Json::object());
+    const bool is_new = change.value("action", "") == "created";
+    const codec::Json diff =
+        is_new && !is_dry ? codec::Json::object() : change.value("diff", codec::Json::object());
     for (const auto& [path, values] : diff.items()) {
       if (path.rfind("status.", 0) == 0) continue;  // follows by itself
       std::printf("  %s: %s -> %s\n", path.c_str(),

@@ -57,7 +57,8 @@ class Session {
 // Aligned columns: the header in capitals, as kubectl's. Empty rows print "none".
 void PrintTable(const std::vector<std::string>& header,
                 const std::vector<std::vector<std::string>>& rows);
-// What a commit changed, "Flag/ttft updated" and below it the fields with their old and new values.
+// What a commit changed, "Flag/ttft updated" and below it the fields with their old and new values;
+// of what is created only when nothing was done yet.
 void PrintCommitted(const codec::Json& commit);
 // "3m12s ago" style age of an RFC 3339 time; "" for none.
 std::string Age(const codec::Json& time);
