@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "shared/codec/yaml.h"
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <cctype>
 #include <charconv>
 #include <cmath>
 #include <set>
+#include <sstream>
 
 namespace weir::codec {
 namespace {
@@ -118,6 +120,47 @@ class Converter {
   size_t path_bytes_ = 0;
 };
 
+// yaml-cpp makes documents without end of a text that goes on where its document has ended
+// (`"a", "b"`, a JSON text without its first brace): it does not move on. This handler notes where
+// each document starts, before anything is kept.
+class DocumentStarts final : public YAML::EventHandler {
+ public:
+  bool is_stuck() const { return is_stuck_; }
+  const YAML::Mark& last() const { return last_; }
+
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    is_stuck_ = any_ && mark.pos == last_.pos;
+    any_ = true;
+    last_ = mark;
+  }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+
+ private:
+  bool any_ = false;
+  bool is_stuck_ = false;
+  YAML::Mark last_;
+};
+
+void CheckEnds(const std::string& text) {
+  std::istringstream in(text);
+  YAML::Parser parser(in);
+  DocumentStarts starts;
+  while (parser.HandleNextDocument(starts)) {
+    if (starts.is_stuck())
+      throw YAML::ParserException(starts.last(), "the text goes on where its document has ended");
+  }
+}
+
 // Quoted where our reader, or one of YAML 1.1 (where `off` is false), would take it for something
 // else than text.
 void EmitText(YAML::Emitter& out, const std::string& text) {
@@ -186,7 +229,9 @@ YamlStream ReadYaml(std::string_view text) {
     return stream;
   }
   try {
-    for (const YAML::Node& node : YAML::LoadAll(std::string(text))) {
+    const std::string copy(text);
+    CheckEnds(copy);
+    for (const YAML::Node& node : YAML::LoadAll(copy)) {
       YamlDocument document;
       document.value = Converter(document, stream).Convert(node, "", 0);
       if (stream.is_cut) break;

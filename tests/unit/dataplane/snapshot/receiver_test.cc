@@ -106,6 +106,15 @@ TEST_F(Receive, RefusesASnapshotOfTheWrongDigestWhole) {
   EXPECT_EQ(Threshold("b"), 2000u);
 }
 
+TEST_F(Receive, RefusesASnapshotWithAnEmptyEntryWhole) {
+  Join();
+  control.flags["c"] = "";
+  ++control.version;
+  EXPECT_FALSE(Give(control.Snapshot()).ok());
+  EXPECT_EQ(receiver.position().version, 2u);
+  EXPECT_TRUE(Threshold("a"));
+}
+
 TEST_F(Receive, ABeaconShowsWhatWasLost) {
   Join();
   control.Change("a", FlagBytes("a", 1500));

@@ -185,10 +185,43 @@ TEST(Yaml, RefusesAliasBombs) {
   EXPECT_FALSE(ParseYaml(bomb).ok());
 }
 
+// 25 KB that would keep gigabytes of paths.
+TEST(Yaml, RefusesAliasesUnderLongKeys) {
+  std::string text = "a: &a [";
+  for (int i = 0; i < 1000; ++i) text += "x,";
+  text += "]\n? " + std::string(20'000, 'k') + "\n: [";
+  for (int i = 0; i < 400; ++i) text += "*a,";
+  EXPECT_FALSE(ParseYaml(text + "]\n").ok());
+}
+
+TEST(Yaml, RefusesTextThatGoesOnWhereItsDocumentHasEnded) {
+  for (const char* text : {"\"a\",\n", "\"flags\": {}},\n", "a\n---\n\"b\", c\n"}) {
+    const auto documents = ParseYaml(text);
+    EXPECT_FALSE(documents.ok()) << text;
+  }
+}
+
+TEST(Yaml, RefusesWhatIsNoUtf8WithTheLine) {
+  const FileContent content = ReadResources("a:\n  enabled: true\n  owner: \xff\n", "f");
+  ASSERT_EQ(content.errors.size(), 1u);
+  EXPECT_EQ(content.errors[0].line, 3);
+}
+
 TEST(Yaml, WritesWhatItReads) {
-  const Json value = {
-      {"version", "1.10"}, {"yes", "true"}, {"n", 3}, {"list", {1, 2}}, {"deep", {{"x", ""}}}};
+  const Json value = {{"version", "1.10"},
+                      {"yes", "true"},
+                      {"n", 3},
+                      {"list", {1, 2}},
+                      {"deep", {{"x", ""}}},
+                      {"nothing", nullptr},
+                      {"null", "null"},
+                      {"items", {nullptr, {{"a", nullptr}}}}};
   EXPECT_EQ((*ParseYaml(ToYaml(value)))[0].value, value);
+}
+
+// `off` is false to readers of YAML 1.1.
+TEST(Yaml, QuotesWhatOlderReadersTakeForBooleans) {
+  EXPECT_EQ(ToYaml({{"off", "Yes"}}), "\"off\": \"Yes\"\n");
 }
 
 TEST(Resources, FlagsFileOfTheDocumentsLoads) {
