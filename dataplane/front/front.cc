@@ -66,8 +66,14 @@ std::string Front::admin_address() const {
 
 void Front::PublishRules(std::shared_ptr<const decision::Ruleset> rules,
                          std::function<void()> taken) {
-  ForEachWorker([rules = std::move(rules)](size_t, Worker& worker) { worker.SetRules(rules); },
-                std::move(taken));
+  const uint64_t number = published_.fetch_add(1) + 1;
+  ForEachWorker([rules](size_t, Worker& worker) { worker.SetRules(rules); },
+                [this, rules, number, taken = std::move(taken)] {
+                  ForEachWorker([rules, number](size_t, Worker& worker) {
+                    worker.AnnounceRules(rules, number);
+                  });
+                  if (taken) taken();
+                });
 }
 
 void Front::PublishVersions(std::shared_ptr<const runtime::VersionTable> versions) {

@@ -92,7 +92,8 @@ class Front {
   std::vector<std::unique_ptr<Worker>> workers_;
   http::Server server_;
   http::Server admin_;
-  std::atomic<bool> started_{false};  // server_ may be asked for its workers
+  std::atomic<bool> started_{false};    // server_ may be asked for its workers
+  std::atomic<uint64_t> published_{0};  // rulesets
 };
 
 }  // namespace weir::node::front

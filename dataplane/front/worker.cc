@@ -102,6 +102,12 @@ void Worker::SetRules(std::shared_ptr<const decision::Ruleset> rules) {
   if (ofrep_ != nullptr) ofrep_->SetRules(rules_);
 }
 
+void Worker::AnnounceRules(std::shared_ptr<const decision::Ruleset> rules, uint64_t number) {
+  if (ofrep_ == nullptr || number < announced_) return;
+  announced_ = number;
+  ofrep_->AnnounceRules(std::move(rules));
+}
+
 void Worker::SetVersions(std::shared_ptr<const runtime::VersionTable> versions) {
   versions_ = std::move(versions);
   Rebuild();
@@ -138,6 +144,7 @@ telemetry::Window Worker::TakeTelemetry() {
 MetricsSample Worker::Sample() const {
   MetricsSample sample;
   sample.requests = counters_;
+  sample.batches = inference_.batch_sizes();
   sample.rules = rules_;
   sample.versions = versions_;
   sample.status = status_;

@@ -44,6 +44,9 @@ class Worker {
   // Answers /ofrep/… as well. Right after construction; `budget` outlives the worker.
   void ServeOfrep(const ofrep::OfrepOptions& options, ofrep::StreamBudget& budget);
   void SetRules(std::shared_ptr<const decision::Ruleset> rules);
+  // Once every worker has them: a client that is told to ask again may come to any. Of two that
+  // overtake each other the one with the higher number stands.
+  void AnnounceRules(std::shared_ptr<const decision::Ruleset> rules, uint64_t number);
   void SetVersions(std::shared_ptr<const runtime::VersionTable> versions);
   void SetStatus(std::shared_ptr<const NodeStatusView> status);
   void SetOverrides(std::shared_ptr<const OverridesView> overrides) {
@@ -93,6 +96,7 @@ class Worker {
   Readiness readiness_;
   Inference inference_;
   std::unique_ptr<ofrep::Service> ofrep_;  // null on the admin server
+  uint64_t announced_ = 0;
 };
 
 }  // namespace weir::node::front

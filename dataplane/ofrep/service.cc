@@ -63,7 +63,6 @@ Service::Service(const OfrepOptions& options, const Clock& clock, flags::Desk& d
 void Service::SetRules(std::shared_ptr<const decision::Ruleset> rules) {
   sorted_.clear();
   rules_ = std::move(rules);
-  streams_.SetRules(rules_);
 }
 
 std::optional<http::Response> Service::Handle(const std::shared_ptr<http::Exchange>& exchange) {

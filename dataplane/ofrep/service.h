@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "dataplane/flags/desk.h"
@@ -36,6 +37,10 @@ class Service {
   static bool Serves(std::string_view path) { return path.starts_with("/ofrep/"); }
 
   void SetRules(std::shared_ptr<const decision::Ruleset> rules);
+  // Tells the streams' clients of them, once whoever they then ask decides by them.
+  void AnnounceRules(std::shared_ptr<const decision::Ruleset> rules) {
+    streams_.SetRules(std::move(rules));
+  }
   // The answer; absent when the request has become a stream, and is answered.
   std::optional<http::Response> Handle(const std::shared_ptr<http::Exchange>& exchange);
   // Ends the streams, and opens no more.

@@ -69,7 +69,10 @@ class ServiceTest : public testing::Test {
     ++rules->version;
     change(*rules);
     rules_ = rules;
-    OnWorker([&] { service_->SetRules(rules_); });
+    OnWorker([&] {
+      service_->SetRules(rules_);
+      service_->AnnounceRules(rules_);
+    });
   }
   static domain::FlagEntry Rollout(const std::string& name, domain::FinePercent threshold) {
     domain::FlagEntry flag;
