@@ -94,7 +94,7 @@ Result<int64_t> ParseTimeMs(std::string_view text) {
   if (*rest == ':') {
     char* end = nullptr;
     seconds = std::strtod(rest + 1, &end);
-    if (end == rest + 1 || seconds < 0 || seconds >= 61) return error();
+    if (end == rest + 1 || !(seconds >= 0 && seconds < 61)) return error();  // nor "nan"
     rest = end;
   }
   int64_t offset_s = 0;
@@ -106,8 +106,8 @@ Result<int64_t> ParseTimeMs(std::string_view text) {
   } else if (*rest != '\0' && std::string_view(rest) != "Z") {
     return error();
   }
-  if (tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour > 23 ||
-      tm.tm_min > 59) {
+  if (tm.tm_year < 1 || tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 ||
+      tm.tm_hour < 0 || tm.tm_hour > 23 || tm.tm_min < 0 || tm.tm_min > 59) {
     return error();
   }
   tm.tm_year -= 1900;

@@ -43,6 +43,20 @@ Json PlainScalar(const std::string& text) {
   return text;
 }
 
+// JSON's writer throws what is not.
+bool IsUtf8(const std::string& text) {
+  try {
+    static_cast<void>(Json(text).dump());
+    return true;
+  } catch (const Json::exception&) {
+    return false;
+  }
+}
+
+// What yaml-cpp makes of "\\_" and "\\N".
+constexpr char kBrokenEscape[] =
+    "is no UTF-8: the escapes \\_ and \\N are not supported; write the character";
+
 class Converter {
  public:
   Converter(YamlDocument& document, YamlStream& stream) : document_(document), stream_(stream) {}
@@ -61,7 +75,7 @@ class Converter {
       case YAML::NodeType::Null:
         return nullptr;
       case YAML::NodeType::Scalar:
-        return node.Tag() == "!" ? Json(node.Scalar()) : Scalar(node, path);
+        return Scalar(node, path);
       case YAML::NodeType::Sequence:
         return Sequence(node, path, depth);
       case YAML::NodeType::Map:
@@ -72,9 +86,10 @@ class Converter {
 
  private:
   Json Scalar(const YAML::Node& node, const std::string& path) {
+    if (!IsUtf8(node.Scalar())) return Fail(node, path, kBrokenEscape);
     const std::string& tag = node.Tag();
     if (tag == "?" || tag.empty()) return PlainScalar(node.Scalar());
-    if (tag == "tag:yaml.org,2002:str") return node.Scalar();
+    if (tag == "!" || tag == "tag:yaml.org,2002:str") return node.Scalar();
     return Fail(node, path, "has the tag " + tag + ", which is not supported");
   }
   Json Sequence(const YAML::Node& node, const std::string& path, int depth) {
@@ -89,6 +104,7 @@ class Converter {
     for (const auto& item : node) {
       if (!item.first.IsScalar()) return Fail(item.first, path, "has a key that is not text");
       const std::string& key = item.first.Scalar();
+      if (!IsUtf8(key)) return Fail(item.first, path, kBrokenEscape);
       const std::string child = path.empty() ? key : path + "." + key;
       document_.lines.try_emplace(child, item.first.Mark().line + 1);
       if (key == "<<") {
@@ -196,16 +212,12 @@ void Emit(YAML::Emitter& out, const Json& value) {
   }
 }
 
-// 0: every line is; yaml-cpp does not look, and JSON's writer throws.
+// 0: every line is. yaml-cpp does not look.
 int LineThatIsNoUtf8(std::string_view text) {
   int number = 0;
   for (const std::string& line : Split(text, '\n')) {
     ++number;
-    try {
-      static_cast<void>(Json(line).dump());
-    } catch (const Json::exception&) {
-      return number;
-    }
+    if (!IsUtf8(line)) return number;
   }
   return 0;
 }

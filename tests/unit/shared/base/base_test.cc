@@ -39,8 +39,8 @@ TEST(Duration, WritesTheShortestExactForm) {
 TEST(Time, RoundTripsAndReadsOffsets) {
   EXPECT_EQ(FormatTimeMs(*ParseTimeMs("2026-11-20T14:05:00.123Z")), "2026-11-20T14:05:00.123Z");
   EXPECT_EQ(*ParseTimeMs("2026-11-20T15:05+01:00"), *ParseTimeMs("2026-11-20 14:05"));
-  for (const char* bad :
-       {"", "yesterday", "2026-13-01T00:00", "2026-11-20", "2026-11-20T14:05:00x"}) {
+  for (const char* bad : {"", "yesterday", "2026-13-01T00:00", "2026-11-20", "2026-11-20T14:05:00x",
+                          "2026-11-20T14:05:nanZ", "2026-11-20T-1:05", "-026-11-20T14:05"}) {
     EXPECT_FALSE(ParseTimeMs(bad).ok()) << bad;
   }
 }

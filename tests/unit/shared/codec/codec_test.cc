@@ -205,6 +205,8 @@ TEST(Yaml, RefusesWhatIsNoUtf8WithTheLine) {
   const FileContent content = ReadResources("a:\n  enabled: true\n  owner: \xff\n", "f");
   ASSERT_EQ(content.errors.size(), 1u);
   EXPECT_EQ(content.errors[0].line, 3);
+  for (const char* text : {"a: \"x\\_y\"\n", "\"x\\Ny\": 1\n"})
+    EXPECT_FALSE(ParseYaml(text).ok()) << text;
 }
 
 TEST(Yaml, WritesWhatItReads) {
