@@ -4,6 +4,7 @@
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <cctype>
 #include <charconv>
 #include <cmath>
@@ -184,7 +185,11 @@ void EmitText(YAML::Emitter& out, const std::string& text) {
                                                                   "no", "on", "off"};
   std::string lower = text.substr(0, 4);
   for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  if (!PlainScalar(text).is_string() || kOldBooleans.contains(lower)) out << YAML::DoubleQuoted;
+  // yaml-cpp leaves a carriage return as it is, which reads as a line break.
+  const bool has_controls =
+      std::any_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20; });
+  if (!PlainScalar(text).is_string() || kOldBooleans.contains(lower) || has_controls)
+    out << YAML::DoubleQuoted;
   out << text;
 }
 

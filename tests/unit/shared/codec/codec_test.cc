@@ -221,6 +221,11 @@ TEST(Yaml, WritesWhatItReads) {
   EXPECT_EQ((*ParseYaml(ToYaml(value)))[0].value, value);
 }
 
+TEST(Yaml, WritesLineEndsOfEverySystem) {
+  const Json value = {{"dos", "a\r\nb"}, {"mac", "a\rb"}, {"tab", "a\tb"}};
+  EXPECT_EQ((*ParseYaml(ToYaml(value)))[0].value, value);
+}
+
 // `off` is false to readers of YAML 1.1.
 TEST(Yaml, QuotesWhatOlderReadersTakeForBooleans) {
   EXPECT_EQ(ToYaml({{"off", "Yes"}}), "\"off\": \"Yes\"\n");
