@@ -41,6 +41,11 @@ class Text {
   void Value(const std::string& labels, V value) {
     Line("", labels, value);
   }
+  // `suffix` of a histogram's series: "_bucket".
+  template <class V>
+  void Value(const char* suffix, const std::string& labels, V value) {
+    Line(suffix, labels, value);
+  }
   void Histogram(const std::string& labels, const DurationHistogram& histogram) {
     const std::string before = labels.empty() ? "" : labels + ",";
     uint64_t count = 0;
@@ -118,6 +123,18 @@ void WriteArms(const routing::Recorders::Totals& arms, Text& text) {
   }
 }
 
+void WriteBatches(const runtime::BatchSizes& sizes, Text& text) {
+  text.Family("weir_batch_size", "histogram", "Requests that ran as one call of a version.");
+  uint64_t count = 0;
+  for (size_t i = 0; i < sizes.counts.size(); ++i) {
+    count += sizes.counts[i];
+    const bool last = i == runtime::BatchSizes::kBounds;
+    text.Value("_bucket", last ? "le=\"+Inf\"" : fmt::format("le=\"{}\"", size_t{1} << i), count);
+  }
+  text.Value("_sum", "", sizes.requests);
+  text.Value("_count", "", count);
+}
+
 void WriteRules(const MetricsSample& sample, int64_t wall_ms, Text& text) {
   if (sample.rules == nullptr) return;
   const decision::Ruleset& rules = *sample.rules;
@@ -140,29 +157,6 @@ void WriteRules(const MetricsSample& sample, int64_t wall_ms, Text& text) {
   });
 }
 
-// What share of keys a rollout flag is on for now: an override, a schedule and a rollout that is
-// under way included.
-domain::FinePercent ShareNow(const decision::Ruleset& rules, const decision::Flag& flag,
-                             int64_t wall_ms) {
-  if (rules.emergency.kill_switch || rules.emergency.baseline) return 0;
-  if (rules.overrides != nullptr) {
-    const auto forced = rules.overrides->flags.find(flag.name);
-    if (forced != rules.overrides->flags.end()) {
-      return forced->second == "on" ? domain::kFineAll : 0;
-    }
-  }
-  bool enabled = flag.enabled;
-  domain::FinePercent share = flag.threshold;
-  for (const domain::ScheduledEntry& change : flag.schedule) {
-    if (change.at_wall_ms > wall_ms) break;
-    enabled = change.enabled.value_or(enabled);
-    share = change.threshold.value_or(share);
-  }
-  if (!enabled || flag.rolled_back || flag.allowlist_only) return 0;
-  const decision::Split* split = rules.flag_splits().Find(flag.name);
-  return split != nullptr && split->applies ? split->threshold : share;
-}
-
 void WriteFlagsAs(const std::string& prefix, const flags::TotalsByFlag& totals,
                   const decision::Ruleset& rules, int64_t wall_ms, Text& text) {
   text.Family(prefix + "_decisions_total", "counter", "Decisions on a flag by outcome.");
@@ -174,7 +168,7 @@ void WriteFlagsAs(const std::string& prefix, const flags::TotalsByFlag& totals,
   text.Family(prefix + "_rollout_percentage", "gauge", "Share of keys a flag is on for now.");
   std::map<std::string_view, domain::FinePercent> shares;
   rules.flags().ForEach([&](const decision::Flag& flag) {
-    if (!flag.IsVariant()) shares[flag.name] = ShareNow(rules, flag, wall_ms);
+    if (!flag.IsVariant()) shares[flag.name] = decision::ShareNow(rules, flag, wall_ms);
   });
   for (const auto& [flag, share] : shares) {
     text.Value(fmt::format("feature=\"{}\"", Escape(flag)), share / 1000.0);
@@ -319,8 +313,10 @@ std::string RenderMetrics(const std::vector<MetricsSample>& samples, const Clock
   RequestCounters requests;
   routing::Recorders::Totals arms;
   flags::TotalsByFlag flags;
+  runtime::BatchSizes batches;
   for (const MetricsSample& sample : samples) {
     requests.Merge(sample.requests);
+    batches.Merge(sample.batches);
     for (const auto& [flag, totals] : sample.flags) {
       flags[flag].enabled += totals.enabled;
       flags[flag].disabled += totals.disabled;
@@ -332,6 +328,7 @@ std::string RenderMetrics(const std::vector<MetricsSample>& samples, const Clock
   text.Value(fmt::format("version=\"{}\",build_type=\"{}\"", BuildVersion(), BuildType()), 1);
   WriteRequests(requests, text);
   WriteArms(arms, text);
+  WriteBatches(batches, text);
   if (!samples.empty()) {
     const MetricsSample& first = samples.front();
     WriteRules(first, clock.WallMs(), text);

@@ -13,6 +13,7 @@
 #include "dataplane/flags/desk.h"
 #include "dataplane/front/node_status.h"
 #include "dataplane/routing/recorder.h"
+#include "dataplane/runtime/batcher.h"
 #include "dataplane/runtime/versions.h"
 #include "shared/base/clock.h"
 #include "shared/decision/ruleset.h"
@@ -55,6 +56,7 @@ struct MetricsSample {
   RequestCounters requests;
   routing::Recorders::Totals arms;
   flags::TotalsByFlag flags;
+  runtime::BatchSizes batches;
   std::shared_ptr<const decision::Ruleset> rules;  // these four may be null
   std::shared_ptr<const runtime::VersionTable> versions;
   std::shared_ptr<const NodeStatusView> status;

@@ -324,6 +324,20 @@ FlagDecision DecideFlag(const Ruleset& rules, std::string_view name, const FlagI
   return decision;
 }
 
+domain::FinePercent ShareNow(const Ruleset& rules, const Flag& flag, int64_t now_wall_ms) {
+  if (rules.emergency.kill_switch || rules.emergency.baseline) return 0;
+  if (rules.overrides != nullptr) {
+    const auto forced = rules.overrides->flags.find(flag.name);
+    if (forced != rules.overrides->flags.end()) {
+      return forced->second == "on" ? domain::kFineAll : 0;
+    }
+  }
+  const Effective now = EffectiveAt(flag, now_wall_ms);
+  if (!now.enabled || flag.rolled_back || flag.allowlist_only) return 0;
+  const Split* split = rules.flag_splits().Find(flag.name);
+  return split != nullptr && split->applies ? split->threshold : now.threshold;
+}
+
 ArmDecision DecideArm(const Ruleset& rules, const Model& model, const Keys& keys, uint64_t random) {
   ArmDecision decision;
   decision.version = model.stable;

@@ -75,6 +75,10 @@ inline FlagDecision DecideFlag(const Ruleset& rules, std::string_view flag, std:
   return DecideFlag(rules, flag, {.key = key, .random = random, .now_wall_ms = 0, .context = {}});
 }
 
+// What share of keys a rollout flag is on for now, by itself: an emergency, an override, a schedule
+// and a rollout under way included; its prerequisites and allow-list are not.
+domain::FinePercent ShareNow(const Ruleset& rules, const Flag& flag, int64_t now_wall_ms);
+
 // What a request offers to be bucketed by; empty where it lacks one.
 struct Keys {
   std::string_view user_id;

@@ -51,8 +51,8 @@ struct ScheduledChange {
   bool operator==(const ScheduledChange&) const = default;
 };
 
-// A rollout flag, or with `variants` a variant flag in flagd's terms (DECISIONS). Dotted names are
-// sub-features: "a.b" also needs "a" on for the key.
+// A rollout flag, or with `variants` a variant flag in flagd's terms (DECISIONS). Dotted names of
+// rollout flags are sub-features: "a.b" also needs "a" on for the key.
 struct FlagSpec {
   std::optional<bool> enabled;
   std::optional<double> rollout_percentage;  // percent, at most three decimals

@@ -32,7 +32,8 @@ using ForEach = std::function<void(Kind, const std::function<void(const Resource
 std::vector<Violation> ValidateReferences(const Resource& resource, const Lookup& find,
                                           const ForEach& for_each);
 
-// The flags that must be on for the same key: requires, and the prefix of a dotted name.
+// The flags that must be on for the same key: requires, and the prefix of a rollout
+// flag's dotted name (dots in the names of variant flags, which are flagd's, mean nothing).
 std::vector<std::string> FlagParents(const std::string& name, const FlagSpec& spec);
 
 // Percent → fine scale. InvalidArgument outside 0..100, NaN, or more than three decimals.

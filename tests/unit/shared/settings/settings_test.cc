@@ -183,7 +183,7 @@ TEST_F(SettingsTest, WrongValuesNameThePlace) {
 TEST_F(SettingsTest, BrokenAndMissingFilesAreErrors) {
   EXPECT_THAT(Error({"--config", directory_ + "/none.yaml"}), HasSubstr("none.yaml"));
   const std::string file = Write("c.yaml", "workers: 1\nworkers: 2\n");
-  EXPECT_THAT(Error({"--config", file}), HasSubstr("is given twice (line 2)"));
+  EXPECT_THAT(Error({"--config", file}), HasSubstr("is given twice (first at line 1) (line 2)"));
   const std::string list = Write("d.yaml", "- workers\n");
   EXPECT_THAT(Error({"--config", list}), HasSubstr("a list, but a mapping is expected"));
 }
