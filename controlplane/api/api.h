@@ -14,7 +14,8 @@
 //                                (always one, named default), observability (at most that one)
 //   GET    /v1/flags/NAME        resource, ETag: "REVISION"; once nodes have decided, status.stats:
 //                                {since, total, by_outcome}, since the flag last changed, and of a
-//                                rollout flag {enabled, actual_percentage, configured_percentage}
+//                                rollout flag {enabled, actual_percentage, configured_percentage};
+//                                and status.last_evaluated_at, whatever changed since
 //   PUT    /v1/flags/NAME?reason=    resource (JSON) → resource, 201 when created
 //   PATCH  /v1/flags/NAME?reason=    JSON merge patch of {metadata, spec} → resource
 //   DELETE /v1/flags/NAME?reason=&force=   → commit answer. All three take If-Match: REVISION

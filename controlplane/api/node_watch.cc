@@ -41,7 +41,7 @@ std::string EndOf(const std::vector<std::string>& overrides, const std::string& 
   for (const auto& [words, command] :
        {std::pair("kill switch", "kill-switch"), std::pair("baseline", "baseline")}) {
     if (first.substr(0, first.find(" by hand ")).find(words) != std::string::npos)
-      return fmt::format("weir emergency {} off --direct --nodes FILE", command);
+      return fmt::format("weir emergency {} off --direct --nodes FILE --reason WHY", command);
   }
   return fmt::format("curl -X DELETE -H 'Authorization: Bearer TOKEN' http://{}/weir/v1/override",
                      admin);

@@ -61,6 +61,9 @@ Json FlagStatus(const Resource& flag, const World& world) {
   if (emergency.rollback_to_baseline) status["emergency"] = "rollback_to_baseline";
   Json stats = FlagStats(flag, world, ConfiguredPercentage(flag, world));
   if (!stats.is_null()) status["stats"] = std::move(stats);
+  const ingest::FlagTotal* counted = world.flag_totals.Find(flag.name);
+  if (counted != nullptr && counted->last_wall_ms != 0)
+    status["last_evaluated_at"] = FormatTimeMs(counted->last_wall_ms);
   return status;
 }
 

@@ -129,7 +129,9 @@ void ShowFlag(Session& session, const std::string& name) {
   if (status.contains("stats")) {
     PrintCounts(status["stats"]);
   } else {
-    PrintLine("evaluated", "never since it last changed");
+    const std::string last = Text(status.value("last_evaluated_at", Json()));
+    PrintLine("evaluated",
+              "not since it last changed" + (last.empty() ? "" : "; before that, " + last));
   }
   for (const std::string& reason : StaleReasons(*answer, Clock::System().WallMs()))
     PrintLine("stale", reason);

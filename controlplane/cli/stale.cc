@@ -44,11 +44,15 @@ std::vector<std::string> StaleReasons(const Json& flag, int64_t now_wall_ms) {
   if (expires.has_value() && *expires <= now_wall_ms)
     reasons.push_back(fmt::format("expired on {}", FormatTimeMs(*expires).substr(0, 10)));
 
+  const auto evaluated = TimeOf(status, "last_evaluated_at");
+  if (evaluated.has_value() && now_wall_ms - *evaluated >= kStaleAfterMs)
+    reasons.push_back(fmt::format("not evaluated in {} days", Days(now_wall_ms - *evaluated)));
+
   const auto changed = TimeOf(flag.value("metadata", Json::object()), "updated_at");
   if (!changed.has_value() || now_wall_ms - *changed < kStaleAfterMs) return reasons;
   const int64_t unchanged_days = Days(now_wall_ms - *changed);
 
-  if (!status.contains("stats"))
+  if (!evaluated.has_value() && !status.contains("stats"))
     reasons.push_back(fmt::format("not evaluated in {} days", unchanged_days));
   const std::string answer = OneAnswer(spec);
   if (!answer.empty() && !spec.contains("schedule") && !status.contains("rollout"))

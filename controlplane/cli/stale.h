@@ -14,9 +14,9 @@ namespace weir::control::cli {
 inline constexpr int64_t kStaleAfterMs = int64_t{30} * 24 * 3'600'000;
 
 // Reasons as short sentences, none when the flag is in use: it has expired; no node has evaluated
-// it since it last changed, 30 days ago or more; it has answered everybody the same, unchanged, for
-// 30 days and no schedule or rollout is going to change that. `flag` is the resource with its
-// status as the API gives it.
+// it for 30 days (one that was never counted: since it changed); it has answered everybody the
+// same, unchanged, for 30 days and no schedule or rollout is going to change that. `flag` is the
+// resource with its status as the API gives it.
 std::vector<std::string> StaleReasons(const codec::Json& flag, int64_t now_wall_ms);
 
 }  // namespace weir::control::cli

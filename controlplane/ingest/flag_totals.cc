@@ -16,6 +16,7 @@ struct StoredTotal {
   std::map<std::string, uint64_t> outcomes;
   uint64_t enabled = 0;
   uint64_t disabled = 0;
+  int64_t last = 0;
 };
 template <class V>
 void Describe(V& v, StoredTotal& f) {
@@ -23,6 +24,7 @@ void Describe(V& v, StoredTotal& f) {
   v(4, "outcomes", f.outcomes);
   v(6, "enabled", f.enabled);
   v(8, "disabled", f.disabled);
+  v(10, "last", f.last);
 }
 
 enum class Answer { kEnabled, kDisabled, kUnknown };
@@ -60,7 +62,8 @@ Status FlagTotals::Restore(const store::StateRow& row) {
   if (!json.ok()) return {Code::kDataLoss, json.status().ToString(), row.name};
   const auto stored = codec::FromJson<StoredTotal>(*json);
   if (!stored.ok()) return {Code::kDataLoss, stored.status().ToString(), row.name};
-  totals_[flag] = {stored->since, stored->outcomes, stored->enabled, stored->disabled};
+  totals_[flag] = {stored->since, stored->outcomes, stored->enabled, stored->disabled,
+                   stored->last};
   return OkStatus();
 }
 
@@ -94,6 +97,7 @@ void FlagTotals::Add(const FlagCounts& counts, int64_t at_wall_ms) {
       }
       FlagTotal& total = TotalOf(*flag);
       (answer == Answer::kEnabled ? total.enabled : total.disabled) += count;
+      total.last_wall_ms = std::max(total.last_wall_ms, at_wall_ms);
       if (at_wall_ms >= total.since_wall_ms) total.outcomes[outcome] += count;
       dirty_.insert(name);
     }
@@ -106,7 +110,7 @@ std::vector<store::StateRow> FlagTotals::TakeDirty() {
     store::StateRow row{kStatePrefix + flag, ""};
     if (const FlagTotal* total = Find(flag)) {
       row.value = codec::ToJson(StoredTotal{total->since_wall_ms, total->outcomes, total->enabled,
-                                            total->disabled})
+                                            total->disabled, total->last_wall_ms})
                       .dump(-1, ' ', false, codec::Json::error_handler_t::replace);
     }
     rows.push_back(std::move(row));

@@ -23,6 +23,7 @@ struct FlagTotal {
   std::map<std::string, uint64_t> outcomes;  // since then
   uint64_t enabled = 0;                      // since the flag is there, by what FlagDecision calls
   uint64_t disabled = 0;                     // enabled; never decreases
+  int64_t last_wall_ms = 0;                  // of the newest decision, to the window; 0: not known
   uint64_t Total() const;                    // of outcomes
 };
 

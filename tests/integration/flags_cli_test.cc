@@ -235,6 +235,9 @@ TEST_F(FlagsCli, DecisionsAreCountedAndShown) {
   // Python: of user-1 … user-100 with seed "checkout", 14 are below 10 %.
   EXPECT_THAT(shown.out, HasSubstr("evaluated      100 times since "));
   EXPECT_THAT(shown.out, HasSubstr("(14 %; configured 10 %)")) << shown.Text();
+  ASSERT_EQ(Weir({"flag", "set", "checkout", "--percent", "20"}).exit_code, 0);
+  EXPECT_THAT(Weir({"flag", "show", "checkout"}).out,
+              HasSubstr("not since it last changed; before that, 20"));
   Output events;
   ASSERT_TRUE(WaitFor("an event", [&] {
     events = Weir({"event", "list", "--type", "flag_decision"});

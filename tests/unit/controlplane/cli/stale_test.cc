@@ -66,6 +66,15 @@ TEST(Stale, WhatNobodyAsksForCountsAfterThirtyUnchangedDays) {
   EXPECT_THAT(StaleReasons(Flag(spec, 35, Json::object(), false), kNowMs),
               ElementsAre("not evaluated in 35 days"));
   EXPECT_THAT(StaleReasons(Flag(spec, 35), kNowMs), IsEmpty());
+  const auto last = [](int64_t days) {
+    return Json{{"last_evaluated_at", FormatTimeMs(kNowMs - days * kDayMs)}};
+  };
+  EXPECT_THAT(StaleReasons(Flag(spec, 90, last(31)), kNowMs),
+              ElementsAre("not evaluated in 31 days"));
+  EXPECT_THAT(StaleReasons(Flag(spec, 90, last(29), false), kNowMs), IsEmpty());
+  EXPECT_THAT(StaleReasons(Flag(spec, 1, last(31), false), kNowMs),
+              ElementsAre("not evaluated in 31 days"))
+      << "a change is no use";
 }
 
 }  // namespace
