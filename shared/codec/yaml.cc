@@ -256,9 +256,12 @@ YamlStream ReadYaml(std::string_view text) {
     }
   } catch (const YAML::Exception& e) {
     stream.is_cut = true;
+    // It may quote the first byte of a character alone.
+    const std::string what =
+        Json::parse(Json(e.msg).dump(-1, ' ', false, Json::error_handler_t::replace));
     stream.errors.push_back({e.mark.line + 1, "",
                              fmt::format("not YAML: line {}, column {}: {}", e.mark.line + 1,
-                                         e.mark.column + 1, e.msg)});
+                                         e.mark.column + 1, what)});
   }
   return stream;
 }
