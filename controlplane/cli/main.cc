@@ -62,6 +62,7 @@ int Main(int argc, char** argv) {
   Session session;
   AddGlobalOptions(app, session);
   AddLocalCommands(app, session);
+  AddApplyCommands(app, session);
   AddResourceCommands(app, session);
   AddModelCommands(app, session);
   AddFlagCommands(app, session);

@@ -125,14 +125,15 @@ void PrintTable(const std::vector<std::string>& header,
   for (const auto& row : rows) print(row);
 }
 
-void PrintCommitted(const codec::Json& commit) {
+void PrintCommitted(const codec::Json& commit, bool with_diff) {
   const bool is_dry = commit.value("dry_run", false);
   for (const codec::Json& change : commit["changes"]) {
     std::printf("%s/%s %s\n", Text(change["kind"]).c_str(), Text(change["name"]).c_str(),
                 Text(change["action"]).c_str());
     const bool is_new = change.value("action", "") == "created";
-    const codec::Json diff =
-        is_new && !is_dry ? codec::Json::object() : change.value("diff", codec::Json::object());
+    const codec::Json diff = !with_diff || (is_new && !is_dry)
+                                 ? codec::Json::object()
+                                 : change.value("diff", codec::Json::object());
     for (const auto& [path, values] : diff.items()) {
       if (path.rfind("status.", 0) == 0) continue;  // follows by itself
       std::printf("  %s: %s -> %s\n", path.c_str(),

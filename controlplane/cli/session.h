@@ -58,14 +58,15 @@ class Session {
 void PrintTable(const std::vector<std::string>& header,
                 const std::vector<std::vector<std::string>>& rows);
 // What a commit changed, "Flag/ttft updated" and below it the fields with their old and new values;
-// of what is created only when nothing was done yet.
-void PrintCommitted(const codec::Json& commit);
+// if wanted; of what is created only when nothing was done yet.
+void PrintCommitted(const codec::Json& commit, bool with_diff = true);
 // "3m12s ago" style age of an RFC 3339 time; "" for none.
 std::string Age(const codec::Json& time);
 // A number or text without quotes; "" for null.
 std::string Text(const codec::Json& value);
 
 // Each adds its commands; `session` outlives the parse.
+void AddApplyCommands(CLI::App& app, Session& session);
 void AddResourceCommands(CLI::App& app, Session& session);
 void AddModelCommands(CLI::App& app, Session& session);
 void AddFlagCommands(CLI::App& app, Session& session);

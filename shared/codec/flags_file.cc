@@ -180,7 +180,7 @@ class FlagsFile {
     }
     if (block.contains("dry_run") && IsTypeName(block["dry_run"]))
       errors.push_back({name + ".dry_run", ""});
-    if (!errors.empty()) return false;
+    const Errors unreadable = errors;  // a field that cannot be read is not also out of range
     const bool lacks_seed = flag.hash_seed.empty() && flag.rollout_percentage.has_value();
     const bool lacks_switch = !flag.enabled && !flag.rollout_percentage;
     const bool lacks_list =
@@ -198,6 +198,9 @@ class FlagsFile {
       const bool may_stand =
           (e.path == "spec.enabled" && lacks_switch) || (e.path == "spec.allowlist" && lacks_list);
       e.path = e.path.rfind("spec.", 0) == 0 ? name + e.path.substr(4) : name;
+      const bool follows = std::any_of(unreadable.begin(), unreadable.end(),
+                                       [&](const auto& u) { return u.path.rfind(e.path, 0) == 0; });
+      if (follows) continue;
       (may_stand ? incomplete : errors).push_back(std::move(e));
     }
     return !flag.IsVariant() && (lacks_seed || lacks_switch || lacks_list);

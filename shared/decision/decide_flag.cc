@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "shared/decision/decide.h"
+#include "shared/decision/share.h"
+
+namespace weir::decision {
+namespace {
+
+using std::literals::operator""sv;
+
+// Flags looked at for one decision, counted each time. Validation refuses cycles; a hostile
+// snapshot, or a lattice of parents, must still end.
+constexpr int kMaxLooks = 256;
+
+FlagDecision Off(const Flag* flag, Reason reason, std::string_view detail = {}) {
+  FlagDecision decision;
+  decision.reason = reason;
+  decision.detail = detail;
+  decision.flag = flag;
+  return decision;
+}
+
+FlagDecision Fail(const Flag* flag, FlagError error, std::string_view detail) {
+  FlagDecision decision = Off(flag, Reason::kError, detail);
+  decision.error = error;
+  return decision;
+}
+
+// What holds now of what a schedule may change.
+struct Effective {
+  bool enabled;
+  domain::FinePercent threshold;
+  std::string_view default_variant;
+};
+
+Effective EffectiveAt(const Flag& flag, int64_t now_wall_ms) {
+  Effective now{flag.enabled, flag.threshold, flag.default_variant};
+  for (const domain::ScheduledEntry& change : flag.schedule) {
+    if (change.at_wall_ms > now_wall_ms) break;
+    if (change.enabled) now.enabled = *change.enabled;
+    if (change.threshold) now.threshold = *change.threshold;
+    if (!change.default_variant.empty()) now.default_variant = change.default_variant;
+  }
+  return now;
+}
+
+FlagDecision WithVariant(const Flag& flag, const domain::VariantEntry& variant, Reason reason) {
+  FlagDecision decision = Off(&flag, reason);
+  decision.variant = variant.name;
+  decision.value = variant.value.text;
+  decision.enabled = variant.value.text != "false" && variant.name != flag.off_variant;
+  return decision;
+}
+
+// A flag without a default variant leaves it to the caller: DEFAULT without a value.
+FlagDecision WithDefault(const Flag& flag, std::string_view name, Reason reason) {
+  if (name.empty()) return Off(&flag, Reason::kDefault);
+  const domain::VariantEntry* variant = flag.FindVariant(name);
+  if (variant == nullptr) {
+    return Fail(&flag, FlagError::kGeneral, "the default is a variant that the flag does not have");
+  }
+  return WithVariant(flag, *variant, reason);
+}
+
+// What a flag answers when something above it turns it off.
+FlagDecision TurnedOff(const Flag& flag, Reason reason, std::string_view detail = {}) {
+  FlagDecision decision = Off(&flag, reason, detail);
+  if (const domain::VariantEntry* variant = flag.FindVariant(flag.off_variant)) {
+    decision.variant = variant->name;
+    decision.value = variant->value.text;
+  } else if (flag.is_boolean && !flag.variants.empty()) {
+    decision.variant = "off";
+    decision.value = "false";
+  }
+  return decision;
+}
+
+// "on" is a variant flag's default variant where it has none of that name.
+FlagDecision Forced(const Flag* flag, std::string_view outcome) {
+  if (flag == nullptr || !flag->IsVariant()) {
+    FlagDecision decision = Off(flag, Reason::kOverride);
+    decision.enabled = outcome == "on";
+    return decision;
+  }
+  const domain::VariantEntry* variant = flag->FindVariant(outcome);
+  if (variant == nullptr && outcome == "on") variant = flag->FindVariant(flag->default_variant);
+  if (variant != nullptr) return WithVariant(*flag, *variant, Reason::kOverride);
+  return TurnedOff(*flag, Reason::kOverride,
+                   outcome == "off" ? "" : "the override names a variant that the flag lacks");
+}
+
+// Apart, so that only decisions with a rule make room for an arena on the stack.
+[[gnu::noinline]] FlagDecision Target(const Flag& flag, std::string_view default_variant,
+                                      const FlagInputs& inputs) {
+  targeting::Arena arena;
+  const targeting::Outcome outcome = targeting::Evaluate(
+      *flag.rule, {flag.name, inputs.key, inputs.now_wall_ms, inputs.context}, arena);
+  switch (outcome.kind) {
+    case targeting::Outcome::Kind::kNull:
+      return WithDefault(flag, default_variant, Reason::kDefault);
+    case targeting::Outcome::Kind::kError:
+      return Fail(&flag, FlagError::kGeneral, outcome.error);
+    case targeting::Outcome::Kind::kVariant:
+      break;
+  }
+  const domain::VariantEntry* variant = flag.FindVariant(outcome.variant);
+  if (variant == nullptr) {
+    return Fail(&flag, FlagError::kGeneral, "the rule chose a variant that the flag does not have");
+  }
+  return WithVariant(flag, *variant, Reason::kTargetingMatch);
+}
+
+FlagDecision Decide(const Ruleset& rules, std::string_view name, const FlagInputs& inputs,
+                    int& looks_left);
+
+// The first parent that is not on for the key; null: all are.
+std::optional<FlagDecision> Blocked(const Ruleset& rules, const Flag& flag,
+                                    const FlagInputs& inputs, int& looks_left) {
+  for (const std::string& parent : flag.parents) {
+    if (--looks_left <= 0) return TurnedOff(flag, Reason::kPrerequisite, parent);
+    const FlagDecision decision = Decide(rules, parent, inputs, looks_left);
+    if (decision.error == FlagError::kTargetingKeyMissing) {
+      return Fail(&flag, decision.error, "a prerequisite's percentage needs a targeting key");
+    }
+    if (!decision.enabled) return TurnedOff(flag, Reason::kPrerequisite, parent);
+  }
+  return std::nullopt;
+}
+
+FlagDecision Decide(const Ruleset& rules, std::string_view name, const FlagInputs& inputs,
+                    int& looks_left) {
+  const Flag* flag = rules.flags().Find(name);
+  if (rules.overrides != nullptr) {
+    const auto forced = rules.overrides->flags.find(name);
+    if (forced != rules.overrides->flags.end()) return Forced(flag, forced->second);
+  }
+  if (flag == nullptr) {
+    FlagDecision none = Off(nullptr, Reason::kFlagNotFound);
+    none.error = FlagError::kFlagNotFound;
+    return none;
+  }
+  const Effective now = EffectiveAt(*flag, inputs.now_wall_ms);
+  if (!now.enabled) return Off(flag, Reason::kDisabled);
+  if (!flag->malformed.empty()) return Fail(flag, FlagError::kParseError, flag->malformed);
+  if (flag->rolled_back) return TurnedOff(*flag, Reason::kRolledBack);
+  if (!flag->parents.empty()) {
+    if (auto blocked = Blocked(rules, *flag, inputs, looks_left)) return *blocked;
+  }
+  if (flag->rule != nullptr) return Target(*flag, now.default_variant, inputs);
+  if (flag->IsVariant()) return WithDefault(*flag, now.default_variant, Reason::kStatic);
+  const auto& list = flag->allowlist;
+  if (!list.empty() && std::find(list.begin(), list.end(), inputs.key) != list.end()) {
+    FlagDecision listed = Off(flag, Reason::kAllowlist);
+    listed.enabled = true;
+    return listed;
+  }
+  if (flag->allowlist_only) return Off(flag, Reason::kNotInAllowlist);
+  const Split* split = rules.flag_splits().Find(name);
+  if (split != nullptr && !split->applies) split = nullptr;
+  const domain::FinePercent threshold = split != nullptr ? split->threshold : now.threshold;
+  const bool random = split != nullptr ? split->random : flag->random;
+  if (inputs.key.empty() && !random && threshold > 0 && threshold < domain::kFineAll) {
+    return Fail(flag, FlagError::kTargetingKeyMissing, "a percentage needs a targeting key");
+  }
+  const Share share = InShare(threshold, random, inputs.key,
+                              split != nullptr ? split->seed : flag->seed, inputs.random);
+  FlagDecision decision = Off(flag, Reason::kSplit);
+  Explain(share, threshold, decision);
+  decision.enabled = share.in;
+  if (split != nullptr) decision.detail = split->rollout;
+  return decision;
+}
+
+FlagDecision InEmergency(const Ruleset& rules, std::string_view name) {
+  const Reason reason =
+      rules.emergency.kill_switch ? Reason::kKillSwitch : Reason::kRollbackToBaseline;
+  const Flag* flag = rules.flags().Find(name);
+  return flag != nullptr ? TurnedOff(*flag, reason) : Off(nullptr, reason);
+}
+
+}  // namespace
+
+const char* FlagErrorName(FlagError error) {
+  switch (error) {
+    case FlagError::kNone:
+      return "";
+    case FlagError::kFlagNotFound:
+      return "FLAG_NOT_FOUND";
+    case FlagError::kTargetingKeyMissing:
+      return "TARGETING_KEY_MISSING";
+    case FlagError::kParseError:
+      return "PARSE_ERROR";
+    case FlagError::kGeneral:
+      return "GENERAL";
+  }
+  return "?";
+}
+
+FlagDecision DecideFlag(const Ruleset& rules, std::string_view name, const FlagInputs& inputs) {
+  int looks_left = kMaxLooks;
+  FlagDecision decision = rules.emergency.kill_switch || rules.emergency.baseline
+                              ? InEmergency(rules, name)
+                              : Decide(rules, name, inputs, looks_left);
+  const bool has_variants = decision.flag != nullptr && decision.flag->IsVariant();
+  if (!has_variants && decision.error == FlagError::kNone) {
+    decision.variant = decision.enabled ? "on"sv : "off"sv;
+    decision.value = decision.enabled ? "true"sv : "false"sv;
+  }
+  return decision;
+}
+
+domain::FinePercent ShareNow(const Ruleset& rules, const Flag& flag, int64_t now_wall_ms) {
+  if (rules.emergency.kill_switch || rules.emergency.baseline) return 0;
+  if (rules.overrides != nullptr) {
+    const auto forced = rules.overrides->flags.find(flag.name);
+    if (forced != rules.overrides->flags.end()) {
+      return forced->second == "on" ? domain::kFineAll : 0;
+    }
+  }
+  const Effective now = EffectiveAt(flag, now_wall_ms);
+  if (!now.enabled || flag.rolled_back || flag.allowlist_only) return 0;
+  const Split* split = rules.flag_splits().Find(flag.name);
+  return split != nullptr && split->applies ? split->threshold : now.threshold;
+}
+
+}  // namespace weir::decision
