@@ -3,7 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <atomic>
 #include <charconv>
+#include <system_error>
 #include <thread>
 
 #include "shared/base/clock.h"
@@ -12,6 +15,8 @@
 
 namespace weir::control::cli {
 namespace {
+
+constexpr size_t kMaxThreads = 64;
 
 std::string Trim(std::string_view text) {
   const size_t begin = text.find_first_not_of(" \t\r");
@@ -89,11 +94,20 @@ std::vector<DirectAnswer> OverrideDirectly(const std::vector<std::string>& nodes
                                            const codec::Json& body, const BreakGlass& who) {
   const std::string text = body.dump();
   std::vector<DirectAnswer> answers(nodes.size());
+  std::atomic<size_t> next{0};
+  const auto work = [&] {
+    for (size_t i = next.fetch_add(1); i < nodes.size(); i = next.fetch_add(1))
+      answers[i] = Override(nodes[i], text, who);
+  };
   std::vector<std::thread> threads;
-  for (size_t i = 0; i < nodes.size(); ++i) {
-    threads.emplace_back(
-        [&answers, &nodes, &text, &who, i] { answers[i] = Override(nodes[i], text, who); });
+  for (size_t i = 1; i < std::min(nodes.size(), kMaxThreads); ++i) {
+    try {
+      threads.emplace_back(work);
+    } catch (const std::system_error&) {
+      break;  // a limit of the machine: those that run do it all
+    }
   }
+  work();
   for (std::thread& thread : threads) thread.join();
   return answers;
 }

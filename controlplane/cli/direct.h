@@ -31,8 +31,8 @@ struct BreakGlass {
   int64_t timeout_ms = 2000;
 };
 
-// POST /weir/v1/override to each, on one thread each; returns when all have answered or timed out,
-// in the order of `nodes`.
+// POST /weir/v1/override to each, on at most 64 threads; returns when all have answered or timed
+// out, in the order of `nodes`.
 std::vector<DirectAnswer> OverrideDirectly(const std::vector<std::string>& nodes,
                                            const codec::Json& body, const BreakGlass& who);
 

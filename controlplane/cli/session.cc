@@ -159,7 +159,13 @@ std::string Age(const codec::Json& time) {
 std::string Text(const codec::Json& value) {
   if (value.is_null()) return "";
   if (value.is_number_float()) return fmt::format("{}", value.get<double>());
-  return value.is_string() ? value.get<std::string>() : value.dump();
+  if (!value.is_string()) return value.dump();
+  std::string text = value.get<std::string>();
+  // What somebody wrote must not steer a terminal or break a table.
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+  }
+  return text;
 }
 
 }  // namespace weir::control::cli

@@ -62,7 +62,7 @@ void PrintTable(const std::vector<std::string>& header,
 void PrintCommitted(const codec::Json& commit, bool with_diff = true);
 // "3m12s ago" style age of an RFC 3339 time; "" for none.
 std::string Age(const codec::Json& time);
-// A number or text without quotes; "" for null.
+// A number or text without quotes, for people: control characters are blanks; "" for null.
 std::string Text(const codec::Json& value);
 
 // Each adds its commands; `session` outlives the parse.
