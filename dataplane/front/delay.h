@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Posts tasks to executors later, for rehearsed delays. One thread, which starts with the first
-// task and does nothing but wait; the tasks run on their executors.
+// Posts tasks to executors later: rehearsed delays, and the timers of event streams. One thread,
+// which starts with the first task and does nothing but wait; the tasks run on their executors.
 #pragma once
 
 #include <condition_variable>

@@ -82,7 +82,8 @@ void Streams::Drain() {
   }
 }
 
-// One timer for all that waits; an earlier one that is still under way does no harm.
+// One timer counts: the one that is due at armed_ms_. One that was armed for later still comes, and
+// does nothing.
 void Streams::Arm() {
   if (open_.empty()) return;
   const int64_t now_ms = clock_.MonotonicMs();
@@ -93,10 +94,11 @@ void Streams::Arm() {
   }
   if (next_ms >= armed_ms_) return;
   armed_ms_ = next_ms;
-  later_(std::max<int64_t>(next_ms - now_ms, 1), [this] { OnTimer(); });
+  later_(std::max<int64_t>(next_ms - now_ms, 1), [this, next_ms] { OnTimer(next_ms); });
 }
 
-void Streams::OnTimer() {
+void Streams::OnTimer(int64_t armed_ms) {
+  if (armed_ms != armed_ms_) return;
   armed_ms_ = FlagState::kNever;
   const int64_t now_ms = clock_.MonotonicMs();
   if (state_.Advance(clock_.WallMs())) Changed();

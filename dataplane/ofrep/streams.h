@@ -68,7 +68,7 @@ class Streams {
   void Changed();
   void Announce();
   void Send(const std::string& text);
-  void OnTimer();
+  void OnTimer(int64_t armed_ms);
   void Arm();
   std::string Event() const;
 
@@ -84,8 +84,8 @@ class Streams {
   int64_t changed_wall_ms_ = 0;
   int64_t announced_ms_;
   int64_t keep_alive_ms_ = 0;
-  bool pending_ = false;  // a change that is not announced yet
-  int64_t armed_ms_ = FlagState::kNever;
+  bool pending_ = false;                  // a change that is not announced yet
+  int64_t armed_ms_ = FlagState::kNever;  // when the timer that counts is due
 };
 
 }  // namespace weir::node::ofrep

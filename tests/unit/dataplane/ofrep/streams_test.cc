@@ -138,6 +138,20 @@ TEST_F(OfrepStreams, KeepsAliveWithComments) {
   EXPECT_TRUE(source.HasText(":\n\n:\n\n:\n\n"));
 }
 
+TEST_F(OfrepStreams, BurstsLeaveNoTimersBehind) {
+  StartQuietly();
+  Listen();
+  const auto burst = [&] {
+    for (int i = 0; i < 20; ++i) {
+      Change();
+      Advance(Streams::kSpacingMs / 2);
+    }
+  };
+  for (int i = 0; i < 50; ++i) burst();
+  for (int i = 0; i < 3; ++i) Advance(Streams::kKeepAliveMs);
+  EXPECT_EQ(timers_.size(), 1u) << "the next comment's";
+}
+
 TEST_F(OfrepStreams, AreBounded) {
   OfrepOptions options;
   options.max_streams = 2;
