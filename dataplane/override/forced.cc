@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -12,6 +13,11 @@
 
 namespace weir::node::override {
 namespace {
+
+// Of one change by hand; it goes to the log, to the disk, and to every metrics and status answer.
+constexpr size_t kMaxEntries = 1000;
+constexpr size_t kMaxReason = 1024;
+constexpr size_t kMaxOutcome = 256;
 
 using codec::Errors;
 using codec::Json;
@@ -97,6 +103,46 @@ void ReadAll(const JsonMap& written, const std::string& path, ReadValue read, Ch
   }
 }
 
+bool IsOneLine(std::string_view text) {
+  return std::none_of(text.begin(), text.end(),
+                      [](char c) { return static_cast<uint8_t>(c) < 0x20 || c == 0x7f; });
+}
+
+// Names as the catalog has them.
+void CheckNames(const Change::Values& values, const char* path, Errors& errors) {
+  for (const auto& [name, value] : values) {
+    if (IsResourceName(name)) continue;
+    errors.push_back({path, codec::Show(name) + ", but a name has letters, digits, . _ - and at "
+                                                "most 253 of them"});
+  }
+}
+
+void CheckLimits(const Change& change, Errors& errors) {
+  if (change.reason.size() > kMaxReason) {
+    errors.push_back({"reason", fmt::format("has {} bytes; at most {} are allowed",
+                                            change.reason.size(), kMaxReason)});
+  }
+  const size_t entries = change.flags.size() + change.splits.size() + change.pins.size();
+  if (entries > kMaxEntries) {
+    errors.push_back({"", fmt::format("forces {} things; at most {} are allowed in one change",
+                                      entries, kMaxEntries)});
+    return;
+  }
+  CheckNames(change.flags, "flags", errors);
+  CheckNames(change.splits, "splits", errors);
+  CheckNames(change.pins, "pins", errors);
+  for (const auto& [flag, outcome] : change.flags) {
+    if (!outcome.has_value() || (outcome->size() <= kMaxOutcome && IsOneLine(*outcome))) continue;
+    errors.push_back(
+        {"flags." + flag,
+         fmt::format("a variant has at most {} bytes and no control characters", kMaxOutcome)});
+  }
+  for (const auto& [model, version] : change.pins) {
+    if (!version.has_value() || version->empty() || IsResourceName(*version)) continue;
+    errors.push_back({"pins." + model, "is not a version name (letters, digits, . _ -)"});
+  }
+}
+
 void ReadSwitch(const char* name, const std::optional<bool>& value, Change::Values& out) {
   if (!value.has_value()) return;
   out[name] = *value ? std::optional<std::string>("on") : std::nullopt;
@@ -148,6 +194,7 @@ Result<Change> ParseChange(std::string_view json) {
   ReadAll(written.flags, "flags", ReadOutcome, change.flags, errors);
   ReadAll(written.splits, "splits", ReadArm, change.splits, errors);
   ReadAll(written.pins, "pins", ReadVersion, change.pins, errors);
+  CheckLimits(change, errors);
   const bool is_nothing = change.emergency.empty() && change.flags.empty() &&
                           change.splits.empty() && change.pins.empty();
   if (errors.empty() && change.reason.empty()) errors.push_back({"reason", "is empty"});

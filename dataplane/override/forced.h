@@ -60,7 +60,8 @@ struct Change {
 
 // {emergency: {kill_switch?: bool, baseline?: bool}, flags?, splits?, pins?, reason} as JSON, the
 // values as in the file, or null; an emergency of false is one taken back. InvalidArgument with the
-// path of what is wrong, of a reason that is missing, and of a change that changes nothing.
+// path of what is wrong, of a reason that is missing, and of a change that changes nothing. At most
+// 1000 names, as the catalog allows them, and a reason of 1 KiB.
 Result<Change> ParseChange(std::string_view json);
 void Apply(const Change& change, const std::string& by, int64_t now_wall_ms, ByHand& hand);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/override/forced.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -116,6 +117,26 @@ TEST(OverrideChange, SaysWhatIsWrong) {
     ASSERT_FALSE(change.ok()) << text;
     EXPECT_THAT(change.status().ToString(), HasSubstr(why)) << text;
   }
+}
+
+TEST(OverrideChange, IsBoundedAndHasNamesOfTheCatalog) {
+  const std::string long_reason(1025, 'r');
+  std::string many;
+  for (int i = 0; i <= 1000; ++i) many += fmt::format(R"({}"f{}": "on")", i == 0 ? "" : ",", i);
+  const std::pair<std::string, const char*> wrong[] = {
+      {R"({"flags": {"a": "on"}, "reason": ")" + long_reason + "\"}", "reason: has 1025 bytes"},
+      {R"({"flags": {)" + many + R"(}, "reason": "r"})", "forces 1001 things"},
+      {R"({"flags": {"a\n2026 E weir-node: b": "on"}, "reason": "r"})", "flags: "},
+      {R"({"flags": {"a": "x\ny"}, "reason": "r"})", "flags.a: a variant has at most 256 bytes"},
+      {R"({"splits": {"m n": "stable"}, "reason": "r"})", "splits: \"m n\" is text, but a name"},
+      {R"({"pins": {"m": "1\u007f"}, "reason": "r"})", "pins.m: is not a version name"},
+  };
+  for (const auto& [text, why] : wrong) {
+    const auto change = ParseChange(text);
+    ASSERT_FALSE(change.ok()) << text;
+    EXPECT_THAT(change.status().ToString(), HasSubstr(why));
+  }
+  EXPECT_TRUE(ParseChange(R"({"flags": {"a": "dunkel grün"}, "reason": "line\nline"})").ok());
 }
 
 TEST(OverrideMerge, WhatIsForcedByHandGoesOverTheFile) {
