@@ -24,16 +24,18 @@ Settings& Get() {
   return *settings;
 }
 
-// The message as a JSON string's inside.
-class JsonMessage : public spdlog::custom_flag_formatter {
+// The message on one line, whatever it quotes: control characters are escaped, so that nobody
+// writes lines of their own into the log. For JSON it is a string's inside.
+class OneLine : public spdlog::custom_flag_formatter {
  public:
+  explicit OneLine(bool is_json) : is_json_(is_json) {}
   void format(const spdlog::details::log_msg& msg, const std::tm&,
               spdlog::memory_buf_t& out) override {
     for (const char c : msg.payload) {
-      if (c == '"' || c == '\\') {
+      if (is_json_ && (c == '"' || c == '\\')) {
         out.push_back('\\');
         out.push_back(c);
-      } else if (static_cast<unsigned char>(c) < 0x20) {
+      } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
         fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<int>(c));
       } else {
         out.push_back(c);
@@ -41,8 +43,11 @@ class JsonMessage : public spdlog::custom_flag_formatter {
     }
   }
   std::unique_ptr<custom_flag_formatter> clone() const override {
-    return std::make_unique<JsonMessage>();
+    return std::make_unique<OneLine>(is_json_);
   }
+
+ private:
+  const bool is_json_;
 };
 
 Result<spdlog::level::level_enum> ParseLevel(const std::string& name) {
@@ -71,11 +76,12 @@ Status InitLogging(const std::string& program, const std::string& levels,
   }
   auto formatter = std::make_unique<spdlog::pattern_formatter>();
   if (format == "json") {
-    formatter->add_flag<JsonMessage>('*').set_pattern(
+    formatter->add_flag<OneLine>('*', true).set_pattern(
         R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","program":")" + program +
         R"(","area":"%n","message":"%*"})");
   } else if (format == "text") {
-    formatter->set_pattern("%Y-%m-%d %H:%M:%S.%e %^%L%$ " + program + " %n: %v");
+    formatter->add_flag<OneLine>('*', false)
+        .set_pattern("%Y-%m-%d %H:%M:%S.%e %^%L%$ " + program + " %n: %*");
   } else {
     return InvalidArgument("log_format", "\"" + format + "\" is not one of text, json");
   }

@@ -2,14 +2,30 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "shared/base/clock.h"
+#include "shared/base/log.h"
 #include "shared/base/status.h"
 #include "shared/base/text.h"
+#include "shared/base/utf8.h"
 
 namespace weir {
 namespace {
+
+// The bounds of RFC 3629, section 4.
+TEST(Utf8, IsWhatTheStandardSays) {
+  for (const char* text : {"", "a\x7f", "\xc2\x80\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf",
+                           "\xee\x80\x80", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"})
+    EXPECT_TRUE(IsUtf8(text)) << text;
+  for (const char* text :
+       {"\x80", "a\xc1\xbf", "\xc2", "\xc2\x41", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xe1\x80",
+        "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xf1\x80\x80", "\xff"})
+    EXPECT_FALSE(IsUtf8(text));
+  EXPECT_EQ(Utf8Length("\xf0\x90\x80\x80x"), 4u);
+  EXPECT_EQ(Utf8Length(""), 0u);
+}
 
 TEST(Duration, ReadsEveryUnitAndPlainSeconds) {
   EXPECT_EQ(*ParseDurationMs("250ms"), 250);
@@ -74,6 +90,19 @@ TEST(Files, WriteIsAtomicAndErrorsNameThePath) {
   EXPECT_NE(missing.message().find(dir + "/none"), std::string::npos);
   EXPECT_FALSE(MakeDirectories(dir + "/a/b/f/c").ok());
   std::filesystem::remove_all(dir);
+}
+
+TEST(Logging, AMessageIsOneLineWhateverItQuotes) {
+  for (const char* format : {"text", "json"}) {
+    ASSERT_TRUE(InitLogging("weir-test", "info", format).ok());
+    testing::internal::CaptureStderr();
+    Log("base").info("by {}", "alice\n2026-11-20 14:05:00.000 E weir-node \x1b[2Jforged\x7f");
+    const std::string text = testing::internal::GetCapturedStderr();
+    EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1) << text;
+    EXPECT_NE(text.find("alice\\u000a2026-11-20 14:05:00.000 E weir-node \\u001b[2Jforged\\u007f"),
+              std::string::npos)
+        << text;
+  }
 }
 
 TEST(ResourceName, IsChecked) {
