@@ -81,7 +81,10 @@ Json ModelRow(const decision::Ruleset& rules, const decision::Model& model, cons
               {"percentage", split == nullptr ? 0.0 : split->threshold / 1000.0},
               {"reason", decision::ReasonName(decision.reason)}};
   if (split != nullptr) row["rollout"] = split->rollout;
-  if (decision.reason == decision::Reason::kPinned) row["arm"] = "pinned";
+  // As a node counts it (dataplane/routing/plan.h).
+  const bool is_forced = decision.reason == decision::Reason::kPinned ||
+                         decision.reason == decision::Reason::kOverride;
+  if (is_forced) row["arm"] = "pinned";
   SetNumbers(row, decision.bucket, decision.threshold);
   return row;
 }

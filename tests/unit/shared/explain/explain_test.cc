@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
+
 namespace weir::explain {
 namespace {
 
@@ -80,6 +82,17 @@ TEST(Explain, GivesBucketAndThresholdOfAFlag) {
                                   {"threshold", 40'000}}));
   EXPECT_TRUE(in["splits"].empty());
   EXPECT_TRUE(in["experiments"].empty());
+}
+
+TEST(Explain, WhatIsForcedIsPinnedAsNodesCountIt) {
+  decision::Ruleset rules = Rules();
+  decision::Overrides overrides;
+  overrides.splits["fraud_detection"] = "canary";
+  rules.overrides = std::make_shared<const decision::Overrides>(overrides);
+  const Json answer = Explain(rules, {.key = "user-123", .model = "fraud_detection", .flag = ""});
+  EXPECT_EQ(answer["splits"][0]["reason"], "OVERRIDE");
+  EXPECT_EQ(answer["splits"][0]["arm"], "pinned");
+  EXPECT_EQ(answer["splits"][0]["version"], "1.1.0");
 }
 
 TEST(Explain, GivesTheRemainderOfAnExperiment) {
