@@ -11,7 +11,8 @@
 namespace weir::control::resources {
 namespace {
 
-// Not IN_MODIFY: a file is read when its writer is done. IN_CREATE is for links.
+// Not IN_MODIFY: a writer that is done is enough. IN_CREATE is for links; it comes for plain files
+// too, before anything is in them (ResourceDirectory leaves alone what is being written).
 constexpr uint32_t kEvents =
     IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE | IN_ONLYDIR;
 

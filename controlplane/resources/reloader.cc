@@ -17,12 +17,14 @@ constexpr char kWatch[] = "/watch";
 }  // namespace
 
 Reloader::Reloader(std::string directory, catalog::Catalog& catalog, const store::BlobStore& blobs,
-                   const Clock& clock, transport::Loop& loop, OnNews on_news)
+                   const Clock& clock, transport::Loop& loop, OnNews on_news,
+                   BeforeApply before_apply)
     : directory_(std::move(directory)),
       files_(directory_, catalog, blobs),
       clock_(clock),
       loop_(loop),
-      on_news_(std::move(on_news)) {}
+      on_news_(std::move(on_news)),
+      before_apply_(std::move(before_apply)) {}
 
 Reloader::~Reloader() {
   loop_.Cancel(settle_timer_);
@@ -31,7 +33,7 @@ Reloader::~Reloader() {
 }
 
 void Reloader::Start() {
-  Watch();  // before the first reading: what changes after it is noticed
+  follow_timer_ = loop_.Every(kFollowMs, [this] { OnFollow(); });
   Apply(true);
 }
 
@@ -42,9 +44,9 @@ void Reloader::Watch() {
                watch.status().ToString(), "sysctl fs.inotify");
     return;
   }
+  troubles_.erase(kWatch);
   watch_ = *std::move(watch);
   loop_.WatchFd(watch_->fd(), [this] { OnReadable(); });
-  follow_timer_ = loop_.Every(kFollowMs, [this] { OnFollow(); });
 }
 
 void Reloader::OnReadable() {
@@ -52,6 +54,11 @@ void Reloader::OnReadable() {
 }
 
 void Reloader::OnFollow() {
+  if (watch_ == nullptr) {
+    Watch();
+    if (watch_ != nullptr) Soon();
+    return;
+  }
   if (!watch_->FollowPath()) return;
   Log("resources").info("{} is another directory now", directory_);
   Soon();
@@ -66,7 +73,10 @@ void Reloader::Soon() {
 }
 
 void Reloader::Apply(bool all) {
-  const auto outcomes = files_.Apply(all);
+  if (watch_ == nullptr) Watch();  // before the reading: what changes after it is noticed
+  if (before_apply_) before_apply_();
+  const auto outcomes = all ? files_.ApplyAll() : files_.ApplyChanged(clock_.WallMs());
+  if (files_.has_unsettled()) Soon();
   if (!outcomes.ok()) {
     ++counters_.refused;
     return SetTrouble(kDirectory, "the resources directory cannot be read",
@@ -90,12 +100,12 @@ void Reloader::Note(const FileOutcome& outcome) {
       break;
     case Result::kUnchanged:
       ++counters_.files_applied;
-      ++counters_.unchanged;
+      if (outcome.is_tried) ++counters_.unchanged;
       if (outcome.is_news) Log("resources").info("{} changes nothing", file);
       break;
     case Result::kRefused:
       ++counters_.files_refused;
-      ++counters_.refused;
+      if (outcome.is_tried) ++counters_.refused;
       SetTrouble(file, "a resource file is not applied: " + file,
                  fmt::format("{}", fmt::join(outcome.errors, "; ")),
                  "weir validate " + directory_ + "/" + file);

@@ -2,8 +2,10 @@
 #include "controlplane/resources/resource_directory.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <utility>
 
@@ -33,6 +35,15 @@ Result<std::vector<std::string>> ListFiles(const std::string& directory) {
   if (error) return Unavailable(fmt::format("cannot read {}: {}", directory, error.message()));
   std::sort(files.begin(), files.end());
   return files;
+}
+
+// Written less than kSettleMs ago. A time far in the future says nothing.
+bool IsUnsettled(const std::string& path, int64_t now_wall_ms) {
+  struct stat found = {};
+  if (::stat(path.c_str(), &found) != 0) return false;
+  const int64_t written_ms =
+      int64_t{found.st_mtim.tv_sec} * 1000 + found.st_mtim.tv_nsec / 1'000'000;
+  return std::abs(now_wall_ms - written_ms) < ResourceDirectory::kSettleMs;
 }
 
 std::string Show(const codec::FileError& error) {
@@ -68,34 +79,39 @@ ResourceDirectory::ResourceDirectory(std::string directory, catalog::Catalog& ca
                                      const store::BlobStore& blobs)
     : directory_(std::move(directory)), catalog_(catalog), blobs_(blobs) {}
 
-Result<std::vector<FileOutcome>> ResourceDirectory::Apply(bool all) {
+Result<std::vector<FileOutcome>> ResourceDirectory::Apply(
+    std::optional<int64_t> changed_by_wall_ms) {
   WEIR_ASSIGN_OR_RETURN(const std::vector<std::string> files, ListFiles(directory_));
   std::map<std::string, Known> before = std::exchange(known_, {});
-  std::vector<Result<std::string>> texts;
+  has_unsettled_ = false;
+  std::vector<Candidate> candidates;
   std::vector<FileOutcome> outcomes;
   for (const std::string& file : files) {
-    texts.push_back(ReadFile(directory_ + "/" + file));
-    Known& known = known_[file];
-    if (texts.back().ok()) known.sha256 = wire::Sha256Hex(*texts.back());
     const auto last = before.find(file);
-    const bool stands = !all && last != before.end() && last->second.errors.empty() &&
-                        last->second.sha256 == known.sha256;
+    auto text = ReadFile(directory_ + "/" + file);
+    // Looked at after the reading: whoever writes meanwhile is noticed.
+    const bool is_unsettled =
+        changed_by_wall_ms && IsUnsettled(directory_ + "/" + file, *changed_by_wall_ms);
+    has_unsettled_ = has_unsettled_ || is_unsettled;
+    if (is_unsettled && last == before.end()) continue;
+    Known known;
+    if (last != before.end()) known = last->second;
+    const std::string sha256 = text.ok() ? wire::Sha256Hex(*text) : "";
+    const bool is_same =
+        is_unsettled || (changed_by_wall_ms && last != before.end() && known.sha256 == sha256);
+    if (!is_unsettled) known.sha256 = sha256;
     FileOutcome& outcome = outcomes.emplace_back();
     outcome.file = file;
-    outcome.is_news = !stands;
-    if (stands) outcome.result = FileOutcome::Result::kUnchanged;
+    outcome.errors = known.errors;
+    if (is_same && known.errors.empty()) outcome.result = FileOutcome::Result::kUnchanged;
+    outcome.is_tried = outcome.is_news = !is_same;
+    candidates.push_back({std::move(text), !is_unsettled && (!is_same || known.lacks_files)});
+    if (is_unsettled) candidates.back().text = Unavailable("it is being written");
+    known_[file] = std::move(known);
   }
-  for (bool again = true; again;) {
-    again = false;
-    for (size_t i = 0; i < outcomes.size(); ++i) {
-      if (outcomes[i].result != FileOutcome::Result::kRefused) continue;
-      ApplyFile(texts[i], outcomes[i]);
-      again = again || outcomes[i].result != FileOutcome::Result::kRefused;
-    }
-  }
+  Try(outcomes, candidates);
   for (FileOutcome& outcome : outcomes) {
-    Known& known = known_[outcome.file];
-    known.errors = outcome.errors;
+    known_[outcome.file].errors = outcome.errors;
     const auto last = before.find(outcome.file);
     if (last == before.end()) continue;
     if (outcome.result == FileOutcome::Result::kRefused)
@@ -110,16 +126,42 @@ Result<std::vector<FileOutcome>> ResourceDirectory::Apply(bool all) {
   return outcomes;
 }
 
-void ResourceDirectory::ApplyFile(const Result<std::string>& text, FileOutcome& outcome) {
+// Until nothing that is refused could fare better: what a file comes to depends on its text, the
+// files beside it and what stands.
+void ResourceDirectory::Try(std::vector<FileOutcome>& outcomes,
+                            std::vector<Candidate>& candidates) {
+  for (bool again = true; again;) {
+    again = false;
+    for (size_t i = 0; i < outcomes.size(); ++i) {
+      FileOutcome& outcome = outcomes[i];
+      Known& known = known_[outcome.file];
+      if (outcome.result != FileOutcome::Result::kRefused) continue;
+      if (!candidates[i].is_due &&
+          (!candidates[i].text.ok() || known.tried_at == catalog_.revision()))
+        continue;
+      candidates[i].is_due = false;
+      outcome.is_tried = outcome.is_news = true;
+      known.tried_at = catalog_.revision();
+      ApplyFile(candidates[i].text, known, outcome);
+      again = again || outcome.result == FileOutcome::Result::kApplied;
+    }
+  }
+}
+
+void ResourceDirectory::ApplyFile(const Result<std::string>& text, Known& known,
+                                  FileOutcome& outcome) {
   const std::string& file = outcome.file;
   std::vector<std::string>& errors = outcome.errors;
   errors.clear();
+  known.lacks_files = false;
   if (!text.ok()) return errors.push_back(text.status().ToString());
   codec::FileContent content = codec::ReadResources(*text, file);
   for (const codec::FileError& error : content.errors) errors.push_back(Show(error));
   for (codec::ResourceDocument& document : content.documents) {
     const Status status = StoreBlobs(document);
-    if (!status.ok()) errors.push_back(fmt::format("{}: {}", file, status.ToString()));
+    if (status.ok()) continue;
+    known.lacks_files = true;
+    errors.push_back(fmt::format("{}: {}", file, status.ToString()));
   }
   if (!errors.empty()) return;
   catalog::ApplyRequest request;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +26,7 @@ struct FileOutcome {
   std::vector<std::string> errors;  // "flags.yaml:3: spec.x: …"; only when refused
   size_t changed = 0;               // resources
   bool is_news = true;              // false: known since last time
+  bool is_tried = true;             // false: nothing that counts changed since last time
 };
 
 const char* ResultName(FileOutcome::Result result);  // "applied", "unchanged", "refused", "gone"
@@ -31,32 +34,49 @@ const char* ResultName(FileOutcome::Result result);  // "applied", "unchanged", 
 // Resources as files: every *.yaml, *.yml and *.json of a directory (not below it), each one source
 // of its own ("file:flags.yaml"), so that a file changes only what changed in it since it was last
 // applied. A file is applied as a whole or not at all. Files may need each other in any order: what
-// is refused is tried again as long as another one succeeds. A model version's relative `uri` is
-// read beside the file and kept as a blob. On the core thread.
+// is refused is tried again as long as others change what stands. A model version's relative `uri`
+// is read beside the file and kept as a blob. On the core thread.
 class ResourceDirectory {
  public:
+  // A file that was written less than this ago may be half-written.
+  static constexpr int64_t kSettleMs = 100;
+
   // All three outlive it. `directory` is there.
   ResourceDirectory(std::string directory, catalog::Catalog& catalog,
                     const store::BlobStore& blobs);
 
-  // In order of name; files that are gone come last. Without `all`, a file that was applied and has
-  // the same content as then is not applied again. Unavailable when the directory cannot be read:
-  // then nothing is gone.
-  Result<std::vector<FileOutcome>> Apply(bool all);
+  // Every file, in order of name; files that are gone come last. Unavailable when the directory
+  // cannot be read: then nothing is gone.
+  Result<std::vector<FileOutcome>> ApplyAll() { return Apply(std::nullopt); }
+  // As ApplyAll, but of what is as it was last time a file that was applied is not applied again,
+  // and one that was refused only if something else in the catalog stands now. A file that is being
+  // written at `now_wall_ms` is left as it was last time: see has_unsettled.
+  Result<std::vector<FileOutcome>> ApplyChanged(int64_t now_wall_ms) { return Apply(now_wall_ms); }
+  // The last ApplyChanged left files alone: call it again, kSettleMs later.
+  bool has_unsettled() const { return has_unsettled_; }
 
  private:
   struct Known {
     std::string sha256;
     std::vector<std::string> errors;  // when it was refused
+    uint64_t tried_at = 0;            // the catalog's revision
+    bool lacks_files = false;         // a model's file beside it could not be read
+  };
+  struct Candidate {
+    Result<std::string> text;
+    bool is_due = true;  // to be tried whatever stands
   };
 
-  void ApplyFile(const Result<std::string>& text, FileOutcome& outcome);
+  Result<std::vector<FileOutcome>> Apply(std::optional<int64_t> changed_by_wall_ms);
+  void Try(std::vector<FileOutcome>& outcomes, std::vector<Candidate>& candidates);
+  void ApplyFile(const Result<std::string>& text, Known& known, FileOutcome& outcome);
   Status StoreBlobs(codec::ResourceDocument& document);
 
   const std::string directory_;
   catalog::Catalog& catalog_;
   const store::BlobStore& blobs_;
   std::map<std::string, Known> known_;  // as of the last Apply, by file
+  bool has_unsettled_ = false;
 };
 
 }  // namespace weir::control::resources

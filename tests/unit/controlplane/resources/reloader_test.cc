@@ -172,6 +172,16 @@ TEST_F(ReloaderTest, FollowsTheLinksOfAConfigMap) {
   EXPECT_TRUE(Becomes([&] { return IsOn(); }));
 }
 
+TEST_F(ReloaderTest, AWatchThatFailedAtTheStartIsTriedAgain) {
+  fs::remove(path_);
+  StartReloader();
+  core_.Call([&] { EXPECT_EQ(reloader_->troubles().size(), 2u) << "no directory, no watch"; });
+  fs::create_directories(path_);
+  ASSERT_TRUE(Becomes([&] { return reloader_->troubles().empty(); }));
+  Put(path_ + "/f.yaml", Flag("enabled: true"));
+  EXPECT_TRUE(Becomes([&] { return IsOn(); }));
+}
+
 TEST_F(ReloaderTest, FollowsADirectoryThatIsReplaced) {
   fs::remove(path_);
   fs::create_directories(dir_.path() + "/one");

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 
@@ -64,7 +65,7 @@ class ResourceDirectoryTest : public ::testing::Test {
     ASSERT_TRUE(WriteFileAtomic(root_ + "/in/" + file, content).ok());
   }
   std::vector<FileOutcome> Apply() {
-    auto outcomes = ResourceDirectory(root_ + "/in", *catalog_, *blobs_).Apply(true);
+    auto outcomes = ResourceDirectory(root_ + "/in", *catalog_, *blobs_).ApplyAll();
     EXPECT_TRUE(outcomes.ok()) << outcomes.status().ToString();
     return outcomes.ok() ? *outcomes : std::vector<FileOutcome>();
   }
@@ -122,7 +123,7 @@ TEST_F(ResourceDirectoryTest, ErrorsNameFileAndLine) {
 }
 
 TEST_F(ResourceDirectoryTest, AMissingDirectoryIsAnError) {
-  EXPECT_FALSE(ResourceDirectory(root_ + "/none", *catalog_, *blobs_).Apply(true).ok());
+  EXPECT_FALSE(ResourceDirectory(root_ + "/none", *catalog_, *blobs_).ApplyAll().ok());
 }
 
 std::string Flag(const std::string& name, const std::string& spec) {
@@ -134,16 +135,16 @@ TEST_F(ResourceDirectoryTest, AppliesAgainOnlyWhatChanged) {
   ResourceDirectory directory(root_ + "/in", *catalog_, *blobs_);
   Write("a.yaml", Flag("a", "enabled: true"));
   Write("b.yaml", Flag("b", "enabled: true"));
-  auto outcomes = *directory.Apply(false);
+  auto outcomes = *directory.ApplyChanged(0);
   EXPECT_EQ(outcomes[0].result, Result::kApplied);
   EXPECT_EQ(outcomes[0].changed, 1u);
   Write("b.yaml", Flag("b", "enabled: false"));
-  outcomes = *directory.Apply(false);
+  outcomes = *directory.ApplyChanged(0);
   EXPECT_EQ(outcomes[0].result, Result::kUnchanged);
   EXPECT_FALSE(outcomes[0].is_news);
   EXPECT_EQ(outcomes[1].result, Result::kApplied);
   EXPECT_TRUE(outcomes[1].is_news);
-  outcomes = *directory.Apply(true);
+  outcomes = *directory.ApplyAll();
   EXPECT_EQ(outcomes[1].result, Result::kUnchanged);
   EXPECT_TRUE(outcomes[1].is_news) << "it was applied again, and changed nothing";
 }
@@ -151,38 +152,89 @@ TEST_F(ResourceDirectoryTest, AppliesAgainOnlyWhatChanged) {
 TEST_F(ResourceDirectoryTest, ABadFileChangesNothingAndIsNewsOnce) {
   ResourceDirectory directory(root_ + "/in", *catalog_, *blobs_);
   Write("a.yaml", Flag("a", "enabled: true"));
-  ASSERT_TRUE(directory.Apply(true).ok());
+  ASSERT_TRUE(directory.ApplyAll().ok());
   const uint64_t revision = catalog_->revision();
   Write("a.yaml", Flag("a", "enabled: false") + "---\n" +
                       Flag("b", "rollout_percentage: 140, enabled: true"));
-  auto outcomes = *directory.Apply(false);
+  auto outcomes = *directory.ApplyChanged(0);
   EXPECT_EQ(outcomes[0].result, FileOutcome::Result::kRefused);
   EXPECT_TRUE(outcomes[0].is_news);
   EXPECT_THAT(outcomes[0].errors[0], HasSubstr("a.yaml:"));
   EXPECT_EQ(catalog_->revision(), revision) << "all or nothing";
-  outcomes = *directory.Apply(false);
+  outcomes = *directory.ApplyChanged(0);
   EXPECT_FALSE(outcomes[0].is_news) << "the same errors again";
   Write("a.yaml", Flag("a", "enabled: false"));
-  outcomes = *directory.Apply(false);
+  outcomes = *directory.ApplyChanged(0);
   EXPECT_EQ(outcomes[0].result, FileOutcome::Result::kApplied);
+}
+
+TEST_F(ResourceDirectoryTest, AFileThatIsBeingWrittenIsLeftAlone) {
+  ResourceDirectory directory(root_ + "/in", *catalog_, *blobs_);
+  Write("a.yaml", Flag("a", "enabled: false"));
+  ASSERT_TRUE(directory.ApplyAll().ok());
+  const auto is_on = [&] {
+    const domain::Resource* flag = catalog_->Find(domain::Kind::kFlag, "a");
+    return flag->As<domain::FlagSpec>().enabled;
+  };
+  Write("a.yaml", Flag("a", "enabled: true"));  // perhaps the first half of it
+  Write("new.yaml", Flag("new", "enabled: true"));
+  struct stat written = {};
+  ASSERT_EQ(::stat((root_ + "/in/a.yaml").c_str(), &written), 0);
+  const int64_t written_ms = written.st_mtim.tv_sec * 1000 + written.st_mtim.tv_nsec / 1'000'000;
+  auto outcomes = *directory.ApplyChanged(written_ms + 10);
+  EXPECT_EQ(is_on(), false);
+  ASSERT_THAT(outcomes, SizeIs(1)) << "nobody has heard of the other one yet";
+  EXPECT_EQ(outcomes[0].result, FileOutcome::Result::kUnchanged);
+  EXPECT_FALSE(outcomes[0].is_news);
+  EXPECT_TRUE(directory.has_unsettled());
+  outcomes = *directory.ApplyChanged(written_ms + 5'000);
+  EXPECT_FALSE(directory.has_unsettled());
+  EXPECT_THAT(outcomes, SizeIs(2));
+  EXPECT_EQ(is_on(), true) << "nobody writes any more: that is what it says";
+}
+
+TEST_F(ResourceDirectoryTest, ARefusedFileIsTriedAgainOnlyWhenSomethingChanged) {
+  ResourceDirectory directory(root_ + "/in", *catalog_, *blobs_);
+  Write("a.yaml", Flag("a", "rollout_percentage: 140, enabled: true"));
+  Write("b.yaml", Flag("b", "enabled: true"));
+  EXPECT_TRUE(directory.ApplyChanged(0)->at(0).is_tried);
+  ASSERT_TRUE(directory.ApplyChanged(0).ok());  // after b has changed what stands
+  const auto again = *directory.ApplyChanged(0);
+  EXPECT_FALSE(again[0].is_tried);
+  EXPECT_EQ(again[0].result, FileOutcome::Result::kRefused);
+  EXPECT_THAT(again[0].errors[0], HasSubstr("140")) << "still known";
+  Write("b.yaml", Flag("b", "enabled: false"));
+  EXPECT_TRUE(directory.ApplyChanged(0)->at(0).is_tried);
+  EXPECT_TRUE(directory.ApplyAll()->at(0).is_tried);
+  Write("a.yaml", Flag("a", "enabled: true"));
+  EXPECT_EQ(directory.ApplyChanged(0)->at(0).result, FileOutcome::Result::kApplied);
+}
+
+TEST_F(ResourceDirectoryTest, AModelFileThatComesLaterMendsItsResource) {
+  ResourceDirectory directory(root_ + "/in", *catalog_, *blobs_);
+  Write("model.yaml", kModel);
+  std::filesystem::remove(root_ + "/in/files/two.json");
+  EXPECT_EQ(directory.ApplyAll()->at(0).result, FileOutcome::Result::kRefused);
+  Write("files/two.json", "second model");
+  EXPECT_EQ(directory.ApplyChanged(0)->at(0).result, FileOutcome::Result::kApplied);
 }
 
 TEST_F(ResourceDirectoryTest, WhatAFileAppliedStaysWhenItIsGone) {
   ResourceDirectory directory(root_ + "/in", *catalog_, *blobs_);
   Write("a.yaml", Flag("a", "enabled: true"));
-  ASSERT_TRUE(directory.Apply(true).ok());
+  ASSERT_TRUE(directory.ApplyAll().ok());
   std::filesystem::remove(root_ + "/in/a.yaml");
-  const auto outcomes = *directory.Apply(false);
+  const auto outcomes = *directory.ApplyChanged(0);
   ASSERT_THAT(outcomes, SizeIs(1));
   EXPECT_EQ(outcomes[0].result, FileOutcome::Result::kGone);
   EXPECT_NE(catalog_->Find(domain::Kind::kFlag, "a"), nullptr);
-  EXPECT_THAT(*directory.Apply(false), IsEmpty()) << "said once";
+  EXPECT_THAT(*directory.ApplyChanged(0), IsEmpty()) << "said once";
 }
 
 TEST_F(ResourceDirectoryTest, AnUnchangedFileDoesNotTakeBackWhatOthersSet) {
   ResourceDirectory directory(root_ + "/in", *catalog_, *blobs_);
   Write("a.yaml", Flag("a", "enabled: true, rollout_percentage: 10, hash_seed: s"));
-  ASSERT_TRUE(directory.Apply(true).ok());
+  ASSERT_TRUE(directory.ApplyAll().ok());
   domain::Resource by_hand = *catalog_->Find(domain::Kind::kFlag, "a");
   by_hand.As<domain::FlagSpec>().rollout_percentage = 50;
   ASSERT_TRUE(catalog_
@@ -193,7 +245,7 @@ TEST_F(ResourceDirectoryTest, AnUnchangedFileDoesNotTakeBackWhatOthersSet) {
                             .force_removal = false})
                   .ok());
   Write("a.yaml", Flag("a", "enabled: false, rollout_percentage: 10, hash_seed: s"));
-  ASSERT_TRUE(directory.Apply(false).ok());
+  ASSERT_TRUE(directory.ApplyChanged(0).ok());
   const auto& flag = catalog_->Find(domain::Kind::kFlag, "a")->As<domain::FlagSpec>();
   EXPECT_EQ(flag.enabled, false);
   EXPECT_EQ(flag.rollout_percentage, 50) << "the file did not change that";
