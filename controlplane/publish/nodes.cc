@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "controlplane/publish/nodes.h"
 
+#include <algorithm>
+#include <cctype>
 #include <utility>
+
+#include "shared/http/address.h"
 
 namespace weir::control::publish {
 namespace {
@@ -11,10 +15,27 @@ constexpr size_t kAppliedKept = 32;
 constexpr size_t kOverridesKept = 100;
 constexpr size_t kOverrideBytes = 500;
 
+// What a node says is shown in terminals: no control characters.
+void Clean(std::string& text) {
+  const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
+  std::replace_if(text.begin(), text.end(), is_control, '?');
+}
+
+// What a node says is its address is read by people and tools; "" unless it is one.
+std::string AddressOrNone(const std::string& text) {
+  const auto is_plain = [](unsigned char c) {
+    return std::isalnum(c) != 0 || std::string_view("-.:[]").find(c) != std::string_view::npos;
+  };
+  const bool is_address =
+      http::ParseAddress(text).ok() && std::all_of(text.begin(), text.end(), is_plain);
+  return is_address ? text : "";
+}
+
 std::vector<std::string> Bounded(std::vector<std::string> overrides) {
   if (overrides.size() > kOverridesKept) overrides.resize(kOverridesKept);
   for (std::string& sentence : overrides) {
     if (sentence.size() > kOverrideBytes) sentence.resize(kOverrideBytes);
+    Clean(sentence);
   }
   return overrides;
 }
@@ -47,8 +68,8 @@ void Nodes::Hello(const std::string& peer, const wire::Hello& hello, const std::
   changed_ = true;
   status.labels = hello.labels;
   status.program = hello.program;
-  status.http = hello.http;
-  status.admin = hello.admin;
+  status.http = AddressOrNone(hello.http);
+  status.admin = AddressOrNone(hello.admin);
   status.problem = problem;
   status.last_seen_ms = now_ms;
   entry.peer = peer;
@@ -76,6 +97,7 @@ void Nodes::Applied(const std::string& node, uint64_t epoch, uint64_t version,
   status->epoch = epoch;
   status->version = version;
   status->refused = std::move(refused);
+  for (wire::RefusedEntry& entry : status->refused) Clean(entry.detail);
   if (is_new && epoch == epoch_) {
     status->applied.push_back({version, now_ms});
     if (status->applied.size() > kAppliedKept) status->applied.erase(status->applied.begin());
@@ -95,6 +117,7 @@ void Nodes::Report(const std::string& node, const wire::NodeReport& report) {
   if (status == nullptr) return;
   changed_ = true;
   status->versions = report.versions;
+  for (wire::VersionReport& version : status->versions) Clean(version.detail);
   status->overrides = Bounded(report.overrides);
   Entry& entry = nodes_[node];
   entry.draining = report.draining;

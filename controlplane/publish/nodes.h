@@ -27,7 +27,7 @@ class Nodes {
 
   Nodes(uint64_t epoch, OnView on_view, OnApplied on_applied);
 
-  // `problem`: shown and counted as gone; otherwise the node is joining, or what it was if the same
+  // Its addresses are kept if they are addresses. `problem`: shown and counted as gone; otherwise the node is joining, or what it was if the same
   // incarnation says hello again.
   void Hello(const std::string& peer, const wire::Hello& hello, const std::string& problem,
              int64_t now_ms);

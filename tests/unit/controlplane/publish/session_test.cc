@@ -232,6 +232,35 @@ TEST_F(SessionTest, ReportsAndRefusalsAreShown) {
   EXPECT_EQ(json["items"][0]["nack"]["refused"][0]["name"], "r1");
 }
 
+TEST_F(SessionTest, WhatANodeSaysCanBeShownInATerminal) {
+  wire::Hello hello;
+  hello.node = "n1";
+  hello.incarnation = 1;
+  hello.http = "10.0.0.1:8080";
+  hello.admin = "$(reboot):80";
+  Send(wire::Type::kHello, hello);
+  wire::NodeReport report;
+  report.versions = {{"m", "1", "FAILED", "\x1b]0;x\x07"}};
+  report.overrides = {"a\x1b[2Jb\nc\x7f", "J\xc3\xbcrgen"};
+  Send(wire::Type::kNodeReport, report);
+  EXPECT_EQ(State(), "joining");
+  const auto node = view_->Find("n1");
+  EXPECT_EQ(node->http, "10.0.0.1:8080");
+  EXPECT_EQ(node->admin, "");
+  EXPECT_THAT(node->overrides, ElementsAre("a?[2Jb?c?", "J\xc3\xbcrgen"));
+  EXPECT_EQ(node->versions[0].detail, "?]0;x?");
+  for (const std::string bad : {"", "host", "h:1; reboot", "h:`id`", "a'b:80", "http://h:1"}) {
+    hello.admin = bad;
+    Send(wire::Type::kHello, hello);
+    EXPECT_EQ(State(), "joining");
+    EXPECT_EQ(view_->Find("n1")->admin, "") << bad;
+  }
+  hello.admin = "[::1]:9090";
+  Send(wire::Type::kHello, hello);
+  EXPECT_EQ(State(), "joining");
+  EXPECT_EQ(view_->Find("n1")->admin, "[::1]:9090");
+}
+
 TEST_F(SessionTest, ViewsThatWereHandedOutNeverChange) {
   Hello();
   nodes_.Flush();
