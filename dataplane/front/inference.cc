@@ -113,7 +113,7 @@ void Inference::Handle(const std::shared_ptr<http::Exchange>& exchange,
   call->exchange = exchange;
   call->plan = std::move(plan);
   call->start_ns = start_ns;
-  if (call->plan == nullptr) {
+  if (call->plan == nullptr || !call->plan->rules().HasSnapshot()) {
     Refuse(*call, 503, "this node has no snapshot yet");
   } else if (call->model = call->plan->Find(model); call->model == nullptr) {
     Refuse(*call, 404, fmt::format("model \"{}\" is unknown", model));

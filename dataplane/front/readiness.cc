@@ -20,7 +20,9 @@ struct Models {
 };
 
 // An emergency by hand is in force before there is a snapshot; its rules are of no epoch.
-bool HasSnapshot(const routing::Plan* plan) { return plan != nullptr && plan->rules().epoch != 0; }
+bool HasSnapshot(const routing::Plan* plan) {
+  return plan != nullptr && plan->rules().HasSnapshot();
+}
 
 Models Look(const routing::Plan& plan, const runtime::VersionTable* versions) {
   Models models;

@@ -10,6 +10,7 @@
 #include "dataplane/front/select.h"
 #include "dataplane/routing/keys.h"
 #include "shared/base/build_info.h"
+#include "shared/codec/json.h"
 #include "shared/decision/decide.h"
 #include "shared/explain/explain.h"
 
@@ -32,6 +33,8 @@ http::Response WrongMethod(const char* allowed) {
   response.headers.push_back({"Allow", allowed});
   return response;
 }
+
+http::Response NoSnapshot() { return http::ErrorResponse(503, "this node has no snapshot yet"); }
 
 bool IsGet(const http::Request& request) {
   return request.method == "GET" || request.method == "HEAD";
@@ -131,7 +134,8 @@ void Worker::SwitchFeatures() {
   const auto batching = decision::DecideFlag(
       *rules_, "inference_batching",
       {.key = status_->node, .random = 0, .now_wall_ms = clock_.WallMs(), .context = {}});
-  inference_.SetBatching(batching.enabled || batching.error == decision::FlagError::kFlagNotFound);
+  const bool is_flag = batching.flag != nullptr || batching.reason == decision::Reason::kOverride;
+  inference_.SetBatching(batching.enabled || !is_flag);
 }
 
 telemetry::Window Worker::TakeTelemetry() {
@@ -203,7 +207,8 @@ void Worker::HandleModels(const std::shared_ptr<http::Exchange>& exchange, int64
     Respond(*exchange, Endpoint::kMetadata, start_ns, std::move(response));
   };
   if (!IsGet(request)) return respond(WrongMethod("GET"));
-  const routing::ModelPlan* model = plan_ == nullptr ? nullptr : plan_->Find(path->model);
+  if (!HasSnapshot()) return respond(NoSnapshot());
+  const routing::ModelPlan* model = plan_->Find(path->model);
   if (model == nullptr) {
     return respond(http::ErrorResponse(404, fmt::format("model \"{}\" is unknown", path->model)));
   }
@@ -295,7 +300,8 @@ http::Response Worker::Answer(const http::Request& request, Endpoint* endpoint) 
 http::Response Worker::Select(const http::Request& request) {
   const std::optional<std::string> name = request.Query("model");
   if (!name.has_value() || name->empty()) return http::ErrorResponse(400, "model: is missing");
-  const routing::ModelPlan* model = plan_ == nullptr ? nullptr : plan_->Find(*name);
+  if (!HasSnapshot()) return NoSnapshot();
+  const routing::ModelPlan* model = plan_->Find(*name);
   if (model == nullptr) {
     return http::ErrorResponse(404, fmt::format("model \"{}\" is unknown", *name));
   }
@@ -307,8 +313,10 @@ http::Response Worker::Select(const http::Request& request) {
 }
 
 http::Response Worker::Explain(const http::Request& request) {
-  if (rules_ == nullptr) return http::ErrorResponse(503, "this node has no snapshot yet");
-  const json body = json::parse(request.body, nullptr, false);
+  if (!HasSnapshot() && (rules_ == nullptr || !rules_->IsEmergency())) return NoSnapshot();
+  const Result<json> parsed = codec::ParseJson(request.body);
+  if (!parsed.ok()) return http::ErrorResponse(400, "body: " + parsed.status().ToString());
+  const json& body = *parsed;
   if (!body.is_object()) return http::ErrorResponse(400, "body: is no JSON object");
   const auto unreadable = [&](const char* name) {
     return body.contains(name) && !body[name].is_string();

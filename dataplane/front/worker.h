@@ -74,6 +74,7 @@ class Worker {
  private:
   void Rebuild();
   void SwitchFeatures();
+  bool HasSnapshot() const { return plan_ != nullptr && plan_->rules().HasSnapshot(); }
   void HandleModels(const std::shared_ptr<http::Exchange>& exchange, int64_t start_ns);
   http::Response Answer(const http::Request& request, Endpoint* endpoint);
   http::Response ModelMetadata(const routing::ModelPlan& model) const;

@@ -16,6 +16,8 @@ constexpr std::string_view kEvaluate = "/ofrep/v1/evaluate/flags";
 constexpr std::string_view kStream = "/ofrep/v1/stream";
 constexpr int kInactivityS = 120;  // after which a client in the background may hang up
 constexpr int kRetryAfterS = 5;
+// A worker serves others too: flags with rules that are left after so long answer an error.
+constexpr int64_t kMaxBulkMs = 1000;
 
 http::Response Answer(int status) {
   http::Response response;
@@ -117,7 +119,7 @@ http::Response Service::EvaluateOne(const http::Request& request, std::string_vi
   std::string decoded;
   std::string_view key = encoded_key;
   if (key.find('%') != std::string_view::npos) key = decoded = http::PercentDecode(key);
-  if (rules_ == nullptr) return NoSnapshot(key);
+  if (!HasSnapshot() && !IsEmergency()) return NoSnapshot(key);
   targeting::Arena arena;
   EvaluationRequest evaluation;
   if (const auto error = reader_.Read(request.body, arena, &evaluation)) {
@@ -131,7 +133,8 @@ http::Response Service::EvaluateOne(const http::Request& request, std::string_vi
 }
 
 http::Response Service::EvaluateAll(const http::Request& request) {
-  if (rules_ == nullptr) return NoSnapshot("");
+  // Also in an emergency: an answer without the flags would empty the client's cache of them.
+  if (!HasSnapshot()) return NoSnapshot("");
   targeting::Arena arena;
   EvaluationRequest evaluation;
   if (const auto error = reader_.Read(request.body, arena, &evaluation)) {
@@ -161,9 +164,15 @@ void Service::AppendFlags(const EvaluationRequest& request, std::string* out) {
               [](const auto* a, const auto* b) { return a->name < b->name; });
   }
   const decision::FlagInputs inputs = Inputs(request);
+  const int64_t end_ms = clock_.MonotonicMs() + kMaxBulkMs;
   bool is_first = true;
   for (const decision::Flag* flag : sorted_) {
     if (!std::exchange(is_first, false)) out->push_back(',');
+    const bool may_take_long = flag->rule != nullptr || !flag->parents.empty();
+    if (may_take_long && clock_.MonotonicMs() >= end_ms) {
+      AppendError(flag->name, "GENERAL", "the evaluation took too long", out);
+      continue;
+    }
     AppendDecision(flag->name, desk_.Decide(*rules_, flag->name, inputs), out);
   }
 }
@@ -186,7 +195,7 @@ void Service::AppendStreams(const http::Request& request, std::string* out) cons
 std::optional<http::Response> Service::Stream(const std::shared_ptr<http::Exchange>& exchange) {
   const http::Request& request = exchange->request();
   if (!access_.AllowsStream(request)) return Answer(401);
-  if (rules_ == nullptr) return Busy("this node has no snapshot yet");
+  if (!HasSnapshot()) return Busy("this node has no snapshot yet");
   http::Response head;
   head.content_type = "text/event-stream";
   head.headers.push_back({"Cache-Control", "no-store"});

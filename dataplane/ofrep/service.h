@@ -53,6 +53,8 @@ class Service {
   // OPTIONS, and everything but `method`; absent for what may go on.
   std::optional<http::Response> CheckMethod(const http::Request& request,
                                             std::string_view method) const;
+  bool HasSnapshot() const { return rules_ != nullptr && rules_->HasSnapshot(); }
+  bool IsEmergency() const { return rules_ != nullptr && rules_->IsEmergency(); }
   void AppendFlags(const EvaluationRequest& request, std::string* out);
   void AppendStreams(const http::Request& request, std::string* out) const;
   decision::FlagInputs Inputs(const EvaluationRequest& request);

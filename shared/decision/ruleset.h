@@ -62,10 +62,15 @@ class Ruleset {
   // Splits are named after their rollout.
   void Remove(domain::EntryKind kind, std::string_view name);
 
-  uint64_t epoch = 0;
+  uint64_t epoch = 0;  // 0: of no snapshot
   uint64_t version = 0;
   domain::EmergencyOverlay emergency;
   std::shared_ptr<const Overrides> overrides;  // null: none
+
+  // Without one, what is not here may exist: an operator forces things on a node that has yet to
+  // hear from its control plane.
+  bool HasSnapshot() const { return epoch != 0; }
+  bool IsEmergency() const { return emergency.kill_switch || emergency.baseline; }
 
   const EntryTable<Flag>& flags() const { return flags_; }
   const EntryTable<Model>& models() const { return models_; }

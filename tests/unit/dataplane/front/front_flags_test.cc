@@ -182,6 +182,35 @@ TEST_F(FrontFlags, AnEmergencyBeforeTheFirstSnapshotMakesNobodyReady) {
   EXPECT_EQ(Get("/v2/health/ready").status, 503);
 }
 
+TEST_F(FrontFlags, OverridesBeforeTheFirstSnapshotMakeNothingUnknown) {
+  Start();
+  decision::Ruleset rules;
+  decision::Overrides overrides;
+  overrides.pins[model_.name] = "1.2.0";
+  rules.overrides = std::make_shared<const decision::Overrides>(overrides);
+  Publish(rules);
+  EXPECT_EQ(Infer(std::string("{}")).status, 503);
+  EXPECT_EQ(Get("/v2/models/fraud_detection").status, 503);
+  EXPECT_EQ(Get("/weir/v1/select?model=fraud_detection").status, 503);
+  const std::string question = R"({"key": "user-2"})";
+  EXPECT_EQ(Do("POST", "/weir/v1/explain", {}, question).status, 503);
+  rules.emergency.kill_switch = true;
+  Publish(rules);
+  EXPECT_EQ(Infer(std::string("{}")).status, 503);
+  EXPECT_EQ(Do("POST", "/weir/v1/explain", {}, question).status, 200);
+}
+
+TEST_F(FrontFlags, AnExplanationOfDeepJsonIsRefused) {
+  StartWithAll();
+  const std::string deep = std::string(200'000, '[') + std::string(200'000, ']');
+  for (const std::string& body : {deep, R"({"key": "k", "context": {"a": )" + deep + "}}"}) {
+    const auto refused = Do("POST", "/weir/v1/explain", {}, body);
+    EXPECT_EQ(refused.status, 400);
+    EXPECT_THAT(refused.body, HasSubstr("nested deeper than 64"));
+  }
+  EXPECT_EQ(Get("/health").status, 200);
+}
+
 TEST_F(FrontFlags, OverridesAreChangedOnTheAdminAddressOnly) {
   const auto answer = [](const http::Request& request,
                          std::function<void(http::Response)> respond) {

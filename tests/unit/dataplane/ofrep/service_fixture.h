@@ -22,6 +22,19 @@ namespace weir::node::ofrep {
 
 using nlohmann::json;
 
+// Moves by itself with every look at it, once it is told to.
+class TickingClock : public ManualClock {
+ public:
+  int64_t MonotonicNs() const override {
+    return ManualClock::MonotonicNs() + (ticked_ns_ += tick_ns_);
+  }
+  void TickMs(int64_t ms) { tick_ns_ = ms * 1'000'000; }
+
+ private:
+  int64_t tick_ns_ = 0;
+  mutable int64_t ticked_ns_ = 0;
+};
+
 class ServiceTest : public testing::Test {
  protected:
   void Start(OfrepOptions options = {}, http::ServerOptions server = {}) {
@@ -66,6 +79,7 @@ class ServiceTest : public testing::Test {
   // Publishes the rules after a change of them.
   void Publish(const std::function<void(decision::Ruleset&)>& change = [](auto&) {}) {
     auto rules = std::make_shared<decision::Ruleset>(*rules_);
+    rules->epoch = 3;
     ++rules->version;
     change(*rules);
     rules_ = rules;
@@ -112,7 +126,7 @@ class ServiceTest : public testing::Test {
     return R"({"context": {"targetingKey": ")" + key + "\"}}";
   }
 
-  ManualClock clock_;
+  TickingClock clock_;
   flags::Desk desk_{clock_, "salt"};
   std::unique_ptr<StreamBudget> budget_;
   std::unique_ptr<Service> service_;

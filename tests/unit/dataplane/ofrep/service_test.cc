@@ -7,6 +7,7 @@ namespace weir::node::ofrep {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 using OfrepService = ServiceTest;
 
@@ -27,6 +28,50 @@ TEST_F(OfrepService, ARolloutFlagAnswersTrueOrFalse) {
   EXPECT_EQ(json::parse(off.body)["reason"], "DISABLED");
   EXPECT_EQ(json::parse(off.body)["metadata"]["weirReason"], "KILL_SWITCH");
   EXPECT_EQ(json::parse(One("ttft_pipeline").body)["value"], false) << "without a key, too";
+}
+
+// An operator forced something on a node that has yet to hear from its control plane.
+TEST_F(OfrepService, RulesOfNoSnapshotAreNoEmptyCatalog) {
+  Start();
+  auto rules = std::make_shared<decision::Ruleset>();
+  decision::Overrides overrides;
+  overrides.flags["f"] = "on";
+  rules->overrides = std::make_shared<const decision::Overrides>(overrides);
+  OnWorker([&] { service_->SetRules(rules); });
+  for (const http::ClientResponse& answer : {All(), One("f"), One("g")}) {
+    EXPECT_EQ(answer.status, 503) << answer.body;
+    EXPECT_EQ(answer.Header("ETag"), "");
+    EXPECT_EQ(json::parse(answer.body)["errorCode"], "PROVIDER_NOT_READY");
+  }
+  EXPECT_EQ(Do("GET", "/ofrep/v1/stream").status, 503);
+  auto killed = std::make_shared<decision::Ruleset>(*rules);
+  killed->emergency.kill_switch = true;
+  OnWorker([&] { service_->SetRules(killed); });
+  const http::ClientResponse one = One("f");
+  EXPECT_EQ(one.status, 200);
+  EXPECT_EQ(json::parse(one.body)["value"], false);
+  EXPECT_EQ(json::parse(one.body)["metadata"]["weirReason"], "KILL_SWITCH");
+  EXPECT_EQ(All().status, 503) << "an empty list would take every flag from the client";
+}
+
+TEST_F(OfrepService, ABulkOfSlowRulesEndsAndTheOthersAnswer) {
+  Start();
+  Publish([](auto& rules) {
+    for (const char* name : {"a", "b", "c"}) {
+      rules.Set(Variants(name, {{"one", "1"}}, R"({"if": [true, "one"]})"));
+    }
+    rules.Set(Rollout("d", domain::kFineAll));
+  });
+  EXPECT_THAT(All(For("u")).body, Not(HasSubstr("errorCode")));
+  OnWorker([&] { clock_.TickMs(300); });
+  const http::ClientResponse answer = All(For("u"));
+  EXPECT_EQ(answer.status, 200);
+  const json flags = json::parse(answer.body)["flags"];
+  ASSERT_EQ(flags.size(), 4u);
+  EXPECT_EQ(flags[0]["value"], 1);
+  EXPECT_EQ(flags[2]["errorCode"], "GENERAL");
+  EXPECT_EQ(flags[2]["errorDetails"], "the evaluation took too long");
+  EXPECT_EQ(flags[3]["value"], true) << "a flag without a rule costs next to nothing";
 }
 
 TEST_F(OfrepService, AKeyIsNeededOnlyForBucketing) {
