@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "shared/base/utf8.h"
+
 namespace weir::node::ofrep {
 namespace {
 
@@ -15,32 +17,6 @@ using decision::FlagError;
 using decision::Reason;
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
-
-// The length of the UTF-8 character that the text begins with; 0 if it is none.
-size_t CharacterSize(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
-  const auto follows = [&](size_t count) {
-    if (text.size() <= count) return false;
-    for (size_t i = 1; i <= count; ++i) {
-      if ((byte(i) & 0xC0) != 0x80) return false;
-    }
-    return true;
-  };
-  const uint8_t first = byte(0);
-  if (first < 0x80) return 1;
-  if (first >= 0xC2 && first <= 0xDF && follows(1)) return 2;
-  if ((first & 0xF0) == 0xE0 && follows(2)) {
-    const bool is_overlong = first == 0xE0 && byte(1) < 0xA0;
-    const bool is_surrogate = first == 0xED && byte(1) >= 0xA0;
-    return is_overlong || is_surrogate ? 0 : 3;
-  }
-  if (first >= 0xF0 && first <= 0xF4 && follows(3)) {
-    const bool is_overlong = first == 0xF0 && byte(1) < 0x90;
-    const bool is_beyond = first == 0xF4 && byte(1) >= 0x90;
-    return is_overlong || is_beyond ? 0 : 4;
-  }
-  return 0;
-}
 
 bool IsPlain(char c) {
   const auto byte = static_cast<uint8_t>(c);
@@ -161,7 +137,7 @@ void AppendQuoted(std::string_view text, std::string* out) {
       out->push_back(c);
     } else if (static_cast<uint8_t>(c) < 0x20) {
       out->append(fmt::format("\\u{:04x}", static_cast<unsigned>(c)));
-    } else if (size = CharacterSize(text); size > 0) {
+    } else if (size = Utf8Length(text); size > 0) {
       out->append(text.substr(0, size));
     } else {
       out->append(kReplacement);

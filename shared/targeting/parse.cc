@@ -10,29 +10,13 @@
 #include <limits>
 #include <vector>
 
+#include "shared/base/utf8.h"
 #include "shared/targeting/targeting.h"
 
 namespace weir::targeting {
 namespace {
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-
-// The length of the UTF-8 sequence at `at` (RFC 3629); 0 when it is none.
-size_t SequenceLength(const char* at, const char* end) {
-  const auto byte = [at](int i) { return static_cast<uint8_t>(at[i]); };
-  const uint8_t lead = byte(0);
-  if (lead < 0x80) return 1;
-  const size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-  if (lead < 0xC2 || lead > 0xF4 || static_cast<size_t>(end - at) < length) return 0;
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(static_cast<int>(i)) & 0xC0) != 0x80) return 0;
-  }
-  if (lead == 0xE0 && byte(1) < 0xA0) return 0;  // overlong
-  if (lead == 0xED && byte(1) > 0x9F) return 0;  // surrogates
-  if (lead == 0xF0 && byte(1) < 0x90) return 0;  // overlong
-  if (lead == 0xF4 && byte(1) > 0x8F) return 0;  // above U+10FFFF
-  return length;
-}
 
 char* PutUtf8(uint32_t code, char* at) {
   if (code < 0x80) {
@@ -211,7 +195,8 @@ class Parser {
     const char* from = ++at_;
     while (at_ < end_ && *at_ != '"' && *at_ != '\\') {
       if (static_cast<uint8_t>(*at_) < 0x20) return Fail("text holds a control character");
-      const size_t length = SequenceLength(at_, end_);
+      const bool is_ascii = static_cast<uint8_t>(*at_) < 0x80;
+      const size_t length = is_ascii ? 1 : Utf8Length({at_, static_cast<size_t>(end_ - at_)});
       if (length == 0) return Fail("text is no UTF-8");
       at_ += length;
     }
@@ -236,7 +221,7 @@ class Parser {
         continue;
       }
       if (static_cast<uint8_t>(*at_) < 0x20) return Fail("text holds a control character");
-      const size_t length = SequenceLength(at_, close);
+      const size_t length = Utf8Length({at_, static_cast<size_t>(close - at_)});
       if (length == 0) return Fail("text is no UTF-8");
       to = std::copy_n(at_, length, to);
       at_ += length;
