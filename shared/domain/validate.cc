@@ -153,6 +153,12 @@ void Check(Checker& c, const ObservabilitySpec& spec) {
                                              "(letters, digits, _; no digit first)",
                                              prefix));
   }
+  if ((prefix == "weir" || prefix.rfind("weir_", 0) == 0) && prefix != "weir_feature_flags") {
+    c.Fail("spec.metric_prefix",
+           fmt::format("\"{}\" would repeat the names of Weir's own metrics; choose a prefix that "
+                       "does not begin with weir_",
+                       prefix));
+  }
 }
 
 void CheckRolloutReferences(Checker& c, const Resource& rollout, const Lookup& find,
