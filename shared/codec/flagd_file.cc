@@ -15,6 +15,11 @@ namespace {
 constexpr char kSchema[] = "https://flagd.dev/schema/v0/flags.json";
 constexpr std::array kIgnored = {"source", "selector"};
 constexpr int kMaxDepth = 64;
+constexpr size_t kMaxEvaluatorName = 253;  // bytes
+constexpr size_t kMaxSuggested = 256;      // evaluators among which the nearest is looked for
+// Of one file: rules with their references resolved (or why they are not), and the file's metadata
+// under every flag. All of them multiply what stands there once.
+constexpr size_t kMaxFileBytes = 32 << 20;
 
 template <class Names>
 bool Contains(const Names& names, const std::string& name) {
@@ -25,14 +30,24 @@ std::string Dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+std::string TooMuch() {
+  return fmt::format(
+      "makes the file larger than {} bytes with references resolved and the file's "
+      "metadata under every flag; split the file",
+      kMaxFileBytes);
+}
+
 // Copies a rule with every {"$ref": name} replaced by that evaluator. Refuses what does not end and
-// what grows beyond a rule's limit.
+// what grows beyond a rule's limit, or with the rules before beyond the file's.
 class Inliner {
  public:
-  explicit Inliner(const Json& evaluators) : evaluators_(evaluators) {}
+  // Counts into `file_bytes`.
+  Inliner(const Json& evaluators, size_t& file_bytes)
+      : evaluators_(evaluators), file_bytes_(file_bytes) {}
 
   Result<Json> Resolve(const Json& rule) {
     Json resolved = Copy(rule, 0);
+    file_bytes_ += error_.size();
     if (!error_.empty()) return InvalidArgument("targeting", error_);
     return resolved;
   }
@@ -66,10 +81,17 @@ class Inliner {
     if (rule.size() != 1 || !ref.is_string())
       return Fail("has a $ref that is not {\"$ref\": NAME}");
     const std::string& name = ref.get_ref<const std::string&>();
+    if (name.size() > kMaxEvaluatorName) {
+      return Fail(fmt::format("refers to a name of {} bytes; at most {} are allowed", name.size(),
+                              kMaxEvaluatorName));
+    }
+    if (!Count(name.size())) return nullptr;
     const auto evaluator = evaluators_.find(name);
     if (evaluator == evaluators_.end()) {
       std::vector<std::string> names;
-      for (const auto& [known, unused] : evaluators_.items()) names.push_back(known);
+      for (const auto& [known, unused] : evaluators_.items()) {
+        if (names.size() < kMaxSuggested) names.push_back(known);
+      }
       return Fail(fmt::format("refers to \"{}\", which is not one of $evaluators{}", name,
                               DidYouMean(name, names)));
     }
@@ -85,10 +107,14 @@ class Inliner {
 
   bool Count(size_t bytes) {
     bytes_ += bytes;
-    if (bytes_ <= targeting::kMaxRuleBytes) return true;
-    Fail(fmt::format("is more than {} bytes with its references resolved",
-                     targeting::kMaxRuleBytes));
-    return false;
+    file_bytes_ += bytes;
+    if (bytes_ > targeting::kMaxRuleBytes) {
+      Fail(fmt::format("is more than {} bytes with its references resolved",
+                       targeting::kMaxRuleBytes));
+    } else if (file_bytes_ > kMaxFileBytes) {
+      Fail(TooMuch());
+    }
+    return error_.empty();
   }
   Json Fail(std::string why) {
     if (error_.empty()) error_ = std::move(why);
@@ -97,6 +123,7 @@ class Inliner {
 
   const Json& evaluators_;
   std::vector<std::string> open_;  // evaluators that we are in
+  size_t& file_bytes_;
   size_t bytes_ = 0;
   std::string error_;
 };
@@ -134,8 +161,11 @@ class FlagdFile {
   void SetMetadata(const Json& metadata) {
     domain::FlagSpec spec;
     spec.metadata.text = Dump(metadata);
+    const size_t errors_before = out_.errors.size();
     for (const domain::Violation& e : CheckFlag(spec)) Error(e.path.substr(5), e.message);
+    if (out_.errors.size() > errors_before) return;
     metadata_ = metadata;
+    metadata_bytes_ = spec.metadata.text.size();
   }
 
   void ReadList(const Json& flags) {
@@ -202,6 +232,11 @@ class FlagdFile {
     State(flag, spec, wrong);
     Variants(flag, spec, wrong);
     Targeting(flag, spec, wrong);
+    bytes_ += metadata_bytes_;
+    if (bytes_ > kMaxFileBytes && metadata_bytes_ > 0) {
+      wrong.push_back({"metadata", TooMuch()});
+      return spec;
+    }
     Json metadata = metadata_;
     if (flag.contains("metadata") && !flag["metadata"].is_object()) {
       wrong.push_back({"metadata", Show(flag["metadata"]) + ", but a mapping is expected"});
@@ -245,7 +280,7 @@ class FlagdFile {
     const auto targeting = flag.find("targeting");
     if (targeting == flag.end() || targeting->is_null()) return;
     if (targeting->is_object() && targeting->empty()) return;  // as flagd: no rule
-    Result<Json> resolved = Inliner(evaluators_).Resolve(*targeting);
+    Result<Json> resolved = Inliner(evaluators_, bytes_).Resolve(*targeting);
     if (resolved.ok()) {
       spec["targeting"] = *std::move(resolved);
     } else {
@@ -272,6 +307,8 @@ class FlagdFile {
   FileContent& out_;
   Json evaluators_ = Json::object();
   Json metadata_ = Json::object();  // of the file
+  size_t metadata_bytes_ = 0;
+  size_t bytes_ = 0;  // of kMaxFileBytes
 };
 
 // Export

@@ -7,28 +7,67 @@
 namespace weir::codec {
 namespace {
 
-constexpr int kMaxDepth = 64;
+constexpr size_t kMaxDepth = 64;
 
-// Follows the parser's events: which keys the open objects have had, and how deep we are.
-class DuplicateGuard {
+// Builds the tree from the parser's events, so that depth and repeated keys are checked on the way.
+// (nlohmann's parser with a callback does the same, but looks over a whole list at the end of each
+// item: ten thousand flags took it ten seconds.)
+class TreeBuilder final : public nlohmann::json_sax<Json> {
  public:
-  bool operator()(int depth, Json::parse_event_t event, Json& parsed) {
-    if (depth > kMaxDepth) Fail(fmt::format("nested deeper than {}", kMaxDepth));
-    if (event == Json::parse_event_t::object_start) open_.emplace_back();
-    if (event == Json::parse_event_t::object_end) open_.pop_back();
-    if (event == Json::parse_event_t::key) {
-      const std::string& key = parsed.get_ref<const std::string&>();
-      if (!open_.back().insert(key).second) Fail(fmt::format("key \"{}\" is given twice", key));
-    }
+  bool null() override { return Put(nullptr) != nullptr; }
+  bool boolean(bool value) override { return Put(value) != nullptr; }
+  bool number_integer(int64_t value) override { return Put(value) != nullptr; }
+  bool number_unsigned(uint64_t value) override { return Put(value) != nullptr; }
+  bool number_float(double value, const std::string&) override { return Put(value) != nullptr; }
+  bool string(std::string& value) override { return Put(std::move(value)) != nullptr; }
+  bool binary(Json::binary_t&) override { return false; }
+  bool start_object(size_t) override { return Open(Json::object()); }
+  bool start_array(size_t) override { return Open(Json::array()); }
+  bool end_object() override { return Close(); }
+  bool end_array() override { return Close(); }
+  bool key(std::string& name) override {
+    const auto [at, fresh] = open_.back()->get_ref<Json::object_t&>().try_emplace(name);
+    if (!fresh && error_.empty()) error_ = fmt::format("key \"{}\" is given twice", name);
+    member_ = &at->second;
     return true;
   }
+  bool parse_error(size_t, const std::string&, const Json::exception& e) override {
+    // "[json.exception.parse_error.101] parse error at line 1, column 2: …" without the first word.
+    const std::string what = e.what();
+    const size_t at = what.find("] ");
+    error_ = "not JSON: " + (at == std::string::npos ? what : what.substr(at + 2));
+    return false;
+  }
+
+  Json TakeTree() { return std::move(root_); }
   const std::string& error() const { return error_; }
 
  private:
-  void Fail(std::string message) {
-    if (error_.empty()) error_ = std::move(message);
+  Json* Put(Json value) {
+    Json* place = &root_;
+    if (!open_.empty()) {
+      Json& parent = *open_.back();
+      place = parent.is_array() ? &parent.emplace_back() : member_;
+    }
+    *place = std::move(value);
+    return place;
   }
-  std::vector<std::set<std::string>> open_;
+  bool Open(Json empty) {
+    if (open_.size() >= kMaxDepth) {
+      error_ = fmt::format("nested deeper than {}", kMaxDepth);
+      return false;
+    }
+    open_.push_back(Put(std::move(empty)));
+    return true;
+  }
+  bool Close() {
+    open_.pop_back();
+    return true;
+  }
+
+  Json root_;
+  std::vector<Json*> open_;  // each inside the one before, as its last item
+  Json* member_ = nullptr;   // of the innermost object: what the next value becomes
   std::string error_;
 };
 
@@ -54,22 +93,12 @@ void ReadInteger(const Json& j, const std::string& path, T& out, Errors& errors)
 }  // namespace
 
 Result<Json> ParseJson(std::string_view text) {
-  DuplicateGuard guard;
-  try {
-    Json json = Json::parse(text, [&guard](int depth, Json::parse_event_t event, Json& parsed) {
-      return guard(depth, event, parsed);
-    });
-    if (!guard.error().empty()) return InvalidArgument("", guard.error());
-    return json;
-  } catch (const Json::exception& e) {
-    // "[json.exception.parse_error.101] parse error at line 1, column 2: …" without the first word.
-    // The parser quotes what it read last, also bytes that are no UTF-8.
-    const std::string what =
-        Json::parse(Json(e.what()).dump(-1, ' ', false, Json::error_handler_t::replace));
-    const size_t at = what.find("] ");
-    return InvalidArgument("",
-                           "not JSON: " + (at == std::string::npos ? what : what.substr(at + 2)));
-  }
+  TreeBuilder builder;
+  if (Json::sax_parse(text, &builder) && builder.error().empty()) return builder.TakeTree();
+  // The parser quotes what it read last, also bytes that are no UTF-8.
+  const std::string quoted =
+      Json(builder.error()).dump(-1, ' ', false, Json::error_handler_t::replace);
+  return InvalidArgument("", Json::parse(quoted).get<std::string>());
 }
 
 Status ToStatus(const Errors& errors) {

@@ -241,9 +241,10 @@ YamlStream ReadJson(std::string_view text) {
   }
   stream.is_cut = true;
   const std::string message = json.status().message();
-  const bool is_json = message.rfind("not JSON", 0) != 0;  // else its keys may be no text either
+  // All of the text was read then; else its keys may be no text.
+  const bool is_repeated = message.rfind("key ", 0) == 0;
   for (const auto& [path, line] : lines.repeated) {
-    if (!is_json) break;
+    if (!is_repeated) break;
     stream.errors.push_back(
         {line, path, fmt::format("is given twice (first at line {})", lines.lines.at(path))});
   }

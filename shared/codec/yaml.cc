@@ -11,12 +11,16 @@
 #include <set>
 #include <sstream>
 
+#include "shared/base/utf8.h"
+
 namespace weir::codec {
 namespace {
 
 constexpr int kMaxDepth = 64;
-constexpr size_t kMaxNodes = 500'000;       // after aliases are expanded
-constexpr size_t kMaxPathBytes = 32 << 20;  // of all values together, as `lines` keeps them
+// Of a whole stream, after aliases are expanded: what is kept of 8 MB of text stays within bounds.
+constexpr size_t kMaxNodes = 500'000;
+constexpr size_t kMaxBytes = 32 << 20;     // texts, keys, and the paths that `lines` keeps
+constexpr size_t kMaxTextBytes = 1 << 20;  // of one value
 constexpr size_t kMaxErrors = 1000;
 
 bool LooksNumeric(const std::string& text) {
@@ -44,32 +48,26 @@ Json PlainScalar(const std::string& text) {
   return text;
 }
 
-// JSON's writer throws what is not.
-bool IsUtf8(const std::string& text) {
-  try {
-    static_cast<void>(Json(text).dump());
-    return true;
-  } catch (const Json::exception&) {
-    return false;
-  }
-}
-
 // What yaml-cpp makes of "\\_" and "\\N".
 constexpr char kBrokenEscape[] =
     "is no UTF-8: the escapes \\_ and \\N are not supported; write the character";
 
+// What the documents of a stream have taken so far.
+struct Spent {
+  size_t nodes = 0;
+  size_t bytes = 0;
+};
+
 class Converter {
  public:
-  Converter(YamlDocument& document, YamlStream& stream) : document_(document), stream_(stream) {}
+  Converter(YamlDocument& document, YamlStream& stream, Spent& spent)
+      : document_(document), stream_(stream), spent_(spent) {}
 
   Json Convert(const YAML::Node& node, const std::string& path, int depth) {
     if (stream_.is_cut) return nullptr;
     if (depth > kMaxDepth) return Cut(node, path, "is nested deeper than 64");
-    if (++nodes_ > kMaxNodes)
-      return Cut(node, path, "makes the document larger than 500000 values");
-    if ((path_bytes_ += path.size()) > kMaxPathBytes)
-      return Cut(node, "",
-                 "makes the document larger than 32 MB: long keys are repeated too often");
+    if (++spent_.nodes > kMaxNodes)
+      return Cut(node, path, "makes the file larger than 500000 values");
     document_.lines.try_emplace(path, node.Mark().line + 1);
     switch (node.Type()) {
       case YAML::NodeType::Undefined:
@@ -87,6 +85,12 @@ class Converter {
 
  private:
   Json Scalar(const YAML::Node& node, const std::string& path) {
+    if (!Spend(node, node.Scalar().size())) return nullptr;
+    if (node.Scalar().size() > kMaxTextBytes) {
+      return Fail(node, path,
+                  fmt::format("is a text of {} bytes; at most {} are allowed", node.Scalar().size(),
+                              kMaxTextBytes));
+    }
     if (!IsUtf8(node.Scalar())) return Fail(node, path, kBrokenEscape);
     const std::string& tag = node.Tag();
     if (tag == "?" || tag.empty()) return PlainScalar(node.Scalar());
@@ -96,7 +100,9 @@ class Converter {
   Json Sequence(const YAML::Node& node, const std::string& path, int depth) {
     Json array = Json::array();
     for (size_t i = 0; i < node.size(); ++i) {
-      array.push_back(Convert(node[i], fmt::format("{}[{}]", path, i), depth + 1));
+      const std::string child = fmt::format("{}[{}]", path, i);
+      if (!Spend(node[i], child.size())) return nullptr;
+      array.push_back(Convert(node[i], child, depth + 1));
     }
     return array;
   }
@@ -107,6 +113,7 @@ class Converter {
       const std::string& key = item.first.Scalar();
       if (!IsUtf8(key)) return Fail(item.first, path, kBrokenEscape);
       const std::string child = path.empty() ? key : path + "." + key;
+      if (!Spend(item.first, key.size() + child.size())) return nullptr;
       document_.lines.try_emplace(child, item.first.Mark().line + 1);
       if (key == "<<") {
         Fail(item.first, child, "merge keys are not supported");
@@ -121,6 +128,14 @@ class Converter {
     }
     return object;
   }
+  // False, and the rest is cut, where the bytes are too many.
+  bool Spend(const YAML::Node& node, size_t bytes) {
+    if (stream_.is_cut) return false;
+    spent_.bytes += bytes;
+    if (spent_.bytes <= kMaxBytes) return true;
+    Cut(node, "", "makes the file larger than 32 MB: long texts or keys are repeated too often");
+    return false;
+  }
   Json Fail(const YAML::Node& node, const std::string& path, std::string what) {
     if (stream_.errors.size() < kMaxErrors)
       stream_.errors.push_back({node.Mark().line + 1, path, std::move(what)});
@@ -133,8 +148,7 @@ class Converter {
 
   YamlDocument& document_;
   YamlStream& stream_;
-  size_t nodes_ = 0;
-  size_t path_bytes_ = 0;
+  Spent& spent_;
 };
 
 // yaml-cpp makes documents without end of a text that goes on where its document has ended
@@ -248,9 +262,10 @@ YamlStream ReadYaml(std::string_view text) {
   try {
     const std::string copy(text);
     CheckEnds(copy);
+    Spent spent;
     for (const YAML::Node& node : YAML::LoadAll(copy)) {
       YamlDocument document;
-      document.value = Converter(document, stream).Convert(node, "", 0);
+      document.value = Converter(document, stream, spent).Convert(node, "", 0);
       if (stream.is_cut) break;
       if (!document.value.is_null()) stream.documents.push_back(std::move(document));
     }

@@ -156,6 +156,11 @@ TEST(Json, RefusesDuplicateKeysDepthAndTwoSpellings) {
       FromJson<domain::FlagSpec>(*ParseJson(R"({"percentage": 1, "rolloutPercentage": 2})")).ok());
 }
 
+// The text does not end: were it read to the end, that would be the error.
+TEST(Json, StopsWhereItIsTooDeep) {
+  EXPECT_EQ(ParseJson(std::string(100, '[')).status().message(), "nested deeper than 64");
+}
+
 TEST(Yaml, FollowsTheCoreSchemaAndKeepsLines) {
   const auto documents =
       ParseYaml("a: yes\nb:\n  - 1\n  - \"2\"\nc: {d: 1.5, e: ~}\n---\nf: true\n");
@@ -192,6 +197,24 @@ TEST(Yaml, RefusesAliasesUnderLongKeys) {
   text += "]\n? " + std::string(20'000, 'k') + "\n: [";
   for (int i = 0; i < 400; ++i) text += "*a,";
   EXPECT_FALSE(ParseYaml(text + "]\n").ok());
+}
+
+// 520 KB that would be gigabytes, in one document or in many.
+TEST(Yaml, RefusesAliasesOfLongTexts) {
+  const std::string head = "a: &a \"" + std::string(500'000, 'x') + "\"\nb:\n";
+  const auto message = [](const std::string& text) { return ParseYaml(text).status().message(); };
+  std::string text = head;
+  for (int i = 0; i < 4000; ++i) text += "- *a\n";
+  EXPECT_NE(message(text).find("larger than 32 MB"), std::string::npos) << message(text);
+  text.clear();
+  for (int i = 0; i < 10; ++i) text += "---\n" + head + "- *a\n- *a\n- *a\n- *a\n- *a\n- *a\n";
+  EXPECT_NE(message(text).find("larger than 32 MB"), std::string::npos) << message(text);
+}
+
+TEST(Yaml, RefusesOneTextOfMoreThanAMegabyte) {
+  const Status status = ParseYaml("a: " + std::string(1'100'000, 'x') + "\n").status();
+  EXPECT_EQ(status.field(), "a");
+  EXPECT_NE(status.message().find("1100000 bytes"), std::string::npos) << status.ToString();
 }
 
 TEST(Yaml, RefusesTextThatGoesOnWhereItsDocumentHasEnded) {

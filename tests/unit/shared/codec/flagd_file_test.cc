@@ -136,6 +136,41 @@ TEST(FlagdFile, ReferencesThatDoNotEndAreRefused) {
   EXPECT_THAT(Texts(bomb.disabled), ElementsAre(HasSubstr("more than 65536 bytes")));
 }
 
+// 150 KB that would be 38 MB.
+TEST(FlagdFile, WhatAFileRepeatsUnderItsFlagsHasALimit) {
+  Json file = {{"metadata", {{"long", std::string(16'000, 'x')}}}};
+  file["$evaluators"]["long"]["in"] = {"x", Json::array({std::string(60'000, 'x')})};
+  const Json flag = {{"state", "ENABLED"}, {"variants", {{"on", true}}}};
+  for (int i = 0; i < 500; ++i) {
+    Json& ruled = file["flags"][fmt::format("f{:03}", i)] = flag;
+    ruled["targeting"]["$ref"] = "long";
+  }
+  file["flags"]["plain"] = flag;
+  const FileContent content = Read(file.dump());
+  EXPECT_FALSE(SpecOf(content, "f000").contains("malformed"));
+  EXPECT_THAT(SpecOf(content, "f499").value("malformed", ""),
+              HasSubstr("targeting makes the file larger than 33554432 bytes"));
+  EXPECT_THAT(SpecOf(content, "plain").value("malformed", ""),
+              HasSubstr("metadata makes the file larger"));
+  EXPECT_EQ(content.documents.size(), 501u);
+}
+
+TEST(FlagdFile, ReasonsDoNotRepeatLongNames) {
+  const std::string name(5000, 'n');
+  const FileContent content = Read(WithRule(R"({"$ref": ")" + name + R"("})", R"({"b": true})"));
+  ASSERT_EQ(content.disabled.size(), 1u);
+  EXPECT_LT(content.disabled[0].message.size(), 300u);
+}
+
+TEST(FlagdFile, AVariantsNameHasLimitsToo) {
+  for (const std::string& name : {std::string(), std::string(257, 'n'), std::string("a\nb")}) {
+    Json file;
+    file["flags"]["a"] = {{"state", "ENABLED"}, {"variants", {{name, true}}}};
+    const FileContent content = Read(file.dump());
+    EXPECT_THAT(SpecOf(content, "a").value("malformed", ""), HasSubstr("variants has "));
+  }
+}
+
 TEST(FlagdFile, ARuleThatDoesNotCompileDisablesItsFlag) {
   const FileContent content = Read(WithRule(R"({"fractoinal": [["x", 1]]})"));
   ASSERT_EQ(content.disabled.size(), 1u);
