@@ -43,9 +43,8 @@ class Folder {
   void Forget(const std::string& node);
 
   // Each batch that the accountant said to apply, once; `now_wall_ms` is for samples of decisions.
-  // A malformed series (unsorted or non-finite
-  // digest, bucket out of range, too many or misnamed counters) is left out and counted; the rest
-  // of the batch counts.
+  // A malformed series (unsorted or non-finite digest, bucket out of range, too many or misnamed
+  // counters) is left out and counted; the rest of the batch counts.
   void Add(const wire::Batch& batch, int64_t now_ms, int64_t now_wall_ms);
   // What was added since the last call; the caller adds the high waters.
   TelemetryTick Take();
