@@ -9,9 +9,13 @@ namespace {
 
 using std::literals::operator""sv;
 
-// Flags looked at for one decision, counted each time. Validation refuses cycles; a hostile
-// snapshot, or a lattice of parents, must still end.
-constexpr int kMaxLooks = 256;
+// What one decision may still spend, its prerequisites' included: flags looked at, counted each
+// time, and steps of rules. Validation refuses cycles; a hostile snapshot, or a lattice of parents,
+// must still end, and soon.
+struct Budget {
+  int looks_left = 256;
+  uint32_t steps_left = targeting::kMaxSteps;
+};
 
 FlagDecision Off(const Flag* flag, Reason reason, std::string_view detail = {}) {
   FlagDecision decision;
@@ -92,10 +96,11 @@ FlagDecision Forced(const Flag* flag, std::string_view outcome) {
 
 // Apart, so that only decisions with a rule make room for an arena on the stack.
 [[gnu::noinline]] FlagDecision Target(const Flag& flag, std::string_view default_variant,
-                                      const FlagInputs& inputs) {
+                                      const FlagInputs& inputs, Budget& budget) {
   targeting::Arena arena;
-  const targeting::Outcome outcome = targeting::Evaluate(
-      *flag.rule, {flag.name, inputs.key, inputs.now_wall_ms, inputs.context}, arena);
+  const targeting::Outcome outcome =
+      targeting::Evaluate(*flag.rule, {flag.name, inputs.key, inputs.now_wall_ms, inputs.context},
+                          arena, budget.steps_left);
   switch (outcome.kind) {
     case targeting::Outcome::Kind::kNull:
       return WithDefault(flag, default_variant, Reason::kDefault);
@@ -112,14 +117,14 @@ FlagDecision Forced(const Flag* flag, std::string_view outcome) {
 }
 
 FlagDecision Decide(const Ruleset& rules, std::string_view name, const FlagInputs& inputs,
-                    int& looks_left);
+                    Budget& budget);
 
 // The first parent that is not on for the key; null: all are.
 std::optional<FlagDecision> Blocked(const Ruleset& rules, const Flag& flag,
-                                    const FlagInputs& inputs, int& looks_left) {
+                                    const FlagInputs& inputs, Budget& budget) {
   for (const std::string& parent : flag.parents) {
-    if (--looks_left <= 0) return TurnedOff(flag, Reason::kPrerequisite, parent);
-    const FlagDecision decision = Decide(rules, parent, inputs, looks_left);
+    if (--budget.looks_left <= 0) return TurnedOff(flag, Reason::kPrerequisite, parent);
+    const FlagDecision decision = Decide(rules, parent, inputs, budget);
     if (decision.error == FlagError::kTargetingKeyMissing) {
       return Fail(&flag, decision.error, "a prerequisite's percentage needs a targeting key");
     }
@@ -129,7 +134,7 @@ std::optional<FlagDecision> Blocked(const Ruleset& rules, const Flag& flag,
 }
 
 FlagDecision Decide(const Ruleset& rules, std::string_view name, const FlagInputs& inputs,
-                    int& looks_left) {
+                    Budget& budget) {
   const Flag* flag = rules.flags().Find(name);
   if (rules.overrides != nullptr) {
     const auto forced = rules.overrides->flags.find(name);
@@ -145,9 +150,9 @@ FlagDecision Decide(const Ruleset& rules, std::string_view name, const FlagInput
   if (!flag->malformed.empty()) return Fail(flag, FlagError::kParseError, flag->malformed);
   if (flag->rolled_back) return TurnedOff(*flag, Reason::kRolledBack);
   if (!flag->parents.empty()) {
-    if (auto blocked = Blocked(rules, *flag, inputs, looks_left)) return *blocked;
+    if (auto blocked = Blocked(rules, *flag, inputs, budget)) return *blocked;
   }
-  if (flag->rule != nullptr) return Target(*flag, now.default_variant, inputs);
+  if (flag->rule != nullptr) return Target(*flag, now.default_variant, inputs, budget);
   if (flag->IsVariant()) return WithDefault(*flag, now.default_variant, Reason::kStatic);
   const auto& list = flag->allowlist;
   if (!list.empty() && std::find(list.begin(), list.end(), inputs.key) != list.end()) {
@@ -198,10 +203,10 @@ const char* FlagErrorName(FlagError error) {
 }
 
 FlagDecision DecideFlag(const Ruleset& rules, std::string_view name, const FlagInputs& inputs) {
-  int looks_left = kMaxLooks;
+  Budget budget;
   FlagDecision decision = rules.emergency.kill_switch || rules.emergency.baseline
                               ? InEmergency(rules, name)
-                              : Decide(rules, name, inputs, looks_left);
+                              : Decide(rules, name, inputs, budget);
   const bool has_variants = decision.flag != nullptr && decision.flag->IsVariant();
   if (!has_variants && decision.error == FlagError::kNone) {
     decision.variant = decision.enabled ? "on"sv : "off"sv;

@@ -185,7 +185,12 @@ Value Evaluation::Quantify(const Node& node, const Scope& scope) {
 }
 
 Outcome Evaluate(const Rule& rule, const Inputs& inputs, Arena& arena) {
-  Evaluation evaluation(rule, inputs, arena);
+  uint32_t steps_left = kMaxSteps;
+  return Evaluate(rule, inputs, arena, steps_left);
+}
+
+Outcome Evaluate(const Rule& rule, const Inputs& inputs, Arena& arena, uint32_t& steps_left) {
+  Evaluation evaluation(rule, inputs, arena, steps_left);
   const Value result = evaluation.Run();
   Budget& budget = evaluation.budget();
   Outcome outcome;
@@ -195,6 +200,7 @@ Outcome Evaluate(const Rule& rule, const Inputs& inputs, Arena& arena) {
     outcome.kind = Outcome::Kind::kVariant;
     outcome.variant = ToText(result, budget);
   }
+  steps_left = budget.steps_left;
   if (budget.error != nullptr) return {Outcome::Kind::kError, {}, budget.error};
   return outcome;
 }

@@ -21,8 +21,8 @@ struct Scope {
 
 class Evaluation {
  public:
-  Evaluation(const Rule& rule, const Inputs& inputs, Arena& arena)
-      : rule_(rule), inputs_(inputs), budget_{arena} {}
+  Evaluation(const Rule& rule, const Inputs& inputs, Arena& arena, uint32_t steps = kMaxSteps)
+      : rule_(rule), inputs_(inputs), budget_{arena, steps} {}
 
   Value Run() { return Eval(rule_.nodes[0], Scope{}); }
   Budget& budget() { return budget_; }

@@ -45,6 +45,9 @@ struct Outcome {
   const char* error = nullptr;  // kError: why, a literal
 };
 Outcome Evaluate(const Rule& rule, const Inputs& inputs, Arena& arena);
+// Spends of `steps_left`, for evaluations that share what they may do. None are left after an
+// error.
+Outcome Evaluate(const Rule& rule, const Inputs& inputs, Arena& arena, uint32_t& steps_left);
 
 // The rule's result as it is, for tests and tools; kError becomes a Status.
 Result<Value> EvaluateToValue(const Rule& rule, const Inputs& inputs, Arena& arena);

@@ -391,5 +391,25 @@ TEST(FlagReasons, ALatticeOfParentsEnds) {
   EXPECT_EQ(DecideFlag(rules, "left39", "k", 0).reason, Reason::kPrerequisite);
 }
 
+// Alone each rule is within its steps; eight times the same prerequisite are not.
+TEST(FlagReasons, PrerequisitesShareTheStepsOfOneDecision) {
+  std::string list = "[1";
+  for (int i = 1; i < 1000; ++i) list += ",1";
+  domain::FlagEntry costly = YesNo();
+  costly.targeting.text =
+      R"({"if": [{"all": [)" + list + R"(], {"==": [{"var": ""}, 1]}]}, "yes"]})";
+  Ruleset rules;
+  rules.Set(costly);
+  Expect(rules, "yesno", {Reason::kTargetingMatch, "true", "yes"});
+  domain::FlagEntry once = Rollout("once", domain::kFineAll);
+  once.parents = {"yesno"};
+  rules.Set(once);
+  Expect(rules, "once", {Reason::kStatic, "true", "on"});
+  domain::FlagEntry often = Rollout("often", domain::kFineAll);
+  often.parents = std::vector<std::string>(8, "yesno");
+  rules.Set(often);
+  Expect(rules, "often", {Reason::kPrerequisite, "false", "off"});
+}
+
 }  // namespace
 }  // namespace weir::decision
