@@ -22,6 +22,9 @@ constexpr size_t kMaxNodes = 500'000;
 constexpr size_t kMaxBytes = 32 << 20;     // texts, keys, and the paths that `lines` keeps
 constexpr size_t kMaxTextBytes = 1 << 20;  // of one value
 constexpr size_t kMaxErrors = 1000;
+// As written, before yaml-cpp keeps hundreds of bytes of each: keys and values, and what opens and
+// parts them in flow style. A key and its value are two.
+constexpr size_t kMaxWritten = 2 * kMaxNodes;
 
 bool LooksNumeric(const std::string& text) {
   return !text.empty() && text.find_first_of("0123456789") != std::string::npos &&
@@ -51,6 +54,8 @@ Json PlainScalar(const std::string& text) {
 // What yaml-cpp makes of "\\_" and "\\N".
 constexpr char kBrokenEscape[] =
     "is no UTF-8: the escapes \\_ and \\N are not supported; write the character";
+
+constexpr char kTooMuchWritten[] = "the file has more than 1000000 keys and values; split it";
 
 // What the documents of a stream have taken so far.
 struct Spent {
@@ -153,7 +158,7 @@ class Converter {
 
 // yaml-cpp makes documents without end of a text that goes on where its document has ended
 // (`"a", "b"`, a JSON text without its first brace): it does not move on. This handler notes where
-// each document starts, before anything is kept.
+// each document starts, and refuses too many values, before anything is kept.
 class DocumentStarts final : public YAML::EventHandler {
  public:
   bool is_stuck() const { return is_stuck_; }
@@ -165,24 +170,38 @@ class DocumentStarts final : public YAML::EventHandler {
     last_ = mark;
   }
   void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
-  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
-  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
-                const std::string&) override {}
-  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
-                       YAML::EmitterStyle::value) override {}
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t) override { Count(mark); }
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override { Count(mark); }
+  void OnScalar(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
+                const std::string&) override {
+    Count(mark);
+  }
+  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {
+    Count(mark);
+  }
   void OnSequenceEnd() override {}
-  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
-                  YAML::EmitterStyle::value) override {}
+  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {
+    Count(mark);
+  }
   void OnMapEnd() override {}
 
  private:
+  void Count(const YAML::Mark& mark) {
+    if (++written_ > kMaxWritten) throw YAML::ParserException(mark, kTooMuchWritten);
+  }
+
+  size_t written_ = 0;
   bool any_ = false;
   bool is_stuck_ = false;
   YAML::Mark last_;
 };
 
 void CheckEnds(const std::string& text) {
+  const auto parts = [](char c) { return c == '[' || c == '{' || c == ','; };
+  if (static_cast<size_t>(std::count_if(text.begin(), text.end(), parts)) > kMaxWritten)
+    throw YAML::ParserException(YAML::Mark(), kTooMuchWritten);
   std::istringstream in(text);
   YAML::Parser parser(in);
   DocumentStarts starts;

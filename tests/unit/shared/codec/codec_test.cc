@@ -211,6 +211,16 @@ TEST(Yaml, RefusesAliasesOfLongTexts) {
   EXPECT_NE(message(text).find("larger than 32 MB"), std::string::npos) << message(text);
 }
 
+// yaml-cpp would keep gigabytes of each.
+TEST(Yaml, RefusesMoreThanItCanHoldBeforeItIsRead) {
+  std::string list;
+  for (int i = 0; i < 1'000'001; ++i) list += "-\n";
+  for (const std::string& text : {"a: " + std::string(1'000'001, '['), list}) {
+    const Status status = ParseYaml(text).status();
+    EXPECT_NE(status.message().find("more than 1000000"), std::string::npos) << status.ToString();
+  }
+}
+
 TEST(Yaml, RefusesOneTextOfMoreThanAMegabyte) {
   const Status status = ParseYaml("a: " + std::string(1'100'000, 'x') + "\n").status();
   EXPECT_EQ(status.field(), "a");
