@@ -190,6 +190,9 @@ TEST(DecisionSamples, LeaveOutWhatIsHostile) {
   samples.Add(Samples("n1", 1, spoiled([](auto& s) { s.key = "J\xc3\xbcrgen \xf0\x9f\x98\x80"; })),
               now_ms + 1'000, kWallMs);
   EXPECT_THAT(samples.Take(), SizeIs(1));
+  samples.Add(Samples("n1", 1, spoiled([](auto& s) { s.key = "a\x1b[2J\n"; })), now_ms + 2'000,
+              kWallMs);
+  EXPECT_EQ(samples.Take().at(0).sample.key, "a?[2J?") << "nothing that a terminal obeys";
 }
 
 }  // namespace
