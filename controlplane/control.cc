@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <set>
 #include <utility>
 
 #include "controlplane/catalog/schedule.h"
@@ -37,21 +36,6 @@ rollout::NodeFacts FactsOf(const publish::NodeStatus& node, uint64_t epoch, int6
       facts.refused_splits[entry.name] = entry.detail;
   }
   return facts;
-}
-
-// Flags whose answers may be others now: their entries changed, or those of their rollouts.
-std::set<std::string> ChangedFlags(const catalog::Committed& committed,
-                                   const catalog::Catalog& catalog) {
-  std::set<std::string> flags;
-  for (const catalog::EntryBody& entry : committed.entries) {
-    if (entry.kind == domain::EntryKind::kFlag) flags.insert(entry.name);
-    if (entry.kind != domain::EntryKind::kSplit) continue;
-    const domain::Resource* rollout = catalog.Find(domain::Kind::kRollout, entry.name);
-    if (rollout == nullptr) continue;
-    const std::string& flag = rollout->As<domain::RolloutSpec>().flag;
-    if (!flag.empty()) flags.insert(flag);
-  }
-  return flags;
 }
 
 }  // namespace
@@ -88,9 +72,10 @@ Status Control::LoadState() {
   WEIR_ASSIGN_OR_RETURN(store_, store::Store::Open(settings_.data_dir, clock_));
   catalog_ = std::make_unique<catalog::Catalog>(*store_, clock_);
   WEIR_RETURN_IF_ERROR(catalog_->Load());
-  ledger_ = std::make_unique<ingest::Ledger>(*store_, clock_, [this](const std::string& name) {
-    return catalog_->Find(domain::Kind::kFlag, name);
-  });
+  ledger_ = std::make_unique<ingest::Ledger>(
+      *store_, clock_,
+      [this](const std::string& name) { return catalog_->Find(domain::Kind::kFlag, name); },
+      [this](const std::string& name) { return catalog_->FlagDigest(name); });
   WEIR_ASSIGN_OR_RETURN(committed_, ledger_->Load());
   WEIR_ASSIGN_OR_RETURN(epoch_, store_->NextEpoch(clock_.WallMs() / 1000));
   WEIR_ASSIGN_OR_RETURN(keys_, transport::LoadOrCreateKeyPair(settings_.data_dir + "/server.key"));
@@ -112,6 +97,7 @@ void Control::MakeDriver() {
     request.actor = plan.actor;
     request.reason = plan.reason;
     request.evidence = plan.evidence;
+    FoldSchedules();  // a flag of the plan that was due is refused now, and read again next time
     const auto result = catalog_->Commit(request);
     if (!result.ok()) return result.status();
     return result->revision;
@@ -168,6 +154,7 @@ api::Dependencies Control::MakeDependencies() {
                         bus.session, bus.telemetry, publish::kHeartbeatMs},
           .nodes = [this] { return nodes_; },
           .enroll = [this](const api::Enrolment& enrolment) { return Enroll(enrolment); },
+          .before_change = [this] { FoldSchedules(); },
           .create_token = [this](int64_t lifetime_ms) { return CreateToken(lifetime_ms); },
           .telemetry =
               [this](const api::TelemetryQuery& query) {
@@ -202,8 +189,7 @@ void Control::StartTimers() {
 void Control::OnCommitted(const catalog::Committed& committed) {
   bus_->Publish(committed);
   if (!committed.entries.empty() || committed.emergency_changed) published_ = committed.revision;
-  for (const std::string& flag : ChangedFlags(committed, *catalog_))
-    ledger_->flags().OnChanged(flag, clock_.WallMs());
+  for (const std::string& flag : committed.flags) ledger_->flags().OnChanged(flag, clock_.WallMs());
   if (api_ != nullptr) api_->OnCommitted(committed);
   core_.Post([this] { TellDriver(); });  // not now: the driver may be the one who commits
 }
@@ -251,7 +237,8 @@ void Control::StartResources() {
   if (settings_.resources.empty()) return;
   reloader_ = std::make_unique<resources::Reloader>(
       settings_.resources, *catalog_, blobs_, clock_, core_,
-      [this](const resources::FileOutcome& outcome) { OnFile(outcome); });
+      [this](const resources::FileOutcome& outcome) { OnFile(outcome); },
+      [this] { FoldSchedules(); });
   reloader_->Start();
 }
 
@@ -262,7 +249,9 @@ void Control::OnFile(const resources::FileOutcome& outcome) {
                                  {"errors", outcome.errors}});
 }
 
-// Each flag by itself, so that one that cannot be changed does not hold up the others.
+// Every second, and before every change: a change that comes after the moment must not be undone by
+// what was scheduled before. Each flag by itself, so that one that cannot be changed does not hold
+// up the others.
 void Control::FoldSchedules() {
   const int64_t now_ms = clock_.WallMs();
   std::string failed;

@@ -127,6 +127,7 @@ void Api::Core::AnswerOnCore(const std::shared_ptr<http::Exchange>& exchange, co
     if (follows && !draining_) return OpenStream(exchange, *shared);
     http::Response response;
     try {
+      if (route.method != "GET") deps_.before_change();
       if (route.prepare) {
         Result<Slice> slice = route.prepare(*shared);
         if (slice.ok()) {

@@ -136,6 +136,8 @@ struct Dependencies {
   // An error refuses the node (403), except Unavailable and ResourceExhausted. From elsewhere than
   // loopback it is called only with a token, which it must then check.
   std::function<Status(const Enrolment&)> enroll;
+  // Before every request that may change something: what is due by then comes to stand first.
+  std::function<void()> before_change = [] {};
   // A new one-time enrolment token, good for `lifetime_ms`: {token, expires_at}.
   std::function<Result<codec::Json>(int64_t lifetime_ms)> create_token;
   // The answer of GET /v1/telemetry.

@@ -5,6 +5,7 @@
 
 #include "controlplane/catalog/check.h"
 #include "controlplane/catalog/state.h"
+#include "shared/wire/digest.h"
 
 namespace weir::control::catalog {
 namespace {
@@ -66,6 +67,22 @@ Status CheckSetFits(const std::map<EntryKey, std::string>& entries, const EntryC
   return InvalidArgument(
       "spec", fmt::format("nodes would need {} bytes; at most {} fit in one snapshot", after,
                           kMaxSetBytes));
+}
+
+// Flags of changed entries, and those of rollouts whose entries changed, as they stood or will.
+std::set<std::string> ChangedFlags(const Proposal& proposal, const EntryChanges& changes) {
+  std::set<std::string> flags;
+  for (const auto& [key, body] : changes) {
+    const auto& [kind, name] = key;
+    if (kind == domain::EntryKind::kFlag) flags.insert(name);
+    if (kind != domain::EntryKind::kSplit) continue;
+    for (const Resource* rollout :
+         {proposal.Before({Kind::kRollout, name}), proposal.Find(Kind::kRollout, name)}) {
+      if (rollout != nullptr) flags.insert(rollout->As<domain::RolloutSpec>().flag);
+    }
+  }
+  flags.erase("");
+  return flags;
 }
 
 Resource NoEmergency() {
@@ -224,6 +241,7 @@ Result<CommitResult> Catalog::State::Commit(const Batch& batch) {
   committed.previous_revision = store.last_revision();
   const auto emergency = [&] { return resources.at(kEmergencyKey).As<domain::EmergencySpec>(); };
   const domain::EmergencySpec emergency_before = emergency();
+  committed.flags = ChangedFlags(proposal, changes);
   WEIR_ASSIGN_OR_RETURN(result.revision, Write(batch, proposal, committed.resources));
   if (committed.resources.empty()) return result;
   Install(proposal, committed.resources, changes);
@@ -270,6 +288,21 @@ std::vector<EntryBody> Catalog::AllEntries() const {
   out.reserve(state_->entries.size());
   for (const auto& [key, body] : state_->entries) out.push_back({key.first, key.second, body});
   return out;
+}
+
+std::string Catalog::FlagDigest(const std::string& flag) const {
+  std::string text;
+  const auto add = [&](domain::EntryKind kind, const std::string& name) {
+    const auto entry = state_->entries.find({kind, name});
+    if (entry == state_->entries.end()) return;
+    text += fmt::format("{} {} {} ", name, entry->second.size(), entry->second);
+  };
+  add(domain::EntryKind::kFlag, flag);
+  ForEach(Kind::kRollout, [&](const Resource& rollout) {
+    if (rollout.As<domain::RolloutSpec>().flag == flag)
+      add(domain::EntryKind::kSplit, rollout.name);
+  });
+  return wire::Sha256Hex(text).substr(0, 16);
 }
 
 Result<CommitResult> Catalog::Commit(const CommitRequest& request) {

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -81,6 +82,7 @@ struct Committed {
   domain::EmergencySpec emergency;
   bool emergency_changed = false;
   std::vector<domain::ResourceKey> resources;  // that changed
+  std::set<std::string> flags;  // that may answer otherwise: of these entries, or their rollouts'
 };
 
 struct HistoryRow {
@@ -123,6 +125,8 @@ class Catalog {
   domain::EmergencySpec emergency() const;
   // Everything a fresh node needs: all entries, encoded.
   std::vector<EntryBody> AllEntries() const;
+  // Of what a flag answers by: its entry and those of its rollouts. Another one when they change.
+  std::string FlagDigest(const std::string& flag) const;
 
   Result<CommitResult> Commit(const CommitRequest& request);
   // What when_new says of those documents whose resource does not stand.

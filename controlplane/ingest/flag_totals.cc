@@ -17,6 +17,7 @@ struct StoredTotal {
   uint64_t enabled = 0;
   uint64_t disabled = 0;
   int64_t last = 0;
+  std::string digest;
 };
 template <class V>
 void Describe(V& v, StoredTotal& f) {
@@ -25,6 +26,7 @@ void Describe(V& v, StoredTotal& f) {
   v(6, "enabled", f.enabled);
   v(8, "disabled", f.disabled);
   v(10, "last", f.last);
+  v(12, "digest", f.digest);
 }
 
 enum class Answer { kEnabled, kDisabled, kUnknown };
@@ -52,9 +54,10 @@ uint64_t FlagTotal::Total() const {
   return total;
 }
 
-Status FlagTotals::Restore(const store::StateRow& row) {
+Status FlagTotals::Restore(const store::StateRow& row, int64_t now_wall_ms) {
   const std::string flag = NameOf(row);
-  if (find_(flag) == nullptr) {
+  const domain::Resource* found = find_(flag);
+  if (found == nullptr) {
     dirty_.insert(flag);
     return OkStatus();
   }
@@ -62,8 +65,15 @@ Status FlagTotals::Restore(const store::StateRow& row) {
   if (!json.ok()) return {Code::kDataLoss, json.status().ToString(), row.name};
   const auto stored = codec::FromJson<StoredTotal>(*json);
   if (!stored.ok()) return {Code::kDataLoss, stored.status().ToString(), row.name};
-  totals_[flag] = {stored->since, stored->outcomes, stored->enabled, stored->disabled,
-                   stored->last};
+  FlagTotal& total = totals_[flag];
+  total = {stored->since,    stored->outcomes, stored->enabled,
+           stored->disabled, stored->digest,   stored->last};
+  const std::string digest = Digest(flag);
+  if (total.digest == digest) return OkStatus();
+  // It changed and the process died before that was stored; if not by its own spec, then by a
+  // rollout, of which nobody knows when it was.
+  const bool has_changed = found->updated_at.ms > total.since_wall_ms;
+  OnChanged(flag, has_changed ? found->updated_at.ms : now_wall_ms);
   return OkStatus();
 }
 
@@ -74,6 +84,7 @@ void FlagTotals::OnChanged(const std::string& flag, int64_t now_wall_ms) {
     totals_.erase(found);
   } else {
     found->second.since_wall_ms = now_wall_ms;
+    found->second.digest = Digest(flag);
     found->second.outcomes.clear();
   }
   dirty_.insert(flag);
@@ -81,7 +92,10 @@ void FlagTotals::OnChanged(const std::string& flag, int64_t now_wall_ms) {
 
 FlagTotal& FlagTotals::TotalOf(const domain::Resource& flag) {
   const auto [at, is_new] = totals_.try_emplace(flag.name);
-  if (is_new) at->second.since_wall_ms = flag.updated_at.ms;
+  if (is_new) {
+    at->second.since_wall_ms = flag.updated_at.ms;
+    at->second.digest = Digest(flag.name);
+  }
   return at->second;
 }
 
@@ -110,7 +124,7 @@ std::vector<store::StateRow> FlagTotals::TakeDirty() {
     store::StateRow row{kStatePrefix + flag, ""};
     if (const FlagTotal* total = Find(flag)) {
       row.value = codec::ToJson(StoredTotal{total->since_wall_ms, total->outcomes, total->enabled,
-                                            total->disabled, total->last_wall_ms})
+                                            total->disabled, total->last_wall_ms, total->digest})
                       .dump(-1, ' ', false, codec::Json::error_handler_t::replace);
     }
     rows.push_back(std::move(row));

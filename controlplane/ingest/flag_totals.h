@@ -23,6 +23,7 @@ struct FlagTotal {
   std::map<std::string, uint64_t> outcomes;  // since then
   uint64_t enabled = 0;                      // since the flag is there, by what FlagDecision calls
   uint64_t disabled = 0;                     // enabled; never decreases
+  std::string digest;                        // of what it answers by, in this period
   int64_t last_wall_ms = 0;                  // of the newest decision, to the window; 0: not known
   uint64_t Total() const;                    // of outcomes
 };
@@ -37,11 +38,14 @@ class FlagTotals {
 
   // The flag as it is now; null when there is none.
   using FindFlag = std::function<const domain::Resource*(const std::string&)>;
-  explicit FlagTotals(FindFlag find) : find_(std::move(find)) {}
+  // Of what a flag answers by now; another one after every change.
+  using DigestOf = std::function<std::string(const std::string&)>;
+  explicit FlagTotals(FindFlag find, DigestOf digest_of = {})
+      : find_(std::move(find)), digest_of_(std::move(digest_of)) {}
 
   // A stored row. DataLoss if it cannot be read. A flag that is gone is forgotten in the next
-  // commit.
-  Status Restore(const store::StateRow& row);
+  // commit; one that changed since the row was written is in a new period.
+  Status Restore(const store::StateRow& row, int64_t now_wall_ms);
   // The flag changed: a new period begins. Gone: it is forgotten.
   void OnChanged(const std::string& flag, int64_t now_wall_ms);
   // Counts of a window that ended at `at_wall_ms`; one that ended before the flag's last change
@@ -58,8 +62,12 @@ class FlagTotals {
 
  private:
   FlagTotal& TotalOf(const domain::Resource& flag);
+  std::string Digest(const std::string& flag) const {
+    return digest_of_ ? digest_of_(flag) : std::string();
+  }
 
   const FindFlag find_;
+  const DigestOf digest_of_;
   std::map<std::string, FlagTotal> totals_;
   std::set<std::string> dirty_;
   uint64_t dropped_ = 0;

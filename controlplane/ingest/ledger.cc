@@ -7,8 +7,9 @@
 
 namespace weir::control::ingest {
 
-Ledger::Ledger(store::Store& store, const Clock& clock, FlagTotals::FindFlag find)
-    : store_(store), clock_(clock), flags_(std::move(find)) {}
+Ledger::Ledger(store::Store& store, const Clock& clock, FlagTotals::FindFlag find,
+               FlagTotals::DigestOf digest_of)
+    : store_(store), clock_(clock), flags_(std::move(find), std::move(digest_of)) {}
 
 Result<HighWaters> Ledger::Load() {
   for (const History::Tier& tier : History::kTiers) {
@@ -24,7 +25,7 @@ Result<HighWaters> Ledger::Load() {
   }
   WEIR_ASSIGN_OR_RETURN(const auto totals, store_.LoadStates(FlagTotals::kStatePrefix));
   for (const auto& [name, value] : totals) {
-    const Status status = flags_.Restore({name, value});
+    const Status status = flags_.Restore({name, value}, clock_.WallMs());
     if (!status.ok()) Log("ingest").warn("a flag is counted anew: {}", status.ToString());
   }
   WEIR_ASSIGN_OR_RETURN(const auto rows, store_.LoadHighWaters());

@@ -19,8 +19,9 @@ class Ledger {
  public:
   static constexpr int64_t kCommitEveryMs = 1000;
 
-  // `find` knows the flags; they are loaded before the ledger is.
-  Ledger(store::Store& store, const Clock& clock, FlagTotals::FindFlag find);
+  // `find` and `digest_of` (flag_totals.h) know the flags; they are loaded before the ledger is.
+  Ledger(store::Store& store, const Clock& clock, FlagTotals::FindFlag find,
+         FlagTotals::DigestOf digest_of = {});
 
   // Once, first: the stored windows into the history, the totals, and how far each node was
   // counted.

@@ -171,6 +171,7 @@ class ApiTest : public testing::Test {
   std::string not_ready_;
   std::vector<Enrolment> enrolled_;
   Status enroll_answer_;
+  int changes_asked_ = 0;
 
  private:
   rollout::Driver::World DriverWorld() {
@@ -210,6 +211,7 @@ class ApiTest : public testing::Test {
                   enrolled_.push_back(enrolment);
                   return enroll_answer_;
                 },
+            .before_change = [this] { ++changes_asked_; },
             .create_token = [](int64_t lifetime_ms) -> Result<Json> {
               return Json{{"token", "secret.finger"}, {"lifetime_ms", lifetime_ms}};
             },

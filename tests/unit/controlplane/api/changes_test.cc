@@ -224,6 +224,17 @@ spec: {stable: "1", versions: {"1": {runtime: xgboost, uri: m.json}}}
   EXPECT_EQ(Get("/v1/flags").json["items"].size(), 0u);
 }
 
+TEST_F(ApiChanges, WhatIsDueStandsBeforeAnythingIsChanged) {
+  Send("PUT", "/v1/flags/a", Flag("a", 10).dump());
+  Send("PATCH", "/v1/flags/a", Json{{"spec", {{"rollout_percentage", 20}}}}.dump());
+  Post("/v1/apply", Flag("b", 10));
+  Post("/v1/undo", {{"kind", "flag"}, {"name", "a"}});
+  Send("DELETE", "/v1/flags/a");
+  OnCore([&] { EXPECT_EQ(changes_asked_, 5); });
+  Get("/v1/flags/b");
+  OnCore([&] { EXPECT_EQ(changes_asked_, 5); });
+}
+
 TEST_F(ApiChanges, HistoryRevertAndUndo) {
   Send("PUT", "/v1/flags/a", Flag("a", 10).dump());
   Send("PUT", "/v1/flags/a", Flag("a", 20).dump());

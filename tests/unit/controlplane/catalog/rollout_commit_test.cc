@@ -152,6 +152,18 @@ TEST_F(RolloutCommit, ARolledBackFlagIsToldWithItsRolloutAndForgottenWithIt) {
   EXPECT_FALSE(codec::FromMsgpack<domain::FlagEntry>(*told_.back().entries[0].body)->rolled_back);
 }
 
+TEST_F(RolloutCommit, AFlagAnswersOtherwiseWhenItsRolloutBeginsAndWhenItIsDeleted) {
+  const std::string before = catalog_->FlagDigest("ttft");
+  MustCommit({Put(Kind::kRollout, "f", R"({"flag": "ttft", "phases": [
+      {"name": "a", "percentage": 10}]})")});
+  SetState("f", "progressing");
+  EXPECT_THAT(told_.back().flags, ElementsAre("ttft"));
+  EXPECT_NE(catalog_->FlagDigest("ttft"), before);
+  MustCommit({Remove(Kind::kRollout, "f")});
+  EXPECT_THAT(told_.back().flags, ElementsAre("ttft"));
+  EXPECT_EQ(catalog_->FlagDigest("ttft"), before);
+}
+
 TEST_F(RolloutCommit, AStatusThatCannotBeIsRefused) {
   MustCommit({Put(Kind::kRollout, "r", RolloutSpecText())});
   Resource rollout = Copy(Kind::kRollout, "r");

@@ -138,6 +138,30 @@ TEST_F(LedgerOfFlags, WhatIsAcknowledgedIsThereAfterARestartAndNothingElse) {
   EXPECT_EQ(ledger.flags().Find("a")->enabled, 103u);
 }
 
+TEST_F(LedgerOfFlags, AChangeThatACrashKeptFromTheTotalsBeginsANewPeriod) {
+  std::string answers_by = "10 %";
+  const auto digest = [&](const std::string& flag) { return flag == "a" ? answers_by : ""; };
+  {
+    Ledger ledger(*store_, clock_, flags_.Find(), digest);
+    ASSERT_TRUE(ledger.Load().ok());
+    ledger.Add(Tick(1, {{"a", {{"on", 3}}}, {"b", {{"off", 5}}}}));
+    ASSERT_TRUE(ledger.Commit("rollouts", "{}").ok());
+  }
+  answers_by = "20 %";
+  clock_.AdvanceMs(5'000);
+  for (int start = 0; start < 2; ++start) {
+    Ledger ledger(*store_, clock_, flags_.Find(), digest);
+    ASSERT_TRUE(ledger.Load().ok());
+    const FlagTotal& total = *ledger.flags().Find("a");
+    EXPECT_THAT(total.outcomes, IsEmpty()) << "those were of 10 %";
+    EXPECT_EQ(total.enabled, 3u) << "counted for ever";
+    EXPECT_EQ(total.since_wall_ms, clock_.WallMs() - start * 1'000) << "said once";
+    EXPECT_EQ(ledger.flags().Find("b")->Total(), 5u);
+    ASSERT_TRUE(ledger.Commit("rollouts", "{}").ok());
+    clock_.AdvanceMs(1'000);
+  }
+}
+
 TEST_F(LedgerOfFlags, WritesOnlyWhatChangedAndForgetsWhatIsGone) {
   Ledger ledger(*store_, clock_, flags_.Find());
   ASSERT_TRUE(ledger.Load().ok());
