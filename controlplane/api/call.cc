@@ -44,6 +44,24 @@ Status ReadJsonBody(std::string_view body, Call& call) {
   return OkStatus();
 }
 
+struct TextBody {
+  std::string content;
+  std::string file = "content";
+};
+template <class V>
+void Describe(V& v, TextBody& f) {
+  v(2, "content", f.content, codec::Required());
+  v(4, "file", f.file);
+}
+
+Status ReadTextBody(std::string_view body, Call& call) {
+  WEIR_RETURN_IF_ERROR(ReadJsonBody(body, call));
+  WEIR_ASSIGN_OR_RETURN(const auto text, codec::FromJson<TextBody>(call.json));
+  call.content = codec::ReadResources(text.content, text.file);
+  call.json = {{"file", text.file}};
+  return OkStatus();
+}
+
 // {resources: […], dry_run: …}, or a text of resources.
 Status ReadResourcesBody(std::string_view body, const std::string& source, Call& call) {
   const size_t first = body.find_first_not_of(" \t\r\n");
@@ -127,6 +145,9 @@ Result<Call> ReadCall(const http::Request& request, Body body,
       break;
     case Body::kJson:
       WEIR_RETURN_IF_ERROR(ReadJsonBody(request.body, call));
+      break;
+    case Body::kText:
+      WEIR_RETURN_IF_ERROR(ReadTextBody(request.body, call));
       break;
     case Body::kResources:
       WEIR_RETURN_IF_ERROR(ReadResourcesBody(request.body, call.Query("source"), call));

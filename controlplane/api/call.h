@@ -21,6 +21,7 @@ namespace weir::control::api {
 enum class Body {
   kNone,       // ignored
   kJson,       // `json`: an object; without a body {}
+  kText,       // {content, file}: what the text `content` says, as `content`; `json` without it
   kResources,  // `content`, and `json` when the body was {resources: …}; else {}
   kBytes,      // `bytes`
 };

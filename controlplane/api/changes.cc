@@ -36,16 +36,6 @@ void Describe(V& v, ApplyBody& f) {
   v(12, "source", f.source);
 }
 
-struct ValidateBody {
-  std::string content;
-  std::string file = "content";
-};
-template <class V>
-void Describe(V& v, ValidateBody& f) {
-  v(2, "content", f.content, codec::Required());
-  v(4, "file", f.file);
-}
-
 struct RevertBody {
   uint64_t revision = 0;
   std::string reason;
@@ -168,7 +158,7 @@ void Api::Core::AddChangeRoutes(std::vector<Route>& routes) {
   };
   add("POST", "/v1/apply", Body::kResources, {"source", "dry_run", "replace", "prune", "reason"},
       &Core::Apply);
-  add("POST", "/v1/validate", Body::kJson, {}, &Core::Validate);
+  add("POST", "/v1/validate", Body::kText, {}, &Core::Validate);
   add("GET", "/v1/history", Body::kNone, {"kind", "name", "limit", "before"}, &Core::History);
   add("POST", "/v1/revert", Body::kJson, {}, &Core::Revert);
   add("POST", "/v1/undo", Body::kJson, {}, &Core::Undo);
@@ -239,8 +229,8 @@ Answer Api::Core::Apply(const Call& call) {
 }
 
 Answer Api::Core::Validate(const Call& call) {
-  WEIR_ASSIGN_OR_RETURN(const auto body, codec::FromJson<ValidateBody>(call.json));
-  codec::FileContent content = codec::ReadResources(body.content, body.file);
+  const std::string file = call.json["file"].get<std::string>();
+  codec::FileContent content = call.content;
   for (const auto& found : {content.disabled, deps_.catalog.Incomplete(content.documents)})
     content.errors.insert(content.errors.end(), found.begin(), found.end());
   if (content.errors.empty()) {
@@ -248,13 +238,13 @@ Answer Api::Core::Validate(const Call& call) {
     StandInForFiles(content);
     catalog::ApplyRequest request;
     request.documents = content.documents;
-    request.source = body.file;
+    request.source = file;
     request.actor = call.actor;
     request.dry_run = true;
     const auto applied = deps_.catalog.Apply(request);
     if (!applied.ok()) {
       const Status status = applied.status();
-      content.errors.push_back({body.file, 0, status.field(), status.message()});
+      content.errors.push_back({file, 0, status.field(), status.message()});
     }
   }
   return JsonResponse({{"valid", content.errors.empty()},

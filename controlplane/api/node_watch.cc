@@ -14,6 +14,8 @@ using codec::Json;
 using publish::NodeState;
 
 constexpr int64_t kBehindMs = 5'000;
+// Of one node: its overrides cannot push everything else out of the event log.
+constexpr int64_t kOverrideEventMs = 10'000;
 
 std::string Describe(const std::vector<wire::RefusedEntry>& refused) {
   std::vector<std::string> parts;
@@ -33,8 +35,9 @@ bool SameRefusals(const std::vector<wire::RefusedEntry>& a,
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), same);
 }
 
-// The command that ends the first of a node's overrides (dataplane/override words them).
-std::string EndOf(const std::vector<std::string>& overrides, const std::string& admin) {
+// What ends the first of a node's overrides (dataplane/override words them). Nothing in it is from
+// the node: it may be pasted, and the token goes only to addresses that the operator knows.
+std::string EndOf(const std::vector<std::string>& overrides) {
   const std::string& first = overrides.front();
   if (first.find(" by hand ") == std::string::npos)
     return "empty the node's --override file, then kill -HUP it";
@@ -43,8 +46,8 @@ std::string EndOf(const std::vector<std::string>& overrides, const std::string& 
     if (first.substr(0, first.find(" by hand ")).find(words) != std::string::npos)
       return fmt::format("weir emergency {} off --direct --nodes FILE --reason WHY", command);
   }
-  return fmt::format("curl -X DELETE -H 'Authorization: Bearer TOKEN' http://{}/weir/v1/override",
-                     admin);
+  return "DELETE /weir/v1/override with the break-glass token, at the node's admin address in your "
+         "--nodes FILE of weir emergency --direct";
 }
 
 }  // namespace
@@ -65,7 +68,6 @@ void NodeWatch::Observe(const publish::NodesView& view, uint64_t head) {
     if (!behind) known.behind_since_wall_ms = 0;
     if (behind && known.behind_since_wall_ms == 0) known.behind_since_wall_ms = clock_.WallMs();
     known.version = node->version;
-    known.admin = node->admin;
   }
 }
 
@@ -97,9 +99,12 @@ void NodeWatch::ObserveRefused(const publish::NodeStatus& node, Known& known) {
 }
 
 void NodeWatch::ObserveOverrides(const publish::NodeStatus& node, Known& known) {
-  if (known.overrides == node.overrides) return;
   if (known.overrides.empty()) known.overrides_since_wall_ms = clock_.WallMs();
   known.overrides = node.overrides;
+  const int64_t now_ms = clock_.MonotonicMs();
+  if (known.told_overrides == node.overrides || now_ms < known.next_override_event_ms) return;
+  known.told_overrides = node.overrides;
+  known.next_override_event_ms = now_ms + kOverrideEventMs;
   events_.Add("override", {{"node", node.id}, {"overrides", node.overrides}});
 }
 
@@ -158,9 +163,9 @@ void NodeWatch::AddNodeProblems(const std::string& id, const Known& known,
                    fmt::format("it has version {}, the head is {}", known.version, head_), show});
   }
   if (!known.overrides.empty() && known.state != NodeState::kGone) {
-    out.push_back(
-        {"warning", fmt::format("node {} is overridden by hand", id), known.overrides_since_wall_ms,
-         fmt::format("{}", fmt::join(known.overrides, "; ")), EndOf(known.overrides, known.admin)});
+    out.push_back({"warning", fmt::format("node {} is overridden by hand", id),
+                   known.overrides_since_wall_ms,
+                   fmt::format("{}", fmt::join(known.overrides, "; ")), EndOf(known.overrides)});
   }
   if (!known.refused.empty() && known.state != NodeState::kGone) {
     out.push_back(

@@ -42,9 +42,10 @@ class NodeWatch {
     int64_t refused_since_wall_ms = 0;
     int64_t behind_since_wall_ms = 0;  // 0: it is not
     uint64_t version = 0;
-    std::string admin;  // address
     std::vector<std::string> overrides;
     int64_t overrides_since_wall_ms = 0;
+    std::vector<std::string> told_overrides;  // in the newest event; later ones wait
+    int64_t next_override_event_ms = 0;       // monotonic
     std::map<std::pair<std::string, std::string>, Version> versions;  // by model and version
   };
 
