@@ -3,15 +3,14 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
+#include "shared/codec/json.h"
 #include "shared/http/client.h"
 #include "shared/transport/keys.h"
 
 namespace weir::node::bus {
 namespace {
 
-using Json = nlohmann::json;
+using codec::Json;
 
 constexpr int64_t kTimeoutMs = 3000;
 constexpr size_t kMaxAnswerBytes = 1 << 20;
@@ -27,11 +26,11 @@ Result<std::string> Text(const Json& object, const char* name) {
 
 // The "detail" or "title" of a problem document, else the start of the body.
 std::string Problem(const http::ClientResponse& answer) {
-  const Json problem = Json::parse(answer.body, nullptr, false);
+  const Result<Json> problem = codec::ParseJson(answer.body);
   for (const char* name : {"detail", "title", "error"}) {
-    if (problem.is_object() && problem.contains(name) && problem[name].is_string()) {
-      return problem[name].get<std::string>();
-    }
+    if (!problem.ok() || !problem->is_object()) break;
+    const auto field = problem->find(name);
+    if (field != problem->end() && field->is_string()) return field->get<std::string>();
   }
   return answer.body.substr(0, 200);
 }
@@ -68,7 +67,9 @@ Result<Channels> JoinOne(const std::string& url, const JoinRequest& request) {
 }  // namespace
 
 Result<Channels> ParseBootstrap(std::string_view json) {
-  const Json answer = Json::parse(json, nullptr, false);
+  const Result<Json> parsed = codec::ParseJson(json);
+  if (!parsed.ok()) return DataLoss("the bootstrap answer is " + parsed.status().ToString());
+  const Json& answer = *parsed;
   if (!answer.is_object()) return DataLoss("the bootstrap answer is not a JSON object");
   Channels channels;
   WEIR_ASSIGN_OR_RETURN(channels.server_key, Text(answer, "server_key"));

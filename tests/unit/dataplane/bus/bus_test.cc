@@ -204,10 +204,19 @@ TEST_F(BusTest, JoinsTakesChangesAndSaysGoodbye) {
   ASSERT_TRUE(control.WaitUntilApplied("n1", 10, 4));
   EXPECT_EQ(rules.Get()->flags().Find("a")->threshold, 1000u);
 
-  control.Publish({5, 4, {Flag("a", 2000)}, {}, false, {}});
+  Committed changed;
+  changed.revision = 5;
+  changed.previous_revision = 4;
+  changed.entries = {Flag("a", 2000)};
+  control.Publish(changed);
   ASSERT_TRUE(control.WaitUntilApplied("n1", 10, 5));
   EXPECT_EQ(rules.Get()->flags().Find("a")->threshold, 2000u);
-  control.Publish({6, 5, {}, {true, false, false}, true, {}});
+  Committed killed;
+  killed.revision = 6;
+  killed.previous_revision = 5;
+  killed.emergency.kill_switch = true;
+  killed.emergency_changed = true;
+  control.Publish(killed);
   ASSERT_TRUE(rules.WaitUntil([](const auto& value) { return value->emergency.kill_switch; }));
   EXPECT_TRUE(status.WaitUntil([](const BusStatus& s) { return !s.stale && s.current_at_ms > 0; }));
 
