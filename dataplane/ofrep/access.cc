@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/ofrep/access.h"
 
+#include <sodium.h>
+
 #include <algorithm>
-#include <cstdint>
 #include <optional>
 
 #include "shared/wire/digest.h"
@@ -14,12 +15,8 @@ constexpr size_t kStreamKeyDigits = 32;
 
 // In a time that depends on the lengths alone.
 bool IsSame(std::string_view shown, std::string_view secret) {
-  uint8_t difference = shown.size() == secret.size() ? 0 : 1;
-  for (size_t i = 0; i < secret.size(); ++i) {
-    const char c = i < shown.size() ? shown[i] : '\0';
-    difference |= static_cast<uint8_t>(c) ^ static_cast<uint8_t>(secret[i]);
-  }
-  return difference == 0;
+  return shown.size() == secret.size() &&
+         sodium_memcmp(shown.data(), secret.data(), secret.size()) == 0;
 }
 
 std::string_view Bearer(const http::Request& request) {
