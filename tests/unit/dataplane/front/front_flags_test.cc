@@ -200,6 +200,43 @@ TEST_F(FrontFlags, OverridesBeforeTheFirstSnapshotMakeNothingUnknown) {
   EXPECT_EQ(Do("POST", "/weir/v1/explain", {}, question).status, 200);
 }
 
+TEST_F(FrontFlags, BatchingIsOffOnlyByAFlagOrAnOverrideOfIt) {
+  Start();
+  PublishVersions({"1.0.0"});
+  NodeStatusView status;
+  status.node = "n1";
+  front_->PublishStatus(std::make_shared<const NodeStatusView>(status));
+  const std::string row = Body({std::vector<float>(12, 1)}).dump();
+  const auto is_batched = [&](const decision::Ruleset& rules) {
+    const auto count = [&] {
+      const std::string text = Get("/metrics").body;
+      const std::string name = "\nweir_batch_size_count ";
+      return std::stoi(text.substr(text.find(name) + name.size()));
+    };
+    Publish(rules);
+    const int before = count();
+    EXPECT_EQ(Infer(row).status, 200);
+    return count() > before;
+  };
+  decision::Ruleset rules = Rules();
+  rules.Set(model_);
+  EXPECT_TRUE(is_batched(rules));
+  rules.emergency.kill_switch = true;
+  EXPECT_TRUE(is_batched(rules)) << "there is no such flag";
+  rules.emergency = {false, true, false};
+  EXPECT_TRUE(is_batched(rules));
+  rules.emergency = {};
+  decision::Overrides overrides;
+  overrides.flags["inference_batching"] = "off";
+  rules.overrides = std::make_shared<const decision::Overrides>(overrides);
+  EXPECT_FALSE(is_batched(rules));
+  rules.overrides = nullptr;
+  rules.Set(Flag("inference_batching", domain::kFineAll));
+  EXPECT_TRUE(is_batched(rules));
+  rules.emergency.kill_switch = true;
+  EXPECT_FALSE(is_batched(rules)) << "the kill switch turns every flag off";
+}
+
 TEST_F(FrontFlags, AnExplanationOfDeepJsonIsRefused) {
   StartWithAll();
   const std::string deep = std::string(200'000, '[') + std::string(200'000, ']');
