@@ -223,7 +223,8 @@ TEST_F(FrontFlags, BatchingIsOffOnlyByAFlagOrAnOverrideOfIt) {
   EXPECT_TRUE(is_batched(rules));
   rules.emergency.kill_switch = true;
   EXPECT_TRUE(is_batched(rules)) << "there is no such flag";
-  rules.emergency = {false, true, false};
+  rules.emergency.kill_switch = false;
+  rules.emergency.baseline = true;
   EXPECT_TRUE(is_batched(rules));
   rules.emergency = {};
   decision::Overrides overrides;
