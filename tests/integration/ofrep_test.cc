@@ -132,10 +132,13 @@ TEST_F(Ofrep, TheStreamTellsOfTheKillSwitchOnAndOff) {
 TEST_F(Ofrep, AnIdOfOneNodeIsUnderstoodByAnother) {
   ASSERT_NO_FATAL_FAILURE(StartWithFlags());
   AddNode({.id = "n2", .control = "", .more = {}});
+  ASSERT_TRUE(WaitFor("head", [&] { return EveryoneIsAtHead(); }));
   EventSource& first = Listen(node(0));
+  const std::string before = first.last_id();  // an event with it may still be under way
   const Output changed = Weir({"flag", "set", "checkout", "--percent", "0"});
   ASSERT_EQ(changed.exit_code, 0) << changed.Text();
-  EXPECT_TRUE(ToldThat(first, "checkout", false));
+  ASSERT_TRUE(WaitFor("another id", [&] { return first.last_id() != before; }));
+  EXPECT_EQ(One("checkout").json["value"], false);
   const std::string seen = first.last_id();
   ASSERT_TRUE(WaitFor("head", [&] { return EveryoneIsAtHead(); }));
 
