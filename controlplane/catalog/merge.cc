@@ -53,6 +53,9 @@ std::string Protection(const MergeInput& input, const Path& path, const Json& ou
     return "a file cannot end an emergency";
   }
   if (path == Path{"spec", "hash_seed"} && ours.is_null()) return "a stored seed stays";
+  // Left out, it would mean everybody.
+  if (path == Path{"spec", "rollout_percentage"} && ours.is_null())
+    return "a stored percentage stays";
   if (path == Path{"spec", "stable"} && ours.is_null()) return "a model keeps its stable version";
   return "";
 }

@@ -69,22 +69,17 @@ DirectAnswer Override(const std::string& node, const std::string& body, const Br
   return answer;
 }
 
+DirectAnswer NoAddress(const std::string& node) {
+  return {node, "unreachable", "is not host:port or http://host:port of a node's admin address", 0};
+}
+
 }  // namespace
 
 Result<std::vector<std::string>> ReadNodeAddresses(std::string_view text, const std::string& file) {
   std::vector<std::string> nodes;
-  int line = 0;
   for (const std::string& raw : Split(text, '\n')) {
-    ++line;
     const std::string address = Trim(std::string_view(raw).substr(0, raw.find('#')));
-    if (address.empty()) continue;
-    if (!IsAddress(address)) {
-      return InvalidArgument(
-          fmt::format("{}:{}", file, line),
-          fmt::format("\"{}\" is not host:port or http://host:port of a node's admin address",
-                      address));
-    }
-    nodes.push_back(address);
+    if (!address.empty()) nodes.push_back(address);
   }
   if (nodes.empty()) return InvalidArgument(file, "names no node; one host:port per line");
   return nodes;
@@ -97,7 +92,7 @@ std::vector<DirectAnswer> OverrideDirectly(const std::vector<std::string>& nodes
   std::atomic<size_t> next{0};
   const auto work = [&] {
     for (size_t i = next.fetch_add(1); i < nodes.size(); i = next.fetch_add(1))
-      answers[i] = Override(nodes[i], text, who);
+      answers[i] = IsAddress(nodes[i]) ? Override(nodes[i], text, who) : NoAddress(nodes[i]);
   };
   std::vector<std::thread> threads;
   for (size_t i = 1; i < std::min(nodes.size(), kMaxThreads); ++i) {

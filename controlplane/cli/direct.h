@@ -14,7 +14,8 @@
 namespace weir::control::cli {
 
 // Addresses of a file: one per line, host:port or http://host:port; "#" begins a comment.
-// InvalidArgument names file and line; a file without any is an error too.
+// InvalidArgument: there is none. What is no address stays in the list, for OverrideDirectly to say
+// so: one bad line must not keep the others from being told.
 Result<std::vector<std::string>> ReadNodeAddresses(std::string_view text, const std::string& file);
 
 struct DirectAnswer {

@@ -119,14 +119,16 @@ void SetDirectly(Session& session, const Switch& what, const EmergencyOptions& o
   if (!session.PrintData({{"items", items}})) PrintTable({"NODE", "STATE", "TOOK", "DETAIL"}, rows);
   std::fprintf(stderr, "%s %s on %zu of %zu nodes, past the control plane\n", what.field,
                options.state == "on" ? "ON" : "off", applied, answers->size());
-  if (options.state == "on") {
+  if (options.state == "on" && applied > 0) {
+    const std::string token =
+        options.token_file.empty() ? "" : " --token-file " + options.token_file;
     std::fprintf(stderr,
                  "these nodes keep it, restarts included. To reconcile once the control plane is "
                  "back:\n"
                  "  weir emergency %s on    there, too: nodes then let go of their own\n"
-                 "  weir emergency %s off --direct --nodes %s --reason …    or end it here\n"
+                 "  weir emergency %s off --direct --nodes %s%s --reason …    or end it here\n"
                  "  weir status    says who is still overridden\n",
-                 what.command, what.command, options.nodes.c_str());
+                 what.command, what.command, options.nodes.c_str(), token.c_str());
   }
   if (applied != answers->size()) session.No();
 }

@@ -112,9 +112,10 @@ void PrintSpread(Session& session, const Json& answer) {
 }
 
 // One key's answer; with a count, how KEY1 … KEYn are spread.
-void EvalFlag(Session& session, const ExplainOptions& options) {
+void EvalFlag(Session& session, ExplainOptions options) {
   if (options.key.empty() && options.count == 0)
     return session.FailAs(kExitUsage, "flag eval needs --key or --count");
+  if (options.key.empty()) options.key = "key-";  // key-1 … key-N
   const Result<Json> context = ContextArgument(options.context);
   if (!context.ok()) return session.FailAs(kExitUsage, context.status().ToString());
   const Result<Json> answer = ExplainOnServer(session, options);
@@ -156,7 +157,7 @@ void AddFlagEvalCommand(CLI::App& flag, Session& session) {
   CLI::App* eval =
       flag.add_subcommand("eval", "What it answers for a key, or how it spreads over many");
   eval->add_option("name", options->flag, "The flag")->required();
-  eval->add_option("--key", options->key, "The key; with --count what the keys begin with");
+  eval->add_option("--key", options->key, "The key; with --count what the keys begin with (key-)");
   eval->add_option("--count", options->count, "Evaluate for KEY1 … KEYn")
       ->check(CLI::Range(1, 1'000'000));
   AddContext(*eval, *options);

@@ -81,6 +81,8 @@ Result<Json> ScheduleArgument(const std::vector<std::string>& items) {
     Json set = Json::object();
     WEIR_ASSIGN_OR_RETURN(const std::string at,
                           MomentArgument("--schedule", item.substr(0, colon)));
+    if (*ParseTimeMs(at) <= Clock::System().WallMs())
+      return InvalidArgument("--schedule", at + " is past; to change the flag now, set it now");
     for (const std::string& change : Split(item.substr(colon + 2), ','))
       WEIR_RETURN_IF_ERROR(ReadChange(change, set));
     if (set.empty()) return InvalidArgument("--schedule", "\"" + item + "\" changes nothing");
@@ -142,6 +144,10 @@ void PatchFlag(Session& session, const std::string& name, const Json& spec,
   if (!answer.ok()) return session.Fail(answer.status());
   const bool enabled = (*answer)["spec"].value("enabled", false);
   PrintWritten(session, name, enabled ? "enabled" : "disabled", *answer);
+  if (!enabled && (*answer)["spec"].contains("variants"))
+    std::fprintf(stderr,
+                 "a disabled flag with variants has no value: callers go by the default in their "
+                 "code\n");
 }
 
 void SetFlag(Session& session, const FlagOptions& options) {

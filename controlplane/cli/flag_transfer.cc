@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <set>
 
 #include "controlplane/cli/flag_commands.h"
 #include "shared/base/text.h"
@@ -36,7 +37,7 @@ Result<std::vector<Json>> FlagsOf(Session& session, const std::vector<std::strin
     WEIR_ASSIGN_OR_RETURN(const Json all, session.api().Get("/v1/flags"));
     for (const Json& flag : all["items"]) flags.push_back(flag);
   }
-  for (const std::string& name : names) {
+  for (const std::string& name : std::set<std::string>(names.begin(), names.end())) {
     WEIR_ASSIGN_OR_RETURN(Json flag, session.api().Get(FlagPath(name)));
     flags.push_back(std::move(flag));
   }
@@ -48,7 +49,9 @@ Result<std::vector<Json>> FlagsOf(Session& session, const std::vector<std::strin
   return flags;
 }
 
-Result<std::string> Exported(const std::vector<Json>& flags, const std::string& format) {
+Result<std::string> Exported(const std::vector<Json>& flags, const std::string& format,
+                             size_t* count) {
+  *count = flags.size();
   if (format == "weir") {
     std::string text;
     for (const Json& flag : flags) text += (text.empty() ? "" : "---\n") + codec::ToYaml(flag);
@@ -62,6 +65,7 @@ Result<std::string> Exported(const std::vector<Json>& flags, const std::string& 
   std::vector<std::string> notes;
   const Json definitions = codec::ToFlagd(resources, notes);
   for (const std::string& note : notes) std::fprintf(stderr, "note: %s\n", note.c_str());
+  *count = definitions["flags"].size();
   return definitions.dump(2) + "\n";
 }
 
@@ -75,14 +79,15 @@ void Export(Session& session, const ExportOptions& options) {
   }
   const auto flags = FlagsOf(session, options.names);
   if (!flags.ok()) return session.Fail(flags.status());
-  const Result<std::string> text = Exported(*flags, options.format);
+  size_t count = 0;
+  const Result<std::string> text = Exported(*flags, options.format, &count);
   if (!text.ok()) return session.FailAs(kExitNo, text.status().ToString());
   if (options.file.empty() || options.file == "-") {
     std::fwrite(text->data(), 1, text->size(), stdout);
   } else if (const Status written = WriteFileAtomic(options.file, *text); !written.ok()) {
     return session.FailAs(kExitNo, written.ToString());
   }
-  std::fprintf(stderr, "%zu flag%s of %s%s\n", flags->size(), flags->size() == 1 ? "" : "s",
+  std::fprintf(stderr, "%zu flag%s of %s%s\n", count, count == 1 ? "" : "s",
                session.Target().c_str(),
                options.file.empty() ? "" : (" in " + options.file).c_str());
 }

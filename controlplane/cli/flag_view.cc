@@ -45,8 +45,10 @@ void ListFlags(Session& session, const std::string& selector, bool only_stale) {
       std::printf("Flag/%s\n", name.c_str());
       continue;
     }
+    const bool is_malformed = spec.contains("malformed");
     rows.push_back({name, FlagType(spec), spec.value("enabled", false) ? "yes" : "no",
-                    FlagServes(spec), spec.value("owner", ""), Age(flag["metadata"]["updated_at"]),
+                    is_malformed ? "MALFORMED" : FlagServes(spec), spec.value("owner", ""),
+                    Age(flag["metadata"]["updated_at"]),
                     Text(flag["metadata"].value("updated_by", Json()))});
     if (only_stale) rows.back().back() = Join(flag["stale"].get<std::vector<std::string>>(), "; ");
   }

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -11,10 +12,15 @@
 namespace weir::control::resources {
 namespace {
 
-// Not IN_MODIFY: a writer that is done is enough. IN_CREATE is for links; it comes for plain files
-// too, before anything is in them (ResourceDirectory leaves alone what is being written).
+// IN_CREATE is for links, and says that a plain file is begun; IN_MODIFY that one is written into.
 constexpr uint32_t kEvents =
-    IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE | IN_ONLYDIR;
+    IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE | IN_MODIFY | IN_ONLYDIR;
+
+// Made by its writer just now, and not a link to something that is whole.
+bool IsBegun(const std::string& path) {
+  struct stat status {};
+  return ::lstat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1;
+}
 
 }  // namespace
 
@@ -38,8 +44,24 @@ bool DirectoryWatch::Drain() {
   for (;;) {
     const ssize_t bytes = ::read(fd_, buffer, sizeof buffer);
     if (bytes <= 0) return happened;
-    happened = true;
+    for (ssize_t at = 0; at < bytes;) {
+      const auto* event = reinterpret_cast<const inotify_event*>(buffer + at);
+      happened = Note(event->mask, event->len > 0 ? event->name : "") || happened;
+      at += static_cast<ssize_t>(sizeof(inotify_event)) + event->len;
+    }
   }
+}
+
+// False while somebody is still writing: the end of it will be told.
+bool DirectoryWatch::Note(unsigned mask, const std::string& name) {
+  if ((mask & IN_Q_OVERFLOW) != 0) being_written_.clear();
+  const bool begun = (mask & IN_CREATE) != 0 && IsBegun(directory_ + "/" + name);
+  if (begun || (mask & IN_MODIFY) != 0) {
+    being_written_.insert(name);
+    return false;
+  }
+  being_written_.erase(name);
+  return true;
 }
 
 bool DirectoryWatch::FollowPath() {
@@ -47,6 +69,7 @@ bool DirectoryWatch::FollowPath() {
   const int watch = ::inotify_add_watch(fd_, directory_.c_str(), kEvents);
   if (watch == watch_) return false;
   if (watch_ >= 0) ::inotify_rm_watch(fd_, watch_);
+  being_written_.clear();
   watch_ = watch;
   return watch_ >= 0;
 }

@@ -72,10 +72,15 @@ void Reloader::Soon() {
   });
 }
 
+Result<std::vector<FileOutcome>> Reloader::ApplyChanged() {
+  static const std::set<std::string> kNone;
+  return files_.ApplyChanged(clock_.WallMs(), watch_ == nullptr ? kNone : watch_->being_written());
+}
+
 void Reloader::Apply(bool all) {
   if (watch_ == nullptr) Watch();  // before the reading: what changes after it is noticed
   if (before_apply_) before_apply_();
-  const auto outcomes = all ? files_.ApplyAll() : files_.ApplyChanged(clock_.WallMs());
+  const auto outcomes = all ? files_.ApplyAll() : ApplyChanged();
   if (files_.has_unsettled()) Soon();
   if (!outcomes.ok()) {
     ++counters_.refused;

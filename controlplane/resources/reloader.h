@@ -58,6 +58,7 @@ class Reloader {
   void Watch();
   void OnReadable();
   void OnFollow();
+  Result<std::vector<FileOutcome>> ApplyChanged();
   void Soon();
   void Note(const FileOutcome& outcome);
   void SetTrouble(const std::string& file, std::string what, std::string why, std::string remedy);

@@ -80,7 +80,7 @@ ResourceDirectory::ResourceDirectory(std::string directory, catalog::Catalog& ca
     : directory_(std::move(directory)), catalog_(catalog), blobs_(blobs) {}
 
 Result<std::vector<FileOutcome>> ResourceDirectory::Apply(
-    std::optional<int64_t> changed_by_wall_ms) {
+    std::optional<int64_t> changed_by_wall_ms, const std::set<std::string>& being_written) {
   WEIR_ASSIGN_OR_RETURN(const std::vector<std::string> files, ListFiles(directory_));
   std::map<std::string, Known> before = std::exchange(known_, {});
   has_unsettled_ = false;
@@ -90,9 +90,10 @@ Result<std::vector<FileOutcome>> ResourceDirectory::Apply(
     const auto last = before.find(file);
     auto text = ReadFile(directory_ + "/" + file);
     // Looked at after the reading: whoever writes meanwhile is noticed.
-    const bool is_unsettled =
+    const bool is_fresh =
         changed_by_wall_ms && IsUnsettled(directory_ + "/" + file, *changed_by_wall_ms);
-    has_unsettled_ = has_unsettled_ || is_unsettled;
+    has_unsettled_ = has_unsettled_ || is_fresh;
+    const bool is_unsettled = is_fresh || being_written.contains(file);
     if (is_unsettled && last == before.end()) continue;
     Known known;
     if (last != before.end()) known = last->second;

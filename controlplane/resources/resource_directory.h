@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -47,11 +48,15 @@ class ResourceDirectory {
 
   // Every file, in order of name; files that are gone come last. Unavailable when the directory
   // cannot be read: then nothing is gone.
-  Result<std::vector<FileOutcome>> ApplyAll() { return Apply(std::nullopt); }
+  Result<std::vector<FileOutcome>> ApplyAll() { return Apply(std::nullopt, {}); }
   // As ApplyAll, but of what is as it was last time a file that was applied is not applied again,
-  // and one that was refused only if something else in the catalog stands now. A file that is being
-  // written at `now_wall_ms` is left as it was last time: see has_unsettled.
-  Result<std::vector<FileOutcome>> ApplyChanged(int64_t now_wall_ms) { return Apply(now_wall_ms); }
+  // and one that was refused only if something else in the catalog stands now. A file that is among
+  // `being_written`, or was written just before `now_wall_ms` (see has_unsettled), is left as it
+  // was last time.
+  Result<std::vector<FileOutcome>> ApplyChanged(int64_t now_wall_ms,
+                                                const std::set<std::string>& being_written = {}) {
+    return Apply(now_wall_ms, being_written);
+  }
   // The last ApplyChanged left files alone: call it again, kSettleMs later.
   bool has_unsettled() const { return has_unsettled_; }
 
@@ -67,7 +72,8 @@ class ResourceDirectory {
     bool is_due = true;  // to be tried whatever stands
   };
 
-  Result<std::vector<FileOutcome>> Apply(std::optional<int64_t> changed_by_wall_ms);
+  Result<std::vector<FileOutcome>> Apply(std::optional<int64_t> changed_by_wall_ms,
+                                         const std::set<std::string>& being_written);
   void Try(std::vector<FileOutcome>& outcomes, std::vector<Candidate>& candidates);
   void ApplyFile(const Result<std::string>& text, Known& known, FileOutcome& outcome);
   Status StoreBlobs(codec::ResourceDocument& document);

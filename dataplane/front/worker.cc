@@ -313,6 +313,12 @@ http::Response Worker::Select(const http::Request& request) {
 }
 
 http::Response Worker::Explain(const http::Request& request) {
+  if (ofrep_ != nullptr && !ofrep_->Allows(request)) {
+    http::Response response = http::ErrorResponse(
+        401, "a token is needed, as for OFREP: Authorization: Bearer, or X-API-Key");
+    response.headers.push_back({"WWW-Authenticate", "Bearer realm=\"ofrep\""});
+    return response;
+  }
   if (!HasSnapshot() && (rules_ == nullptr || !rules_->IsEmergency())) return NoSnapshot();
   const Result<json> parsed = codec::ParseJson(request.body);
   if (!parsed.ok()) return http::ErrorResponse(400, "body: " + parsed.status().ToString());

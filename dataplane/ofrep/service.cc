@@ -144,11 +144,13 @@ http::Response Service::EvaluateAll(const http::Request& request) {
   response.body.reserve(bulk_size_ + bulk_size_ / 8);
   response.body.append(R"({"flags":[)");
   AppendFlags(evaluation, &response.body);
+  // Not of the streams: their address is the request's, and the same flags are the same answer
+  // whichever node a balancer picked.
+  std::string etag = ETagOf(response.body);
   response.body.append(R"(],"eventStreams":[)");
   AppendStreams(request, &response.body);
   response.body.append("]}");
   bulk_size_ = response.body.size();
-  std::string etag = ETagOf(response.body);
   if (MatchesETag(request.Header("If-None-Match"), etag)) {
     response.status = 304;
     response.body.clear();

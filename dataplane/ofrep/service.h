@@ -36,6 +36,8 @@ class Service {
 
   static bool Serves(std::string_view path) { return path.starts_with("/ofrep/"); }
 
+  // Shows a token, or none is asked for: also for what else tells what flags answer.
+  bool Allows(const http::Request& request) const { return access_.Allows(request); }
   void SetRules(std::shared_ptr<const decision::Ruleset> rules);
   // Tells the streams' clients of them, once whoever they then ask decides by them.
   void AnnounceRules(std::shared_ptr<const decision::Ruleset> rules) {

@@ -12,7 +12,6 @@
 namespace weir::codec {
 namespace {
 
-constexpr char kSchema[] = "https://flagd.dev/schema/v0/flags.json";
 constexpr std::array kIgnored = {"source", "selector"};
 constexpr int kMaxDepth = 64;
 constexpr size_t kMaxEvaluatorName = 253;  // bytes
@@ -314,61 +313,6 @@ class FlagdFile {
 // Export
 // ------------------------------------------------------------------------------------------------
 
-Json ParsedOr(const domain::JsonText& text, Json fallback) {
-  if (text.empty()) return fallback;
-  Json json = Json::parse(text.text, nullptr, false);
-  return json.is_discarded() ? fallback : json;
-}
-
-Json VariantFlag(const domain::FlagSpec& spec) {
-  Json flag = {{"variants", Json::object()}, {"defaultVariant", nullptr}};
-  for (const auto& [name, value] : spec.variants) flag["variants"][name] = ParsedOr(value, nullptr);
-  if (!spec.default_variant.empty()) flag["defaultVariant"] = spec.default_variant;
-  if (!spec.targeting.empty()) flag["targeting"] = ParsedOr(spec.targeting, nullptr);
-  return flag;
-}
-
-Json RolloutFlag(const domain::FlagSpec& spec) {
-  const auto fine = domain::ToFinePercent(spec.rollout_percentage.value_or(100));
-  const uint32_t on = fine.ok() ? *fine : 0;
-  const uint32_t all = domain::kFineAll;
-  Json flag = {{"variants", Json::object({{"on", true}, {"off", false}})},
-               {"defaultVariant", on == all && !spec.allowlist_only ? "on" : "off"}};
-  Json share;  // what those outside the allow-list get; null: the default
-  if (!spec.allowlist_only && on > 0 && on < all) {
-    const uint32_t unit = std::gcd(on, all);
-    share["fractional"] =
-        Json::array({Json::array({"on", on / unit}), Json::array({"off", (all - on) / unit})});
-  }
-  if (!spec.allowlist.empty() && (spec.allowlist_only || on < all)) {
-    Json listed;
-    listed["in"] = Json::array({Json::object({{"var", "targetingKey"}}), Json(spec.allowlist)});
-    flag["targeting"]["if"] =
-        Json::array({std::move(listed), "on", share.is_null() ? Json("off") : std::move(share)});
-  } else if (!share.is_null()) {
-    flag["targeting"] = share;
-  }
-  return flag;
-}
-
-// What flagd has no word for.
-void Note(const domain::Resource& resource, const domain::FlagSpec& spec,
-          std::vector<std::string>& notes) {
-  const auto note = [&](const std::string& what) { notes.push_back(resource.name + ": " + what); };
-  const auto parents = domain::FlagParents(resource.name, spec);
-  if (!parents.empty())
-    note("also needs " + Join(parents, ", ") +
-         " here; flagd does not know that, so check it in code");
-  if (!spec.schedule.empty()) note("its schedule is left out");
-  if (!spec.off_variant.empty()) note("its off_variant is left out");
-  if (spec.IsVariant()) return;
-  const double percentage = spec.rollout_percentage.value_or(100);
-  if (!spec.allowlist_only && percentage > 0 && percentage < 100) {
-    note(fmt::format("{} % stays, but flagd hashes otherwise: other users get in", percentage));
-    if (spec.strategy == "random") note("is drawn per request here, and by key in flagd");
-  }
-}
-
 }  // namespace
 
 bool LooksLikeFlagdFile(const Json& value) {
@@ -385,24 +329,6 @@ bool LooksLikeFlagdFile(const Json& value) {
 void ReadFlagdFile(const Json& value, const std::string& file,
                    const std::function<int(const std::string&)>& line_of, FileContent& out) {
   FlagdFile(file, line_of, out).Read(value);
-}
-
-Json ToFlagd(const std::vector<domain::Resource>& resources, std::vector<std::string>& notes) {
-  Json flags = Json::object();
-  for (const domain::Resource& resource : resources) {
-    if (resource.kind != domain::Kind::kFlag) continue;
-    const auto& spec = resource.As<domain::FlagSpec>();
-    if (!spec.malformed.empty()) {
-      notes.push_back(resource.name + ": is malformed and left out: " + spec.malformed);
-      continue;
-    }
-    Json flag = spec.IsVariant() ? VariantFlag(spec) : RolloutFlag(spec);
-    flag["state"] = spec.enabled.value_or(false) ? "ENABLED" : "DISABLED";
-    if (!spec.metadata.empty()) flag["metadata"] = ParsedOr(spec.metadata, Json::object());
-    flags[resource.name] = std::move(flag);
-    Note(resource, spec, notes);
-  }
-  return {{"$schema", kSchema}, {"flags", std::move(flags)}};
 }
 
 }  // namespace weir::codec

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <map>
 
 #include "shared/codec/domain_fields.h"
 #include "shared/codec/flag_check.h"
@@ -111,7 +112,6 @@ class FlagsFile {
     resource.kind = domain::Kind::kObservability;
     resource.name = "default";
     resource.spec = FromJson<domain::ObservabilitySpec>(block, "observability", errors);
-    if (!errors.empty()) return;
     for (const domain::Violation& e : domain::Validate(resource))
       errors.push_back({"observability" + e.path.substr(e.path.find('.')), e.message});
     if (!errors.empty()) return;
@@ -128,15 +128,30 @@ class FlagsFile {
     out_.reload = settings;
   }
 
+  // Checked as a Rollout would be.
   void Canary(const CanaryBlock& canary, Errors& errors) {
     const auto percentage = domain::ToFinePercent(canary.rollout_percentage);
     if (!percentage.ok())
       errors.push_back({"canary.rollout_percentage", percentage.status().message()});
-    if (canary.strategy != "hash" && canary.strategy != "random") {
-      errors.push_back(
-          {"canary.strategy", fmt::format("\"{}\" is not one of hash, random", canary.strategy)});
-    }
-    Warn("canary", "routes nothing until a rollout starts");
+    domain::RolloutSpec rollout;
+    rollout.model = rollout.candidate = "any";
+    rollout.phases = {{"any", 1, {}, 0, {}}};
+    rollout.strategy = canary.strategy;
+    if (!canary.hash_key.empty()) rollout.hash_key = canary.hash_key;
+    rollout.hash_seed = canary.hash_seed;
+    rollout.rollback = canary.rollback;
+    domain::Resource resource;
+    resource.kind = domain::Kind::kRollout;
+    resource.name = "any";
+    resource.spec = rollout;
+    for (const domain::Violation& e : domain::Validate(resource))
+      errors.push_back({"canary" + e.path.substr(e.path.find('.')), e.message});
+    Json& defaults = out_.rollout_defaults;
+    defaults = {{"strategy", canary.strategy}, {"rollback", ToJson(canary.rollback)}};
+    if (!canary.hash_key.empty()) defaults["hash_key"] = canary.hash_key;
+    if (!canary.hash_seed.empty()) defaults["hash_seed"] = canary.hash_seed;
+    Warn("canary",
+         "routes nothing until a rollout starts; the file's Rollouts take it as defaults");
   }
 
   // `name` is dotted for sub-features and is also the path in the file.
@@ -222,6 +237,26 @@ class FlagsFile {
   FileContent& out_;
 };
 
+// What `defaults` says and `spec`, under no spelling of the name, does not.
+void FillIn(const Json& defaults, Json& spec) {
+  static const std::map<std::string, const char*> kOtherSpelling = {
+      {"hash_key", "hashKey"},
+      {"hash_seed", "hashSeed"},
+      {"error_rate", "errorRateThreshold"},
+      {"p99_latency_ms", "p99LatencyThreshold"},
+      {"evaluation_window", "evaluationWindow"},
+      {"cooldown", "cooldownPeriod"}};
+  for (const auto& [key, value] : defaults.items()) {
+    const auto other = kOtherSpelling.find(key);
+    if (other != kOtherSpelling.end() && spec.contains(other->second)) continue;
+    if (!spec.contains(key)) {
+      spec[key] = value;
+    } else if (value.is_object() && spec[key].is_object()) {
+      FillIn(value, spec[key]);
+    }
+  }
+}
+
 }  // namespace
 
 bool LooksLikeFlagsFile(const Json& value) {
@@ -235,6 +270,13 @@ bool LooksLikeFlagsFile(const Json& value) {
 void ReadFlagsFile(const Json& value, const std::string& file,
                    const std::function<int(const std::string&)>& line_of, FileContent& out) {
   FlagsFile(file, line_of, out).Read(value);
+}
+
+void ApplyRolloutDefaults(FileContent& content) {
+  if (content.rollout_defaults.is_null()) return;
+  for (ResourceDocument& document : content.documents) {
+    if (document.kind == domain::Kind::kRollout) FillIn(content.rollout_defaults, document.spec);
+  }
 }
 
 }  // namespace weir::codec

@@ -20,4 +20,7 @@ bool LooksLikeFlagsFile(const Json& value);
 void ReadFlagsFile(const Json& value, const std::string& file,
                    const std::function<int(const std::string&)>& line_of, FileContent& out);
 
+// Gives every Rollout of the file what the `canary` block says and the Rollout does not.
+void ApplyRolloutDefaults(FileContent& content);
+
 }  // namespace weir::codec

@@ -280,6 +280,7 @@ FileContent ReadResources(std::string_view text, const std::string& file) {
     reader.Document(document.value, "",
                     [&](const std::string& path) { return document.LineOf(path); });
   }
+  ApplyRolloutDefaults(content);
   CheckDuplicates(content);
   reader.Finish();
   for (auto* errors : {&content.errors, &content.warnings, &content.disabled}) {

@@ -51,6 +51,7 @@ struct FileContent {
   // everything else in the file stands. Errors to `weir validate`, warnings when applied.
   std::vector<FileError> disabled;
   std::optional<ReloadSettings> reload;
+  Json rollout_defaults;  // of a `canary` block; already in the file's Rollout documents
   bool is_parsed = true;  // false: no YAML or JSON, so that nothing else was looked at
 };
 

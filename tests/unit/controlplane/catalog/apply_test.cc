@@ -131,6 +131,14 @@ TEST_F(CatalogApply, AFieldThatTheFileDropsGoesUnlessOthersSetIt) {
                           "spec.owner = platform (set by cli:bob)"));
 }
 
+TEST_F(CatalogApply, APercentageThatTheFileDropsStaysSinceNoneMeansEverybody) {
+  Apply(FlagFile("{enabled: true, rollout_percentage: 10, hash_seed: s}"));
+  Apply(FlagFile("{enabled: false, rollout_percentage: 0}"));
+  Apply(FlagFile("{enabled: true}"));
+  EXPECT_EQ(Flag("a").rollout_percentage, 0);
+  EXPECT_EQ(Flag("a").hash_seed, "s");
+}
+
 TEST_F(CatalogApply, AVersionThatTheFileDropsGoesWhole) {
   Apply(ModelFile("1.0.0"));
   Apply(

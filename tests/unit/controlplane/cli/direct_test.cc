@@ -22,12 +22,15 @@ TEST(ReadNodeAddresses, TakesOnePerLineAndLeavesOutComments) {
   EXPECT_THAT(*nodes, ElementsAre("127.0.0.1:9090", "http://node-2:9090/", "[::1]:9090"));
 }
 
-TEST(ReadNodeAddresses, NamesFileLineAndWhatIsWrong) {
+TEST(OverrideDirectly, SaysWhatIsNoAddressAndTellsTheOthers) {
   for (const char* bad : {"node-2", "node-2:", "node-2:0", "node-2:70000", ":9090",
                           "https://node-2:9090", "http://node-2:9090/x", "a b:1"}) {
-    const auto nodes = ReadNodeAddresses(std::string("ok:1\n") + bad + "\n", "nodes.txt");
-    ASSERT_FALSE(nodes.ok()) << bad;
-    EXPECT_THAT(nodes.status().ToString(), HasSubstr("nodes.txt:2: \"" + std::string(bad) + "\""));
+    const auto nodes = ReadNodeAddresses(std::string(bad) + "\n", "nodes.txt");
+    ASSERT_TRUE(nodes.ok()) << bad;
+    const auto answers = OverrideDirectly(*nodes, Json::object(), {"token", "alice", 100});
+    ASSERT_EQ(answers.size(), 1U);
+    EXPECT_EQ(answers[0].state, "unreachable");
+    EXPECT_THAT(answers[0].detail, HasSubstr("is not host:port"));
   }
   EXPECT_FALSE(ReadNodeAddresses("# nobody\n", "nodes.txt").ok());
 }

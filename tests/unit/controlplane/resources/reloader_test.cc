@@ -59,6 +59,19 @@ TEST_F(DirectoryWatchTest, SeesHowEditorsAndKubernetesWrite) {
   EXPECT_FALSE(watch_->Drain());
 }
 
+TEST_F(DirectoryWatchTest, KnowsWhoIsStillWriting) {
+  std::ofstream slow(path_ + "/a.yaml");
+  slow << "half" << std::flush;
+  EXPECT_FALSE(Happens()) << "begun, and not done";
+  EXPECT_TRUE(watch_->being_written().contains("a.yaml"));
+  Put(path_ + "/b.yaml", "b");
+  EXPECT_TRUE(Happens()) << "another one is done";
+  EXPECT_EQ(watch_->being_written(), std::set<std::string>{"a.yaml"});
+  slow.close();
+  EXPECT_TRUE(Happens());
+  EXPECT_TRUE(watch_->being_written().empty());
+}
+
 TEST_F(DirectoryWatchTest, FollowsThePathToAnotherDirectory) {
   EXPECT_FALSE(watch_->FollowPath()) << "the same";
   fs::rename(path_, dir_.path() + "/old");

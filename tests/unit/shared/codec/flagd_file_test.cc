@@ -228,9 +228,9 @@ TEST(FlagdFile, RolloutFlagsBecomeBooleanOnesWithANote) {
                                    {"fractional": [["on", 1], ["off", 9]]}]})"));
   EXPECT_EQ(file["flags"]["c"]["targeting"],
             Json::parse(R"({"if": [{"in": [{"var": "targetingKey"}, ["u2"]]}, "on", "off"]})"));
-  EXPECT_EQ(file["flags"]["a.b"]["defaultVariant"], "on");
+  EXPECT_EQ(file["flags"]["a.b"]["defaultVariant"], "off") << "nobody gets in who was out";
   EXPECT_THAT(notes, Contains(HasSubstr("a: 10 % stays, but flagd hashes otherwise")));
-  EXPECT_THAT(notes, Contains(HasSubstr("a.b: also needs a here")));
+  EXPECT_THAT(notes, Contains(HasSubstr("a.b: also needs a here, which flagd cannot say: it comes off")));
   EXPECT_THAT(Texts(Read(file.dump()).disabled), IsEmpty());
 }
 
