@@ -83,6 +83,24 @@ Json ErrorsView(const std::vector<codec::FileError>& errors) {
   return view;
 }
 
+// One error is named as its field; of several the detail has a line each.
+http::Response RefuseFile(const std::vector<codec::FileError>& errors, const std::string& remedy) {
+  const Json all = {{"errors", ErrorsView(errors)}};
+  const codec::FileError& first = errors.front();
+  if (errors.size() == 1) {
+    std::string why = first.message;
+    if (!remedy.empty()) why += fmt::format(" ({}:{}; {})", first.file, first.line, remedy);
+    return ProblemResponse(400, InvalidArgument(first.path, why), all);
+  }
+  std::string detail = fmt::format("{} errors; nothing was applied{}", errors.size(),
+                                   remedy.empty() ? "" : "; " + remedy);
+  for (const codec::FileError& e : errors) {
+    detail += fmt::format("\n{}{}:{} {}", e.file, e.line > 0 ? fmt::format(":{}", e.line) : "",
+                          e.path.empty() ? "" : " " + e.path, e.message);
+  }
+  return ProblemResponse(400, InvalidArgument("", detail), all);
+}
+
 Result<Kind> ReadKind(const std::string& text) {
   const auto kind = domain::ParseKind(text);
   if (kind.has_value()) return *kind;
@@ -190,19 +208,10 @@ Json Api::Core::CommitView(const catalog::CommitResult& result) const {
 Answer Api::Core::Apply(const Call& call) {
   WEIR_ASSIGN_OR_RETURN(const ApplyBody options, ReadOptions(call));
   WEIR_ASSIGN_OR_RETURN(const auto prune, ReadPrune(options.prune));
-  if (!call.content.errors.empty()) {
-    const codec::FileError& first = call.content.errors.front();
-    return ProblemResponse(400, InvalidArgument(first.path, first.message),
-                           {{"errors", ErrorsView(call.content.errors)}});
-  }
+  if (!call.content.errors.empty()) return RefuseFile(call.content.errors, "");
   if (const auto incomplete = deps_.catalog.Incomplete(call.content.documents);
       !incomplete.empty()) {
-    const codec::FileError& first = incomplete.front();
-    const std::string why =
-        fmt::format("{} ({}:{}; it does not stand yet, so all of it must be given)", first.message,
-                    first.file, first.line);
-    return ProblemResponse(400, InvalidArgument(first.path, why),
-                           {{"errors", ErrorsView(incomplete)}});
+    return RefuseFile(incomplete, "what does not stand yet must be given whole");
   }
   for (const codec::ResourceDocument& document : call.content.documents) {
     // A dry run may speak of a file that would be uploaded.

@@ -112,6 +112,21 @@ TEST_F(ApiChanges, APartialBlockIsAnEditOfWhatStandsAndRefusedOtherwise) {
   EXPECT_EQ(spec["hash_seed"], "ttft-pipeline-2025-01-08");
 }
 
+TEST_F(ApiChanges, AllPartialBlocksThatDoNotStandAreNamedAtOnce) {
+  const Reply reply = Send("POST", "/v1/apply?source=file:edit.yaml",
+                           "one:\n  rollout_percentage: 50\ntwo:\n  rollout_percentage: 50\n"
+                           "three:\n  rollout_percentage: 50\n");
+  EXPECT_EQ(reply.status, 400);
+  ASSERT_EQ(reply.json["errors"].size(), 3u) << reply.body;
+  EXPECT_FALSE(reply.json.contains("field")) << "it is not about one";
+  const std::string detail = reply.json["detail"];
+  for (const char* line :
+       {"3 errors; nothing was applied; what does not stand yet must be given",
+        "\nfile:edit.yaml:1: one.hash_seed ", "\nfile:edit.yaml:3: two.hash_seed ",
+        "\nfile:edit.yaml:5: three.hash_seed "})
+    EXPECT_THAT(detail, HasSubstr(line));
+}
+
 TEST_F(ApiChanges, APatchReplacesARuleAndAHostileOneIsRefused) {
   const Json spec = {{"variants", {{"x", {{"n", 1}}}, {"y", {{"n", 2}}}}},
                      {"default_variant", "x"},
