@@ -67,21 +67,14 @@ void AddNodes(const World& world, Text& text) {
   }
 }
 
-// As the documents name them; features are the flags of the catalog, so labels are bounded.
+// As the documents name them; features are the flags of the catalog, so labels are bounded. Their
+// decisions are counted by the nodes alone: a sum over all that is scraped counts each once.
 void AddFlags(const World& world, const std::string& prefix, Text& text) {
   text.Family(prefix + "_rollout_percentage", "gauge",
               "Percent of keys that a feature is meant to be on for.");
   world.catalog.ForEach(domain::Kind::kFlag, [&](const domain::Resource& flag) {
     if (!flag.As<domain::FlagSpec>().IsVariant())
       text.Sample(ConfiguredPercentage(flag, world), Label("feature", flag.name));
-  });
-  text.Family(prefix + "_decisions_total", "counter", "Decisions of all nodes.");
-  world.catalog.ForEach(domain::Kind::kFlag, [&](const domain::Resource& flag) {
-    const ingest::FlagTotal* total = world.flag_totals.Find(flag.name);
-    if (total == nullptr) return;
-    const std::string feature = Label("feature", flag.name);
-    text.Sample(static_cast<double>(total->enabled), feature + ",enabled=\"true\"");
-    text.Sample(static_cast<double>(total->disabled), feature + ",enabled=\"false\"");
   });
   const bool is_killed = world.catalog.emergency().kill_switch;
   text.Family(prefix + "_kill_switch", "gauge", "1 while the kill switch is on.");

@@ -18,6 +18,7 @@ using domain::Kind;
 using domain::Resource;
 
 constexpr int64_t kRecentMs = 24 * 3'600'000LL;
+constexpr size_t kMaxMalformed = 10;
 
 std::string SubjectOf(const domain::RolloutSpec& spec) {
   return spec.model.empty() ? "flag/" + spec.flag : "model/" + spec.model;
@@ -73,6 +74,21 @@ void AddFaultProblems(const Resource& model, const World& world, std::vector<Pro
                                FormatDurationMs(version.fault->delay.ms), version.fault->expires),
                    fmt::format("weir undo model/{}", model.name)});
   }
+}
+
+// A file that is edited badly is applied, and the flag answers errors from then on.
+void AddMalformedFlags(const World& world, std::vector<Problem>& out) {
+  size_t count = 0;
+  world.catalog.ForEach(Kind::kFlag, [&](const Resource& flag) {
+    const std::string& reason = flag.As<domain::FlagSpec>().malformed;
+    if (reason.empty() || ++count > kMaxMalformed) return;
+    out.push_back({"warning", fmt::format("flag {} is malformed: {}", flag.name, reason),
+                   flag.updated_at.ms, "set by " + flag.updated_by,
+                   fmt::format("weir flag show {}", flag.name)});
+  });
+  if (count <= kMaxMalformed) return;
+  out.push_back({"warning", fmt::format("and {} more flags are malformed", count - kMaxMalformed),
+                 0, "", "weir flag list"});
 }
 
 int Rank(const Problem& problem) {
@@ -210,6 +226,7 @@ std::vector<Problem> ResourceProblems(const World& world) {
   });
   world.catalog.ForEach(Kind::kModel,
                         [&](const Resource& model) { AddFaultProblems(model, world, problems); });
+  AddMalformedFlags(world, problems);
   return problems;
 }
 

@@ -12,7 +12,8 @@
 
 namespace weir::control::api {
 
-// What the resources show: emergencies, frozen, waiting and rolled back rollouts, rehearsed faults.
+// What the resources show: emergencies, frozen, waiting and rolled back rollouts, rehearsed faults,
+// malformed flags (the first ten by name, and how many more).
 std::vector<Problem> ResourceProblems(const World& world);
 
 // Problems are sorted: critical first, then the newest.

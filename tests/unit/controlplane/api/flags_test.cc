@@ -70,13 +70,11 @@ TEST_F(ApiFlags, MetricsUseThePrefixOfTheDocuments) {
   std::string metrics = Get("/metrics").body;
   for (const char* line : {
            "weir_feature_flags_rollout_percentage{feature=\"ttft\"} 10\n",
-           "weir_feature_flags_decisions_total{feature=\"ttft\",enabled=\"true\"} 30\n",
-           "weir_feature_flags_decisions_total{feature=\"ttft\",enabled=\"false\"} 170\n",
-           "weir_feature_flags_decisions_total{feature=\"color\",enabled=\"true\"} 1\n",
            "weir_feature_flags_kill_switch{value=\"false\"} 0\n",
        })
     EXPECT_THAT(metrics, HasSubstr(line));
   EXPECT_THAT(metrics, Not(HasSubstr("rollout_percentage{feature=\"color\"}")));
+  EXPECT_THAT(metrics, Not(HasSubstr("decisions_total"))) << "the nodes' own, else sums double";
   const auto observe = [&](const Json& spec) {
     const Reply reply = Send("PUT", "/v1/observability/default",
                              Json{{"apiVersion", "weir/v1"},
@@ -88,11 +86,48 @@ TEST_F(ApiFlags, MetricsUseThePrefixOfTheDocuments) {
   };
   observe({{"metric_prefix", "mlx_serving_feature_flags"}});
   metrics = Get("/metrics").body;
-  EXPECT_THAT(metrics, HasSubstr("\nmlx_serving_feature_flags_decisions_total{feature=\"ttft\","
-                                 "enabled=\"true\"} 30\n"));
-  EXPECT_THAT(metrics, HasSubstr("\nweir_feature_flags_decisions_total{"));
+  for (const char* prefix : {"mlx_serving_feature_flags", "weir_feature_flags"}) {
+    EXPECT_THAT(metrics,
+                HasSubstr(fmt::format("\n{}_rollout_percentage{{feature=\"ttft\"}} 10\n", prefix)));
+  }
+  EXPECT_THAT(metrics, Not(HasSubstr("decisions_total")));
   observe({{"export_metrics", false}, {"metric_prefix", "mlx_serving_feature_flags"}});
   EXPECT_THAT(Get("/metrics").body, Not(HasSubstr("feature_flags")));
+}
+
+TEST_F(ApiFlags, AFlagThatBecomesMalformedIsAProblem) {
+  const auto apply = [&](const std::string& text) {
+    const Reply reply = Send("POST", "/v1/apply?source=file:flags.json", text);
+    ASSERT_EQ(reply.status, 200) << reply.body;
+  };
+  const auto malformed = [&] {
+    std::vector<Json> found;
+    const Json status = Get("/v1/status").json;
+    for (const Json& problem : status["problems"]) {
+      if (problem["what"].get<std::string>().find("malformed") != std::string::npos)
+        found.push_back(problem);
+    }
+    return found;
+  };
+  const std::string good = R"({"state": "ENABLED", "variants": {"x": 1}, "defaultVariant": "x"})";
+  const std::string bad = R"({"state": "ENABLED", "variants": {"x": 1}, "defaultVariant": "y"})";
+  apply(R"({"flags": {"gg": )" + good + "}}");
+  EXPECT_TRUE(malformed().empty());
+  apply(R"({"flags": {"gg": )" + bad + "}}");
+  ASSERT_EQ(malformed().size(), 1u);
+  const Json problem = malformed().front();
+  EXPECT_EQ(problem["severity"], "warning");
+  EXPECT_THAT(problem["what"].get<std::string>(), HasSubstr("flag gg is malformed: "));
+  EXPECT_THAT(problem["what"].get<std::string>(), HasSubstr("defaultVariant"));
+  EXPECT_EQ(problem["since"], Get("/v1/flags/gg").json["metadata"]["updated_at"]);
+  EXPECT_EQ(problem["remedy"], "weir flag show gg");
+  std::string many = R"({"flags": {"gg": )" + bad;
+  for (int i = 0; i < 12; ++i) many += fmt::format(", \"f{}\": {}", i, bad);
+  apply(many + "}}");
+  ASSERT_EQ(malformed().size(), 11u);
+  EXPECT_EQ(malformed().back()["what"], "and 3 more flags are malformed");
+  apply(R"({"flags": {"gg": )" + good + "}}");
+  EXPECT_EQ(malformed().size(), 11u) << "12 others";
 }
 
 TEST_F(ApiFlags, ObservabilityIsAResourceLikeOthers) {
