@@ -189,7 +189,9 @@ void Control::StartTimers() {
 void Control::OnCommitted(const catalog::Committed& committed) {
   bus_->Publish(committed);
   if (!committed.entries.empty() || committed.emergency_changed) published_ = committed.revision;
-  for (const std::string& flag : committed.flags) ledger_->flags().OnChanged(flag, clock_.WallMs());
+  for (const std::string& flag : committed.flags) {
+    ledger_->flags().OnChanged(flag, committed.revision, clock_.WallMs());
+  }
   if (api_ != nullptr) api_->OnCommitted(committed);
   core_.Post([this] { TellDriver(); });  // not now: the driver may be the one who commits
 }

@@ -18,6 +18,7 @@ struct StoredTotal {
   uint64_t disabled = 0;
   int64_t last = 0;
   std::string digest;
+  uint64_t since_revision = 0;
 };
 template <class V>
 void Describe(V& v, StoredTotal& f) {
@@ -27,6 +28,7 @@ void Describe(V& v, StoredTotal& f) {
   v(8, "disabled", f.disabled);
   v(10, "last", f.last);
   v(12, "digest", f.digest);
+  v(14, "since_revision", f.since_revision);
 }
 
 enum class Answer { kEnabled, kDisabled, kUnknown };
@@ -66,27 +68,32 @@ Status FlagTotals::Restore(const store::StateRow& row, int64_t now_wall_ms) {
   const auto stored = codec::FromJson<StoredTotal>(*json);
   if (!stored.ok()) return {Code::kDataLoss, stored.status().ToString(), row.name};
   FlagTotal& total = totals_[flag];
-  total = {stored->since,    stored->outcomes, stored->enabled,
-           stored->disabled, stored->digest,   stored->last};
+  total = {stored->since,    stored->since_revision, stored->outcomes, stored->enabled,
+           stored->disabled, stored->digest,         stored->last};
   const std::string digest = Digest(flag);
   if (total.digest == digest) return OkStatus();
   // It changed and the process died before that was stored; if not by its own spec, then by a
   // rollout, of which nobody knows when it was.
   const bool has_changed = found->updated_at.ms > total.since_wall_ms;
-  OnChanged(flag, has_changed ? found->updated_at.ms : now_wall_ms);
+  BeginPeriod(flag, 0, has_changed ? found->updated_at.ms : now_wall_ms);
   return OkStatus();
 }
 
-void FlagTotals::OnChanged(const std::string& flag, int64_t now_wall_ms) {
-  const auto found = totals_.find(flag);
-  if (found == totals_.end()) return;  // the first decision begins its first period
-  if (find_(flag) == nullptr) {
-    totals_.erase(found);
-  } else {
-    found->second.since_wall_ms = now_wall_ms;
-    found->second.digest = Digest(flag);
-    found->second.outcomes.clear();
+void FlagTotals::OnChanged(const std::string& flag, uint64_t revision, int64_t now_wall_ms) {
+  if (find_(flag) != nullptr) {
+    BeginPeriod(flag, revision, now_wall_ms);
+  } else if (totals_.erase(flag) > 0) {
+    dirty_.insert(flag);
   }
+}
+
+// Of a flag without decisions as well: those before the change may be on their way.
+void FlagTotals::BeginPeriod(const std::string& flag, uint64_t revision, int64_t now_wall_ms) {
+  FlagTotal& total = totals_[flag];
+  total.since_wall_ms = now_wall_ms;
+  total.since_revision = revision;
+  total.digest = Digest(flag);
+  total.outcomes.clear();
   dirty_.insert(flag);
 }
 
@@ -99,7 +106,7 @@ FlagTotal& FlagTotals::TotalOf(const domain::Resource& flag) {
   return at->second;
 }
 
-void FlagTotals::Add(const FlagCounts& counts, int64_t at_wall_ms) {
+void FlagTotals::Add(const FlagCounts& counts, int64_t at_wall_ms, uint64_t version) {
   for (const auto& [name, outcomes] : counts) {
     const domain::Resource* flag = find_(name);
     for (const auto& [outcome, count] : outcomes) {
@@ -112,7 +119,9 @@ void FlagTotals::Add(const FlagCounts& counts, int64_t at_wall_ms) {
       FlagTotal& total = TotalOf(*flag);
       (answer == Answer::kEnabled ? total.enabled : total.disabled) += count;
       total.last_wall_ms = std::max(total.last_wall_ms, at_wall_ms);
-      if (at_wall_ms >= total.since_wall_ms) total.outcomes[outcome] += count;
+      const bool is_dated = version != 0 && total.since_revision != 0;
+      if (is_dated ? version >= total.since_revision : at_wall_ms >= total.since_wall_ms)
+        total.outcomes[outcome] += count;
       dirty_.insert(name);
     }
   }
@@ -124,7 +133,8 @@ std::vector<store::StateRow> FlagTotals::TakeDirty() {
     store::StateRow row{kStatePrefix + flag, ""};
     if (const FlagTotal* total = Find(flag)) {
       row.value = codec::ToJson(StoredTotal{total->since_wall_ms, total->outcomes, total->enabled,
-                                            total->disabled, total->last_wall_ms, total->digest})
+                                            total->disabled, total->last_wall_ms, total->digest,
+                                            total->since_revision})
                       .dump(-1, ' ', false, codec::Json::error_handler_t::replace);
     }
     rows.push_back(std::move(row));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -17,9 +18,17 @@ namespace weir::control::ingest {
 // How often flags answered what: flag → outcome ("on", "off", a variant, "" for no value) → count.
 using FlagCounts = std::map<std::string, std::map<std::string, uint64_t>>;
 
+// Of counts: when their window ended, and the snapshot by which the decisions were made.
+struct FlagWindow {
+  int64_t at_ms = 0;     // the control plane's monotonic time
+  uint64_t version = 0;  // 0: not said
+  auto operator<=>(const FlagWindow&) const = default;
+};
+
 // The decisions on one flag, of all nodes.
 struct FlagTotal {
-  int64_t since_wall_ms = 0;                 // when the flag last changed
+  int64_t since_wall_ms = 0;                 // when the flag last changed, and by which commit;
+  uint64_t since_revision = 0;               // 0: not known
   std::map<std::string, uint64_t> outcomes;  // since then
   uint64_t enabled = 0;                      // since the flag is there, by what FlagDecision calls
   uint64_t disabled = 0;                     // enabled; never decreases
@@ -44,13 +53,15 @@ class FlagTotals {
       : find_(std::move(find)), digest_of_(std::move(digest_of)) {}
 
   // A stored row. DataLoss if it cannot be read. A flag that is gone is forgotten in the next
-  // commit; one that changed since the row was written is in a new period.
+  // commit; one that changed since the row was written is in a new period, of no known revision.
   Status Restore(const store::StateRow& row, int64_t now_wall_ms);
-  // The flag changed: a new period begins. Gone: it is forgotten.
-  void OnChanged(const std::string& flag, int64_t now_wall_ms);
-  // Counts of a window that ended at `at_wall_ms`; one that ended before the flag's last change
-  // counts for the time before.
-  void Add(const FlagCounts& counts, int64_t at_wall_ms);
+  // The commit `revision` changed what the flag answers by, and so nodes get it as a snapshot of
+  // that version: a new period begins. Gone: it is forgotten.
+  void OnChanged(const std::string& flag, uint64_t revision, int64_t now_wall_ms);
+  // Counts of a window that ended at `at_wall_ms`, decided by the snapshot `version`. What was
+  // decided by one before the flag's last change counts for the time before; where the version or
+  // the change's revision is 0, a window that ended before the change does.
+  void Add(const FlagCounts& counts, int64_t at_wall_ms, uint64_t version = 0);
 
   // Rows that changed since the last call; all of them go into one commit.
   std::vector<store::StateRow> TakeDirty();
@@ -62,6 +73,7 @@ class FlagTotals {
 
  private:
   FlagTotal& TotalOf(const domain::Resource& flag);
+  void BeginPeriod(const std::string& flag, uint64_t revision, int64_t now_wall_ms);
   std::string Digest(const std::string& flag) const {
     return digest_of_ ? digest_of_(flag) : std::string();
   }

@@ -53,7 +53,8 @@ void Folder::Add(const wire::Batch& batch, int64_t now_ms, int64_t now_wall_ms) 
     }
     const auto& [key, series] = *read;
     if (key.subject.starts_with(telemetry::kFlagSubject)) {
-      flags_[at_ms][key.subject.substr(std::string_view(telemetry::kFlagSubject).size())]
+      const FlagWindow decided{at_ms, wire::ReadSnapshotVersion(key.version).value_or(0)};
+      flags_[decided][key.subject.substr(std::string_view(telemetry::kFlagSubject).size())]
             [key.arm] += series.Counter(telemetry::kRequests);
       continue;
     }

@@ -20,9 +20,9 @@ struct TelemetryTick {
   telemetry::Window live;                        // at most kLiveMs old: for judgement
   std::map<int64_t, telemetry::Window> history;  // everything, by the control plane's monotonic ms
                                                  // of the second in which it happened
-  std::map<int64_t, FlagCounts> flags;           // by the monotonic ms at which the window ended
-  std::vector<ShownDecision> decisions;          // within the budget
-  HighWaters high_waters;                        // to be stored with exactly these counts
+  std::map<FlagWindow, FlagCounts> flags;
+  std::vector<ShownDecision> decisions;  // within the budget
+  HighWaters high_waters;                // to be stored with exactly these counts
   bool Empty() const {
     return history.empty() && flags.empty() && decisions.empty() && high_waters.empty();
   }
@@ -69,7 +69,7 @@ class Folder {
   std::map<std::string, NodeClock> clocks_;
   std::map<std::string, telemetry::Window> live_;  // by node
   std::map<int64_t, std::map<std::string, telemetry::Window>> history_;
-  std::map<int64_t, FlagCounts> flags_;
+  std::map<FlagWindow, FlagCounts> flags_;
   DecisionSamples samples_;
   uint64_t malformed_ = 0;
   std::string last_error_;

@@ -41,7 +41,9 @@ void Ledger::Add(const TelemetryTick& tick) {
   for (const auto& [second_ms, window] : tick.history) {
     history_.Add(second_ms + to_wall_ms, window);
   }
-  for (const auto& [at_ms, counts] : tick.flags) flags_.Add(counts, at_ms + to_wall_ms);
+  for (const auto& [decided, counts] : tick.flags) {
+    flags_.Add(counts, decided.at_ms + to_wall_ms, decided.version);
+  }
   for (const auto& [origin, high_water] : tick.high_waters) waiting_[origin] = high_water;
 }
 

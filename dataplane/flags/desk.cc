@@ -9,6 +9,7 @@
 
 #include "shared/base/log.h"
 #include "shared/base/text.h"
+#include "shared/wire/telemetry_body.h"
 
 namespace weir::node::flags {
 namespace {
@@ -16,6 +17,7 @@ namespace {
 constexpr int64_t kSecondMs = 1000;
 constexpr size_t kMaxShownKey = 128;       // bytes
 constexpr size_t kMaxWaitingSamples = 50;  // of seconds that have ended and nobody has asked for
+constexpr size_t kMaxOldVersions = 16;     // with counts to be taken
 
 using decision::FlagDecision;
 
@@ -66,6 +68,8 @@ struct Desk::State {
       : clock(the_clock), salt(std::move(the_salt)), random(RandomU64() | 1) {}
 
   void Count(const FlagDecision& decision);
+  void SwitchTo(uint64_t next_version);
+  void Take(uint64_t under, telemetry::Window& window);
   void Sample(const FlagDecision& decision, std::string_view key, int64_t wall_ms, bool in_full);
   void LogIt(const FlagDecision& decision, std::string_view key, bool in_full);
   void Turn();
@@ -81,7 +85,9 @@ struct Desk::State {
 
   uint64_t random;
   Table table;
-  std::vector<Table::value_type*> dirty;  // with counts to be taken
+  std::vector<Table::value_type*> dirty;               // with counts to be taken
+  uint64_t version = 0;                                // of the rules by which these were decided
+  std::map<uint64_t, telemetry::Window> old_versions;  // of rules before: counts to be taken
 
   // Of the running second.
   int64_t second_start_ms = 0;
@@ -107,6 +113,34 @@ void Desk::State::Count(const FlagDecision& decision) {
   if (counters.is_dirty) return;
   counters.is_dirty = true;
   dirty.push_back(&*at);
+}
+
+// Counts from here on are of other rules. A count of too many versions goes to the oldest, whose
+// decisions no later period of a flag takes for its own.
+void Desk::State::SwitchTo(uint64_t next_version) {
+  if (!dirty.empty()) {
+    const bool is_full = old_versions.size() >= kMaxOldVersions && !old_versions.contains(version);
+    const uint64_t under = is_full ? std::min(version, old_versions.begin()->first) : version;
+    Take(under, old_versions[under]);
+  }
+  version = next_version;
+}
+
+// Hands over what is dirty.
+void Desk::State::Take(uint64_t under, telemetry::Window& window) {
+  const std::string text = wire::SnapshotVersionText(under);
+  for (Table::value_type* item : dirty) {
+    Counters& counters = item->second;
+    counters.is_dirty = false;
+    for (Tally& tally : counters.tallies) {
+      if (tally.count == 0) continue;
+      telemetry::Series& series =
+          window[{telemetry::kFlagSubject + item->first, text, tally.outcome}];
+      series.counters[telemetry::kRequests] += std::exchange(tally.count, 0);
+    }
+    if (counters.is_gone) table.erase(std::string(item->first));
+  }
+  dirty.clear();
 }
 
 // Algorithm R: each decision of a second stays with the same probability.
@@ -159,6 +193,7 @@ FlagDecision Desk::Decide(const decision::Ruleset& rules, std::string_view flag,
     return decision;
   }
   state_->Turn();
+  if (rules.version != state_->version) state_->SwitchTo(rules.version);
   state_->Count(decision);
   const domain::ObservabilitySpec& wanted = rules.observability();
   state_->Sample(decision, inputs.key, now.now_wall_ms, wanted.log_keys);
@@ -181,18 +216,10 @@ void Desk::Prune(const decision::Ruleset& rules) {
 
 void Desk::TakeInto(telemetry::Window& window) {
   state_->Turn();
-  for (Table::value_type* item : state_->dirty) {
-    Counters& counters = item->second;
-    counters.is_dirty = false;
-    for (Tally& tally : counters.tallies) {
-      if (tally.count == 0) continue;
-      telemetry::Series& series =
-          window[{telemetry::kFlagSubject + item->first, "", tally.outcome}];
-      series.counters[telemetry::kRequests] += std::exchange(tally.count, 0);
-    }
-    if (counters.is_gone) state_->table.erase(std::string(item->first));
+  for (const auto& [version, counts] : std::exchange(state_->old_versions, {})) {
+    telemetry::Merge(window, counts);
   }
-  state_->dirty.clear();
+  state_->Take(state_->version, window);
 }
 
 std::vector<wire::DecisionSample> Desk::TakeSamples() {

@@ -41,7 +41,9 @@ class Desk {
 
   // Forgets flags that `rules` do not have, after their last counts are taken.
   void Prune(const decision::Ruleset& rules);
-  // What was decided since the last call, as series of subject "flag/<name>".
+  // What was decided since the last call, as series of subject "flag/<name>" whose version is that
+  // of the rules (wire::SnapshotVersionText). Of very many versions between two calls the oldest
+  // stands for all but the newest few.
   void TakeInto(telemetry::Window& window);
   // A uniform sample of each second that has ended since the last call: at most kSamplesPerSecond
   // decisions of it, whichever flags they were on (a reservoir, so that the first flags of a bulk

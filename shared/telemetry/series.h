@@ -33,8 +33,9 @@ inline constexpr char kArmCanary[] = "canary";
 inline constexpr char kArmShadow[] = "shadow";
 inline constexpr char kArmPinned[] = "pinned";
 
-// A flag's decisions: subject "flag/<name>", no version, and as arm the outcome: on, off, or the
-// variant ("" for a variant flag that gave no value). Only `requests` is counted.
+// A flag's decisions: subject "flag/<name>", as version that of the snapshot they were made by (""
+// for none), and as arm the outcome: on, off, or the variant ("" for a variant flag that gave no
+// value). Only `requests` is counted.
 inline constexpr char kFlagSubject[] = "flag/";
 inline constexpr char kArmOn[] = "on";
 inline constexpr char kArmOff[] = "off";

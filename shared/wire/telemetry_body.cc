@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 
 namespace weir::wire {
 namespace {
@@ -23,7 +24,8 @@ bool IsFlag(const Series& series) { return series.subject.starts_with(telemetry:
 // A flag's outcome is on, off or a variant, whose name people choose freely; "" is no value.
 Status CheckOutcome(const Series& series) {
   const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
-  if (!series.version.empty()) return InvalidArgument("version", "is not for a flag");
+  if (!ReadSnapshotVersion(series.version).has_value())
+    return InvalidArgument("version", "of a flag is neither empty nor a snapshot's number");
   if (series.arm.size() > kMaxKeyText ||
       std::any_of(series.arm.begin(), series.arm.end(), is_control))
     return InvalidArgument("arm", fmt::format("has {} bytes, but 0..{} without control characters "
@@ -91,6 +93,20 @@ Status CheckTotals(const telemetry::Series& series) {
 }
 
 }  // namespace
+
+std::string SnapshotVersionText(uint64_t version) {
+  return version == 0 ? "" : std::to_string(version);
+}
+
+std::optional<uint64_t> ReadSnapshotVersion(std::string_view text) {
+  constexpr size_t kMaxDigits = 20;  // of 64 bits
+  uint64_t version = 0;
+  if (text.empty()) return version;
+  const char* end = text.data() + text.size();
+  const auto read = std::from_chars(text.data(), end, version);
+  if (text.size() > kMaxDigits || read.ec != std::errc() || read.ptr != end) return std::nullopt;
+  return version;
+}
 
 Series ToWire(const telemetry::SeriesKey& key, const telemetry::Series& series) {
   Series out;

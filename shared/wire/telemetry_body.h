@@ -2,6 +2,8 @@
 // telemetry::Window ↔ the series of a Batch.
 #pragma once
 
+#include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -22,8 +24,13 @@ std::vector<Series> ToWire(const telemetry::Window& window);
 // InvalidArgument names the series' field: an empty or overlong subject, version or arm, a counter
 // with a bad name or count, more bad than requests, buckets not ascending or out of range, buckets
 // or a digest with another number of values than `requests`, a digest that is not finite and
-// sorted, too many bad keys. A flag's series has no version, any outcome as arm, and only the
-// counter `requests`, with latencies or without.
+// sorted, too many bad keys. A flag's series has a snapshot's version, any outcome as arm, and only
+// the counter `requests`, with latencies or without.
 Result<std::pair<telemetry::SeriesKey, telemetry::Series>> FromWire(const Series& series);
+
+// The version of a flag's series: of the snapshot by which the decisions were made, 1..20 decimal
+// digits, and "" for 0, of no snapshot or of a node that does not say.
+std::string SnapshotVersionText(uint64_t version);
+std::optional<uint64_t> ReadSnapshotVersion(std::string_view text);  // nullopt: it is none
 
 }  // namespace weir::wire

@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
+
 #include "tests/integration/harness/cluster.h"
 
 namespace weir::integration {
@@ -73,10 +76,39 @@ TEST_F(FlagTotals, AChangeOfTheFlagBeginsANewPeriodAndMetricsGoOn) {
   ASSERT_TRUE(WaitFor("counted", [&] { return Stats().value("total", 0) == 5; }));
   EXPECT_GT(Stats()["since"], since);
   EXPECT_EQ(Stats()["actual_percentage"], 0.0);
-  const std::string metrics = api().Get("/metrics").text;
+  const std::string metrics = node(0).admin().Get("/metrics").text;
   const std::string name = "\nweir_feature_flags_decisions_total{feature=\"checkout\",enabled=";
   EXPECT_NE(metrics.find(name + "\"true\"} 20\n"), std::string::npos) << metrics;
   EXPECT_NE(metrics.find(name + "\"false\"} 5\n"), std::string::npos);
+}
+
+TEST_F(FlagTotals, ThePeriodHoldsOnlyWhatWasDecidedAfterTheChange) {
+  ASSERT_NO_FATAL_FAILURE(StartCluster(1));
+  ASSERT_NO_FATAL_FAILURE(PutFlag(0));
+  std::atomic<bool> stop{false};
+  std::atomic<int> decided{0};
+  int on = 0;
+  std::thread traffic([&] {
+    while (!stop) {
+      on += Decide(node(0), 1, 5);
+      decided += 5;
+    }
+  });
+  const bool is_counted = WaitFor("counted", [&] { return Stats().value("total", 0) > 100; });
+  PutFlag(100);
+  // Until the batch has arrived in which the change happened, and the one after it.
+  const bool is_counted_anew = WaitFor("counted anew", [&] {
+    const Json stats = Stats();
+    EXPECT_EQ(stats.value("enabled", 0), stats.value("total", 0)) << stats;
+    return stats.value("total", 0) > 100;
+  });
+  stop = true;
+  traffic.join();
+  ASSERT_TRUE(is_counted && is_counted_anew);
+  EXPECT_LT(on, decided) << "some were decided before";
+  ASSERT_TRUE(WaitFor("all are counted", [&] { return Stats().value("total", 0) >= on; }));
+  EXPECT_EQ(Stats()["by_outcome"], (Json{{"on", on}})) << Stats();
+  EXPECT_EQ(Stats()["actual_percentage"], 100.0);
 }
 
 TEST_F(FlagTotals, AFewDecisionsAreEventsWithoutTheirKeys) {

@@ -51,8 +51,9 @@ TEST(FlagTotals, CountSinceTheFlagLastChangedAndForEver) {
   totals.Add({{"a", {{"on", 3}, {"off", 7}}}}, 2'000);
   EXPECT_EQ(totals.Find("a")->since_wall_ms, 1'000);
   EXPECT_EQ(totals.Find("a")->Total(), 10u);
-  totals.OnChanged("a", 5'000);
-  totals.OnChanged("never decided", 5'000);
+  totals.OnChanged("a", 3, 5'000);
+  totals.OnChanged("unknown", 3, 5'000);
+  EXPECT_EQ(totals.Find("unknown"), nullptr);
   EXPECT_EQ(totals.Find("a")->Total(), 0u);
   totals.Add({{"a", {{"on", 1}}}}, 4'999);  // sent late
   totals.Add({{"a", {{"on", 2}}}}, 5'000);
@@ -61,6 +62,33 @@ TEST(FlagTotals, CountSinceTheFlagLastChangedAndForEver) {
   EXPECT_THAT(total.outcomes, ElementsAre(Pair("on", 2u)));
   EXPECT_EQ(total.enabled, 6u);
   EXPECT_EQ(total.disabled, 7u);
+}
+
+TEST(FlagTotals, WhatAnOlderSnapshotDecidedIsNotOfThePeriod) {
+  Flags flags;
+  flags.PutRollout("a");
+  FlagTotals totals(flags.Find());
+  totals.OnChanged("a", 12, 5'000);
+  totals.Add({{"a", {{"off", 104}}}}, 6'000, 11);  // in one batch with the next
+  totals.Add({{"a", {{"on", 7}}}}, 6'000, 12);
+  totals.Add({{"a", {{"on", 2}}}}, 4'000, 15);  // whatever its clock says
+  EXPECT_THAT(totals.Find("a")->outcomes, ElementsAre(Pair("on", 9u)));
+  EXPECT_EQ(totals.Find("a")->disabled, 104u) << "counted for ever";
+  EXPECT_EQ(totals.Find("a")->enabled, 9u);
+  totals.Add({{"a", {{"off", 1}}}}, 4'999);  // of a node that does not say
+  totals.Add({{"a", {{"off", 1}}}}, 5'000);
+  EXPECT_THAT(totals.Find("a")->outcomes, ElementsAre(Pair("off", 1u), Pair("on", 9u)));
+  // The revision is stored; a row from before it was goes by time.
+  const auto rows = totals.TakeDirty();
+  ASSERT_EQ(rows.size(), 1u);
+  FlagTotals restored(flags.Find());
+  ASSERT_TRUE(restored.Restore(rows[0], 9'000).ok());
+  restored.Add({{"a", {{"off", 5}}}}, 9'000, 11);
+  EXPECT_THAT(restored.Find("a")->outcomes, ElementsAre(Pair("off", 1u), Pair("on", 9u)));
+  FlagTotals old(flags.Find());
+  ASSERT_TRUE(old.Restore({"flag/a", R"({"since": 5000, "outcomes": {"on": 9}})"}, 9'000).ok());
+  old.Add({{"a", {{"on", 1}}}}, 9'000, 11);
+  EXPECT_EQ(old.Find("a")->Total(), 10u);
 }
 
 TEST(FlagTotals, AVariantIsEnabledUnlessItIsOffOrFalse) {
@@ -104,7 +132,7 @@ class LedgerOfFlags : public ::testing::Test {
   }
   TelemetryTick Tick(uint64_t seq, FlagCounts counts) const {
     TelemetryTick tick;
-    tick.flags[clock_.MonotonicMs()] = std::move(counts);
+    tick.flags[{clock_.MonotonicMs(), 0}] = std::move(counts);
     tick.high_waters[{"n1", 1}] = {seq, 0};
     return tick;
   }
@@ -120,7 +148,7 @@ TEST_F(LedgerOfFlags, WhatIsAcknowledgedIsThereAfterARestartAndNothingElse) {
     Ledger ledger(*store_, clock_, flags_.Find());
     ASSERT_TRUE(ledger.Load().ok());
     ledger.Add(Tick(1, {{"a", {{"off", 1}}}}));
-    ledger.flags().OnChanged("a", clock_.WallMs());
+    ledger.flags().OnChanged("a", 2, clock_.WallMs());
     ledger.Add(Tick(1, {{"a", {{"on", 3}}}, {"b", {{"off", 5}}}}));
     const auto stored = ledger.Commit("rollouts", "{}");
     ASSERT_TRUE(stored.ok());
@@ -174,7 +202,7 @@ TEST_F(LedgerOfFlags, WritesOnlyWhatChangedAndForgetsWhatIsGone) {
   EXPECT_EQ(dirty[0].name, "flag/b");
   ledger.flags().MarkDirty(dirty);
   flags_.Remove("b");
-  ledger.flags().OnChanged("b", clock_.WallMs());
+  ledger.flags().OnChanged("b", 2, clock_.WallMs());
   ASSERT_TRUE(ledger.Commit("rollouts", "{}").ok());
   EXPECT_EQ(store_->LoadStates("flag/")->count("flag/b"), 0u);
   EXPECT_EQ(store_->LoadStates("flag/")->count("flag/a"), 1u);

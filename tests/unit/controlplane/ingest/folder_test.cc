@@ -125,14 +125,18 @@ TEST(Folder, FlagsGoNeitherIntoTheHistoryNorToJudgement) {
                       wire::ToWire({"flag/checkout", "", ""}, counted)},
                      1'234),
              60'000, 0);
-  folder.Add(BatchOf("n1", {wire::ToWire({"flag/checkout", "", "on"}, counted)}, 1'234), 60'000, 0);
+  folder.Add(BatchOf("n1",
+                     {wire::ToWire({"flag/checkout", "", "on"}, counted),
+                      wire::ToWire({"flag/checkout", "12", "off"}, counted)},
+                     1'234),
+             60'000, 0);
   const TelemetryTick tick = folder.Take();
   EXPECT_THAT(tick.live, IsEmpty());
   EXPECT_THAT(tick.history, IsEmpty());
-  ASSERT_THAT(tick.flags, SizeIs(1));
-  EXPECT_EQ(tick.flags.begin()->first, 51'234) << "to the millisecond: periods begin anywhere";
-  EXPECT_EQ(tick.flags.begin()->second,
-            (FlagCounts{{"checkout", {{"on", uint64_t{14}}, {"", uint64_t{7}}}}}));
+  // To the millisecond: periods begin anywhere.
+  EXPECT_EQ(tick.flags, (std::map<FlagWindow, FlagCounts>{
+                            {{51'234, 0}, {{"checkout", {{"on", 14u}, {"", 7u}}}}},
+                            {{51'234, 12}, {{"checkout", {{"off", 7u}}}}}}));
   EXPECT_TRUE(folder.Take().Empty());
   EXPECT_EQ(folder.malformed_series(), 0u);
 }

@@ -94,6 +94,55 @@ TEST_F(DeskTest, CountsByFlagAndOutcome) {
   EXPECT_EQ(totals["ttft_pipeline"].disabled, 4u);
 }
 
+TEST_F(DeskTest, CountsUnderTheVersionOfTheRulesThatDecided) {
+  Decide("ttft_pipeline", "user-2");
+  rules.version = 41;
+  Decide("ttft_pipeline", "request-123");
+  Decide("color", "anyone");
+  rules.version = 42;
+  rules.Set(Rollout("ttft_pipeline", domain::kFineAll));
+  Decide("ttft_pipeline", "request-123");
+  rules.version = 41;  // flapping
+  Decide("color", "anyone");
+  telemetry::Window window;
+  desk.TakeInto(window);
+  std::map<SeriesKey, uint64_t> counts;
+  for (const auto& [key, series] : window) counts[key] = series.Counter(telemetry::kRequests);
+  EXPECT_EQ(counts, (std::map<SeriesKey, uint64_t>{{{"flag/ttft_pipeline", "", "on"}, 1},
+                                                   {{"flag/ttft_pipeline", "41", "off"}, 1},
+                                                   {{"flag/ttft_pipeline", "42", "on"}, 1},
+                                                   {{"flag/color", "41", "red"}, 2}}));
+  TotalsByFlag totals;
+  desk.AddTo(totals);
+  EXPECT_EQ(totals["ttft_pipeline"].enabled, 2u) << "of all versions";
+  window.clear();
+  desk.TakeInto(window);
+  EXPECT_TRUE(window.empty());
+}
+
+TEST_F(DeskTest, KeepsFewVersionsAndLosesNoDecision) {
+  for (rules.version = 1000; rules.version < 2000; ++rules.version) Decide("color", "anyone");
+  telemetry::Window window;
+  desk.TakeInto(window);
+  EXPECT_LE(window.size(), 17u);
+  uint64_t sum = 0;
+  for (const auto& [key, series] : window) sum += series.Counter(telemetry::kRequests);
+  EXPECT_EQ(sum, 1000u);
+  EXPECT_EQ((window[{"flag/color", "1999", "red"}].Counter(telemetry::kRequests)), 1u);
+}
+
+TEST_F(DeskTest, AFlagThatIsGoneIsForgottenWhenOtherRulesDecide) {
+  Decide("ttft_pipeline", "user-2");
+  rules.Remove(domain::EntryKind::kFlag, "ttft_pipeline");
+  rules.version = 2;
+  desk.Prune(rules);
+  Decide("color", "user-2");
+  TotalsByFlag totals;
+  desk.AddTo(totals);
+  EXPECT_FALSE(totals.contains("ttft_pipeline"));
+  EXPECT_EQ(Taken("ttft_pipeline", "on"), 1u);
+}
+
 TEST_F(DeskTest, CountsNeitherUnknownFlagsNorRequestsWithoutTheKeyThatTheyNeed) {
   EXPECT_EQ(Decide("no_such_flag", "user-2").error, decision::FlagError::kFlagNotFound);
   EXPECT_EQ(Decide("ttft_pipeline", "").error, decision::FlagError::kTargetingKeyMissing);

@@ -63,7 +63,7 @@ TEST_F(FrontFlags, DecisionsAreCountedOverAllWorkersAndExplainingIsNone) {
   EXPECT_THAT(text, HasSubstr("\nweir_feature_flags_decisions_total{feature=\"ttft_pipeline\","
                               "enabled=\"false\"} 4\n"));
   telemetry::Window window = Telemetry();
-  const telemetry::SeriesKey on{"flag/ttft_pipeline", "", telemetry::kArmOn};
+  const telemetry::SeriesKey on{"flag/ttft_pipeline", "1", telemetry::kArmOn};
   EXPECT_EQ(window[on].Counter(telemetry::kRequests), 4u);
 }
 

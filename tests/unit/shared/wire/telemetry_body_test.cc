@@ -66,7 +66,7 @@ TEST(TelemetryBody, RefusesWhatIsMalformed) {
   }
 }
 
-TEST(TelemetryBody, AFlagsOutcomesHaveNoVersionAndNoLatencies) {
+TEST(TelemetryBody, AFlagsOutcomesHaveASnapshotsVersionAndNoLatencies) {
   telemetry::Series counted;
   counted.counters = {{"requests", 4}};
   for (const char* outcome : {"on", "off", "", "dark blue"}) {
@@ -75,7 +75,17 @@ TEST(TelemetryBody, AFlagsOutcomesHaveNoVersionAndNoLatencies) {
     EXPECT_EQ(read->first.arm, outcome);
     EXPECT_EQ(read->second.Counter("requests"), 4u);
   }
-  EXPECT_EQ(FromWire(ToWire({"flag/checkout", "1", "on"}, counted)).status().field(), "version");
+  const auto highest = FromWire(ToWire({"flag/checkout", "18446744073709551615", "on"}, counted));
+  ASSERT_TRUE(highest.ok()) << highest.status().ToString();
+  EXPECT_EQ(ReadSnapshotVersion(highest->first.version), UINT64_MAX);
+  EXPECT_EQ(SnapshotVersionText(UINT64_MAX), highest->first.version);
+  EXPECT_EQ(SnapshotVersionText(0), "");
+  EXPECT_EQ(ReadSnapshotVersion(""), 0u);
+  for (const char* bad :
+       {"1.1.0", "-1", "+1", " 1", "1 ", "x", "18446744073709551616", "000000000000000000001"}) {
+    EXPECT_EQ(FromWire(ToWire({"flag/checkout", bad, "on"}, counted)).status().field(), "version")
+        << bad;
+  }
   EXPECT_EQ(FromWire(ToWire({"flag/checkout", "", "o\nn"}, counted)).status().field(), "arm");
   EXPECT_EQ(FromWire(ToWire({"model/m", "", "stable"}, counted)).status().field(), "version");
   counted.counters["bad"] = 1;
