@@ -116,11 +116,11 @@ void Desk::State::Count(const FlagDecision& decision) {
 }
 
 // Counts from here on are of other rules. A count of too many versions goes to the oldest, whose
-// decisions no later period of a flag takes for its own.
+// decisions no later period of a flag takes for its own (0, of no snapshot, goes by time).
 void Desk::State::SwitchTo(uint64_t next_version) {
   if (!dirty.empty()) {
     const bool is_full = old_versions.size() >= kMaxOldVersions && !old_versions.contains(version);
-    const uint64_t under = is_full ? std::min(version, old_versions.begin()->first) : version;
+    const uint64_t under = is_full ? old_versions.upper_bound(0)->first : version;
     Take(under, old_versions[under]);
   }
   version = next_version;

@@ -131,6 +131,13 @@ TEST_F(DeskTest, KeepsFewVersionsAndLosesNoDecision) {
   EXPECT_EQ((window[{"flag/color", "1999", "red"}].Counter(telemetry::kRequests)), 1u);
 }
 
+TEST_F(DeskTest, KeepsFewVersionsThoughTheyFall) {
+  for (rules.version = 2000; rules.version > 1000; --rules.version) Decide("color", "anyone");
+  telemetry::Window window;
+  desk.TakeInto(window);
+  EXPECT_LE(window.size(), 17u);
+}
+
 TEST_F(DeskTest, AFlagThatIsGoneIsForgottenWhenOtherRulesDecide) {
   Decide("ttft_pipeline", "user-2");
   rules.Remove(domain::EntryKind::kFlag, "ttft_pipeline");
