@@ -301,8 +301,10 @@ TEST_F(OfrepService, DecisionsAreCounted) {
   telemetry::Window window;
   OnWorker([&] { desk_.TakeInto(window); });
   ASSERT_EQ(window.size(), 1u);
-  const telemetry::SeriesKey key{"flag/f", "", std::string(telemetry::kArmOn)};
-  EXPECT_EQ(window.at(key).counters.at(telemetry::kRequests), 2u);
+  const auto& [key, series] = *window.begin();
+  EXPECT_EQ(key.subject, "flag/f");
+  EXPECT_EQ(key.arm, telemetry::kArmOn);
+  EXPECT_EQ(series.counters.at(telemetry::kRequests), 2u);
 }
 
 }  // namespace
