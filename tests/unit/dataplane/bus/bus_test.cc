@@ -102,7 +102,9 @@ class ControlPlane {
     options.cfg_listen = options.session_listen = options.telemetry_listen = "127.0.0.1:0";
     options.keys = *transport::GenerateKeyPair();
     options.epoch = epoch;
-    const auto bus = std::make_shared<control::publish::Bus>(context_, std::move(listener));
+    contexts_.push_back(std::make_unique<transport::Context>());
+    const auto bus =
+        std::make_shared<control::publish::Bus>(*contexts_.back(), std::move(listener));
     bus_.Change([&](auto& value) { value = bus; });
     const Status started = bus->Start(options, entries, revision, emergency, {});
     ASSERT_TRUE(started.ok()) << started.ToString();
@@ -136,7 +138,7 @@ class ControlPlane {
   std::atomic<bool> acknowledges{true};
 
  private:
-  transport::Context context_;
+  std::vector<std::unique_ptr<transport::Context>> contexts_;  // one a start, as a process has
   Watched<std::string> bootstrap_;
   Watched<std::shared_ptr<control::publish::Bus>> bus_;
   http::Server server_;
