@@ -22,8 +22,8 @@ codec::Json ToJson(const ShownDecision& decision);
 
 // The samples of all nodes within a budget, whatever nodes send: so many a second in all and of one
 // node, so that a noisy node leaves room for the others. What is too long, is not UTF-8 or has a
-// time far from now is left out; control characters become '?'. Duplicates come with batches, which are counted once. One thread;
-// monotonic ms.
+// time far from now is left out; control characters become '?'. Duplicates come with batches, which
+// are counted once. One thread; monotonic ms.
 class DecisionSamples {
  public:
   static constexpr size_t kPerSecond = 20;
