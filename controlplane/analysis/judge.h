@@ -55,8 +55,44 @@ struct ArmStats {
   std::optional<double> p50_latency_ms, p95_latency_ms, p99_latency_ms;
 };
 
+// One trigger and how far it is from firing.
+struct TriggerView {
+  std::string name;
+  std::string metric;
+  std::string family;      // absolute | relative | sequential | raw
+  std::string comparison;  // of canary's value (relative: of the ratio) with the threshold
+  double threshold = 0;
+  std::string action;                    // rollback | pause | alert
+  std::string severity;                  // critical | warning
+  std::optional<double> canary, stable;  // over the trigger's window; absent: no data
+  bool is_exceeded = false;              // the bare threshold
+  double evidence_ratio = 0;             // mean S / alarm threshold
+  bool is_firing = false;
+  std::string
+      needs;  // what is missing before it may fire: "81 more canary requests"; "" if nothing
+  std::string trend;  // a warning before the threshold is met; "" for none
+};
+
+// How far the canary's outputs are from stable's, over the judge's window.
+struct Drift {
+  double psi = 0;  // population stability index over stable's deciles
+  double ks = 0;   // Kolmogorov-Smirnov distance, 0..1
+  uint64_t canary_values = 0;
+  uint64_t stable_values = 0;
+};
+
+struct OutcomeStats {
+  std::optional<double> stable, canary;  // means
+  uint64_t stable_n = 0;
+  uint64_t canary_n = 0;
+};
+
 struct JudgeSnapshot {
-  ArmStats stable, canary;    // over window_ms
+  ArmStats stable, canary;                       // over window_ms
+  std::optional<Drift> drift;                    // absent without outputs of both
+  std::map<std::string, OutcomeStats> outcomes;  // by metric
+  uint64_t compared = 0;                         // shadow answers held against stable's
+  uint64_t differed = 0;
   bool worse = false;         // the gate's e-process on bad requests has reached 1 / alpha
   double evidence_ratio = 0;  // of the bad-request detector: mean S / alarm threshold
 };
@@ -84,6 +120,8 @@ class Judge {
                             const telemetry::Series& canary);
 
   JudgeSnapshot Snapshot() const;
+  // In the order of the configuration.
+  std::vector<TriggerView> Triggers() const;
   // InvalidArgument for an unknown metric or operator. Fails while the canary is judged worse.
   Result<GateAnswer> Check(const MetricCondition& condition) const;
   // The mean of S at which a trigger may fire.

@@ -47,6 +47,18 @@ Status RestoreDetectors(const nlohmann::json& saved, std::map<std::string, Detec
 
 }  // namespace
 
+std::vector<TriggerView> Judge::Triggers() const {
+  std::vector<TriggerView> views;
+  for (const Trigger& trigger : config_.triggers) {
+    TriggerView& view = views.emplace_back();
+    view.name = trigger.name;
+    view.metric = trigger.metric;
+    view.threshold = trigger.threshold;
+    view.action = ActionName(trigger.action);
+  }
+  return views;
+}
+
 JudgeSnapshot Judge::Snapshot() const {
   const Arms arms = windows_.at(config_.window_ms).Totals();
   const Detector& bad = paired_.at("bad");

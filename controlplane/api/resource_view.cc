@@ -184,6 +184,7 @@ Json ViewOf(const Resource& resource, const World& world) {
     case Kind::kExperiment:
     case Kind::kEmergency:
     case Kind::kObservability:
+    case Kind::kSink:
       break;
   }
   return json;

@@ -29,7 +29,7 @@ EntryKind EntryKindOf(Kind kind) {
 }
 
 void AddEntriesOf(const domain::Resource& resource, std::set<EntryKey>& out) {
-  if (resource.kind == Kind::kEmergency) return;
+  if (resource.kind == Kind::kEmergency || resource.kind == Kind::kSink) return;
   out.emplace(EntryKindOf(resource.kind), resource.name);
   // Whether a flag is rolled back is told by its rollouts.
   if (resource.kind != Kind::kRollout) return;

@@ -59,6 +59,9 @@ std::vector<std::string> Row(domain::Kind kind, const Json& resource) {
     state = fmt::format("decisions {}, metrics {}",
                         spec.value("log_feature_decisions", false) ? "logged" : "not logged",
                         spec.value("export_metrics", true) ? "exported" : "not exported");
+  } else if (kind == domain::Kind::kSink) {
+    state = fmt::format("{} to {}", Text(spec.value("format", Json("json"))),
+                        Text(spec.value("url", Json())));
   } else {
     state = fmt::format("kill switch {}, baseline {}, freeze {}",
                         spec.value("kill_switch", false) ? "ON" : "off",

@@ -51,20 +51,50 @@ struct CommitPlan {
   codec::Json evidence;
 };
 
+struct PhaseView {
+  std::string name;
+  double percentage = 0;
+  std::string mode;           // canary | shadow
+  std::string state;          // done | current | pending
+  int64_t since_wall_ms = 0;  // entered; 0: not yet
+  int64_t age_ms = 0;         // of the current one, its own clock
+};
+
+struct GateView {
+  std::string name;
+  std::string type;
+  std::string state;          // passed | waiting | failed
+  int64_t since_wall_ms = 0;  // of this state
+  std::string reason;         // what it saw, and what it still needs
+};
+
 // How a rollout stands, for people.
 struct RolloutView {
   domain::RolloutStatus status;  // as stored, with state, waiting_for and last_verdict as of now
   int64_t phase_age_ms = 0;
   uint64_t phase_requests = 0;
   analysis::JudgeSnapshot judge;
+  std::vector<PhaseView> phases;
+  std::vector<GateView> gates;                  // of the current phase
+  std::vector<analysis::TriggerView> triggers;  // what would act, and how far it is from it
+  std::optional<double> actual_percentage;      // of judged requests, over the judge's window
+  int live_nodes = 0;
+  int applied_nodes = 0;  // of them, at or past the rollout's last revision
 };
 
 class Driver {
  public:
   struct World {
-    domain::Lookup find;
-    domain::ForEach for_each;
-    std::function<Result<uint64_t>(const CommitPlan&)> commit;  // → the revision
+    domain::Lookup find{};
+    domain::ForEach for_each{};
+    std::function<Result<uint64_t>(const CommitPlan&)> commit{};  // → the revision
+    // What is known of a gate that asks outside (automated_test, prometheus, time_based); asking
+    // keeps it up to date. Arguments: the rollout, its phase, the gate's index there, the phase's
+    // age in ms.
+    std::function<GateState(const domain::Resource&, uint64_t, size_t, int64_t)> gate{};
+    // Something that people want to hear of: type ("rollout_trend", "rollback_incomplete", …),
+    // severity (info | warning | critical), data.
+    std::function<void(const std::string&, const std::string&, codec::Json)> notify{};
   };
   explicit Driver(World world);
 

@@ -21,7 +21,8 @@ namespace weir::control::rollout {
 // What a gate answered; manual approval is decided here, from the status.
 struct GateState {
   bool passed = false;
-  std::string reason;  // "error_rate is 0.02, required < 0.01"
+  bool failed = false;  // for good, as far as the gate can tell: the rollout pauses
+  std::string reason;   // "error_rate is 0.02, required < 0.01"
 };
 
 struct Evidence {

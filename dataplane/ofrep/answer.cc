@@ -82,6 +82,8 @@ std::string_view StandardReason(Reason reason) {
     case Reason::kNoRollout:
     case Reason::kNodeNotSelected:
     case Reason::kPinned:
+    case Reason::kShadow:
+    case Reason::kUnwatched:
       break;  // of models
   }
   return "UNKNOWN";

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -14,13 +15,31 @@
 #include <vector>
 
 #include "dataplane/runtime/tensor.h"
+#include "shared/base/executor.h"
 #include "shared/base/status.h"
-#include "shared/domain/resource.h"
+#include "shared/domain/snapshot.h"
 
 namespace weir::node::runtime {
 
 struct Request {
-  std::span<const Tensor> inputs;
+  std::span<const Tensor> inputs{};
+  // What services need, beside the tensors or instead of them.
+  std::string_view body{};        // as the client sent it
+  bool is_predict = false;        // the body is of /predict/<model>, no tensors
+  Executor* worker = nullptr;     // whose thread this is
+  size_t worker_index = 0;        // of it, from 0
+  std::string_view request_id{};  // OIP's id
+  std::string_view key{};         // that was bucketed, passed on as x-user-id if it was one
+  std::string_view traceparent{};
+  std::string_view flags{};  // "a=on,b=off", of the model's flags; "" for none
+};
+
+// An answer that is JSON already. Views are valid while the call that hands it over lasts.
+struct JsonAnswer {
+  std::string_view outputs;           // OIP: the array as text; "" of /predict
+  std::string_view parameters;        // OIP: the object as text; "" if absent
+  std::string_view body;              // of /predict, passed on as it is
+  std::optional<double> first_value;  // the first number among the outputs, for drift
 };
 
 struct Usage {
@@ -33,7 +52,11 @@ class Sink {
   virtual ~Sink() = default;
   virtual void OnHead() = 0;
   virtual void OnChunk(std::span<const TensorView> outputs) = 0;
-  // Exactly once, last. A failure before OnHead is the version's error.
+  // Instead of OnChunk, once, by versions that are services.
+  virtual void OnJson(const JsonAnswer& /*answer*/) {}
+  // Exactly once, last. A failure before OnHead is the version's error, but for InvalidArgument (a
+  // service says that the request is wrong, and the model declares no inputs: the client's 400) and
+  // ResourceExhausted (a service sheds: 429).
   virtual void OnEnd(Status status, const Usage& usage) = 0;
 };
 
@@ -60,7 +83,8 @@ class Version {
 struct VersionSource {
   std::string_view model;
   std::string_view version;
-  std::string_view bytes;  // the model file; valid during Load only
+  std::string_view bytes;  // the model file, "" of a service; valid during Load only
+  const domain::VersionEntry* entry = nullptr;  // of a service; valid during Load only
 };
 
 class Runtime {

@@ -56,6 +56,15 @@ void Describe(V& v, domain::VersionSpec& f) {
   v(4, "uri", f.uri);
   v(6, "blob", f.blob);
   v(8, "fault", f.fault);
+  v(10, "urls", f.urls);
+  v(26, "url", f.url);
+  v(12, "remote_model", f.remote_model);
+  v(14, "remote_version", f.remote_version);
+  v(16, "timeout", f.timeout, OmitZero());
+  v(18, "health", f.health);
+  v(20, "max_connections", f.max_connections, OmitZero());
+  v(22, "blocked", f.blocked);
+  v(24, "unloaded", f.unloaded, OmitZero());
 }
 
 template <class V>
@@ -71,6 +80,7 @@ void Describe(V& v, domain::ModelSpec& f) {
   v(4, "versions", f.versions);
   v(6, "inputs", f.inputs);
   v(8, "pinned", f.pinned);
+  v(10, "flags", f.flags);
 }
 
 template <class V>
@@ -79,15 +89,79 @@ void Describe(V& v, domain::Gate& f) {
   v(4, "metric", f.metric);
   v(6, "condition", f.condition);
   v(8, "min_requests", f.min_requests);
+  v(10, "name", f.name);
+  v(12, "approvers", f.approvers);
+  v(14, "approvals", f.approvals, OmitZero());
+  v(16, "command", f.command);
+  v(18, "url", f.url);
+  v(20, "timeout", f.timeout, OmitZero());
+  v(22, "every", f.every, OmitZero());
+  v(24, "duration", f.duration, OmitZero());
+  v(26, "days", f.days);
+  v(28, "from", f.from);
+  v(30, "to", f.to);
+  v(32, "time_zone", f.time_zone);
+  v(34, "query", f.query);
+  v(36, "on_no_data", f.on_no_data);
+}
+
+template <class V>
+void Describe(V& v, domain::TriggerSpec& f) {
+  v(2, "name", f.name);
+  v(4, "metric", f.metric, Required());
+  v(6, "family", f.family);
+  v(8, "comparison", f.comparison);
+  v(10, "threshold", f.threshold);
+  v(12, "window", f.window);
+  v(14, "min_requests", f.min_requests, OmitZero());
+  v(16, "for", f.for_ms, OmitZero());
+  v(18, "severity", f.severity);
+  v(20, "do", f.action, Aliases("action"));
+  v(22, "raw", f.raw, OmitZero());
+}
+
+template <class V>
+void Describe(V& v, domain::PhaseRollback& f) {
+  v(2, "error_rate", f.error_rate, Aliases("errorRateThreshold"));
+  v(4, "p99_latency_ms", f.p99_latency_ms, Aliases("p99LatencyThreshold"));
+  v(6, "performance_degradation", f.performance_degradation);
+}
+
+template <class V>
+void Describe(V& v, domain::GradualRollback& f) {
+  v(2, "to", f.to, Required());
+  v(4, "every", f.every);
+}
+
+template <class V>
+void Describe(V& v, domain::WhenUnwatched& f) {
+  v(2, "after", f.after);
+  v(4, "do", f.action, Aliases("action"));
+}
+
+template <class V>
+void Describe(V& v, domain::SinkSpec& f) {
+  v(2, "url", f.url, Required());
+  v(4, "format", f.format);
+  v(6, "events", f.events);
+  v(8, "min_severity", f.min_severity);
+  v(10, "secret_file", f.secret_file);
+  v(12, "timeout", f.timeout);
+  v(14, "enabled", f.enabled);
 }
 
 template <class V>
 void Describe(V& v, domain::Phase& f) {
   v(2, "name", f.name, Required());
-  v(4, "percentage", f.percentage, {.aliases = {"rollout_percentage"}, .required = true});
+  v(4, "percentage", f.percentage, {.aliases = {"rollout_percentage", "user_percentage"}, .required = true});
   v(6, "duration", f.duration);
   v(8, "min_requests", f.min_requests);
   v(10, "gates", f.gates);
+  v(12, "mode", f.mode);
+  v(14, "nodes", f.nodes);
+  v(16, "rollback", f.rollback, Aliases("rollback_threshold"));
+  v(18, "flags", f.flags, Aliases("feature_flags"));
+  v(20, "log_level", f.log_level, Aliases("monitoring_level"));
 }
 
 template <class V>
@@ -98,6 +172,11 @@ void Describe(V& v, domain::RollbackSpec& f) {
   v(8, "evaluation_window", f.evaluation_window, Aliases("evaluationWindow"));
   v(10, "cooldown", f.cooldown, Aliases("cooldownPeriod"));
   v(12, "min_requests", f.min_requests);
+  v(14, "performance_degradation", f.performance_degradation);
+  v(16, "triggers", f.triggers);
+  v(18, "gradual", f.gradual);
+  v(20, "on_failure", f.on_failure);
+  v(22, "keep_previous", f.keep_previous);
 }
 
 template <class V>
@@ -112,6 +191,11 @@ void Describe(V& v, domain::RolloutSpec& f) {
   v(16, "phases", f.phases);
   v(18, "rollback", f.rollback);
   v(20, "start", f.start);
+  v(22, "mode", f.mode);
+  v(24, "fallback", f.fallback);
+  v(26, "when_unwatched", f.when_unwatched);
+  v(28, "attribution_window", f.attribution_window);
+  v(1, "description", f.description);
 }
 
 template <class V>
@@ -134,6 +218,7 @@ void Describe(V& v, domain::Approval& f) {
   v(1, "actor", f.actor);
   v(3, "phase", f.phase);
   v(5, "at", f.at);
+  v(7, "spec", f.spec);
 }
 
 template <class V>
@@ -148,6 +233,14 @@ void Describe(V& v, domain::RolloutStatus& f) {
   v(7, "approvals", f.approvals);
   v(9, "rollback_revision", f.rollback_revision);
   v(11, "completed_at", f.completed_at);
+  v(13, "rollback_kind", f.rollback_kind);
+  v(15, "rollback_by", f.rollback_by);
+  v(17, "percentage_before", f.percentage_before, OmitZero());
+  v(19, "rollback_step", f.rollback_step, OmitZero());
+  v(21, "rollback_started_at", f.rollback_started_at);
+  v(23, "promoted_at", f.promoted_at);
+  v(25, "unloaded_previous", f.unloaded_previous, OmitZero());
+  v(27, "entered", f.entered);
 }
 
 template <class V>
@@ -226,6 +319,14 @@ void Describe(V& v, domain::VersionEntry& f) {
   v(4, "runtime", f.runtime);
   v(6, "sha256", f.sha256);
   v(8, "fault", f.fault);
+  v(10, "urls", f.urls);
+  v(12, "remote_model", f.remote_model);
+  v(14, "remote_version", f.remote_version);
+  v(16, "timeout_ms", f.timeout_ms);
+  v(18, "health", f.health);
+  v(20, "max_connections", f.max_connections, OmitZero());
+  v(22, "blocked", f.blocked);
+  v(24, "unloaded", f.unloaded, OmitZero());
 }
 
 template <class V>
@@ -235,6 +336,7 @@ void Describe(V& v, domain::ModelEntry& f) {
   v(6, "pinned", f.pinned);
   v(8, "versions", f.versions);
   v(10, "inputs", f.inputs);
+  v(12, "flags", f.flags);
 }
 
 template <class V>
@@ -248,6 +350,13 @@ void Describe(V& v, domain::SplitEntry& f) {
   v(14, "seed", f.seed);
   v(16, "random", f.random);
   v(18, "nodes", f.nodes);
+  v(20, "shadow", f.shadow);
+  v(22, "fallback", f.fallback);
+  v(24, "unwatched_after_ms", f.unwatched_after_ms);
+  v(26, "flags", f.flags);
+  v(1, "log_level", f.log_level);
+  v(3, "since_wall_ms", f.since_wall_ms);
+  v(5, "attribution_ms", f.attribution_ms);
 }
 
 template <class V>

@@ -22,12 +22,14 @@ struct Field {
   std::array<const char*, 3> aliases{};  // other spellings that text readers accept
   bool required = false;                 // text readers demand it
   uint32_t max_items = 4096;             // the wire's limit for arrays
+  bool omit_zero = false;                // text writers leave out 0, false and 0s
 };
 
 constexpr Field Required() { return {.required = true}; }
 constexpr Field Aliases(const char* a, const char* b = nullptr) {
   return {.aliases = {a, b, nullptr}};
 }
+constexpr Field OmitZero() { return {.omit_zero = true}; }
 constexpr Field MaxItems(uint32_t n) { return {.max_items = n}; }
 
 // Opaque bytes: msgpack bin; not for text formats.

@@ -135,7 +135,10 @@ class FlagsFile {
       errors.push_back({"canary.rollout_percentage", percentage.status().message()});
     domain::RolloutSpec rollout;
     rollout.model = rollout.candidate = "any";
-    rollout.phases = {{"any", 1, {}, 0, {}}};
+    domain::Phase any;
+    any.name = "any";
+    any.percentage = 1;
+    rollout.phases = {std::move(any)};
     rollout.strategy = canary.strategy;
     if (!canary.hash_key.empty()) rollout.hash_key = canary.hash_key;
     rollout.hash_seed = canary.hash_seed;

@@ -117,7 +117,10 @@ class JsonReader {
 class JsonWriter {
  public:
   template <class T>
-  void operator()(uint32_t, const char* name, T& field, const Field& = {}) {
+  void operator()(uint32_t, const char* name, T& field, const Field& options = {}) {
+    if constexpr (!std::is_same_v<T, Json>) {
+      if (options.omit_zero && field == T{}) return;
+    }
     Json value = Write(field);
     const bool empty = value.is_null() ||
                        ((value.is_object() || value.is_array()) && value.empty()) ||

@@ -74,6 +74,10 @@ const char* ReasonName(Reason reason) {
       return "NODE_NOT_SELECTED";
     case Reason::kPinned:
       return "PINNED";
+    case Reason::kShadow:
+      return "SHADOW";
+    case Reason::kUnwatched:
+      return "UNWATCHED";
     case Reason::kOverride:
       return "OVERRIDE";
     case Reason::kTargetingMatch:
@@ -123,12 +127,21 @@ ArmDecision DecideArm(const Ruleset& rules, const Model& model, const Keys& keys
     decision.reason = Reason::kNodeNotSelected;
     return decision;
   }
+  if (split->IsUnwatched(rules.unwatched_ms)) {
+    decision.reason = Reason::kUnwatched;
+    return decision;
+  }
   const Chosen chosen = ChooseKey(keys, split->hash_key);
   const bool at_random = split->random || chosen.source == KeySource::kRandom;
   const Share share = InShare(split->threshold, at_random, chosen.key, split->seed, random);
   decision.key_source = chosen.source;
   decision.key = chosen.key;
   Explain(share, split->threshold, decision);
+  if (split->shadow) {
+    decision.reason = Reason::kShadow;
+    decision.is_copied = share.in;
+    return decision;
+  }
   decision.is_canary = share.in;
   if (share.in) decision.version = split->candidate;
   return decision;

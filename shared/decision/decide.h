@@ -26,6 +26,8 @@ enum class Reason : uint8_t {
   kNoRollout,        // models: nothing is rolling out, stable answers
   kNodeNotSelected,  // models: the split is for other nodes
   kPinned,           // models: the model is pinned to a version
+  kShadow,           // models: stable answers, and the candidate gets a copy
+  kUnwatched,        // no control plane for longer than the rollout allows: stable
   kOverride,         // forced on this node by an operator
   kTargetingMatch,   // variant flags: the rule chose
   kDefault,          // variant flags: the rule had no answer
@@ -88,6 +90,7 @@ struct Keys {
 
 struct ArmDecision {
   bool is_canary = false;
+  bool is_copied = false;    // to the candidate: SHADOW, and the key is in the share
   std::string_view version;  // that the arm asks for
   Reason reason = Reason::kNoRollout;
   std::string_view rollout;

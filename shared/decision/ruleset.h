@@ -32,6 +32,9 @@ struct Model : domain::ModelEntry {
 // Keyed by its subject's name. `applies` is the node selector's answer for this node's labels.
 struct Split : domain::SplitEntry {
   bool applies = true;
+  bool IsUnwatched(int64_t unwatched_ms) const {
+    return unwatched_after_ms > 0 && unwatched_ms >= unwatched_after_ms;
+  }
   std::string_view key() const { return model.empty() ? flag : model; }
 };
 struct Experiment : domain::ExperimentEntry {
@@ -66,6 +69,8 @@ class Ruleset {
   uint64_t version = 0;
   domain::EmergencyOverlay emergency;
   std::shared_ptr<const Overrides> overrides;  // null: none
+  // For how long nothing was heard of the control plane: what splits have in unwatched_after_ms.
+  int64_t unwatched_ms = 0;
 
   // Without one, what is not here may exist: an operator forces things on a node that has yet to
   // hear from its control plane.

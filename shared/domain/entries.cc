@@ -22,8 +22,10 @@ bool IsRolledBack(const std::string& flag, const ForEach& for_each) {
     };
     if (latest == nullptr || age(*latest) < age(rollout)) latest = &rollout;
   });
-  return latest != nullptr &&
-         (latest->status->state == "rolled_back" || latest->status->state == "rolling_back");
+  if (latest == nullptr) return false;
+  const RolloutStatus& status = *latest->status;
+  return status.state == "rolled_back" ||
+         (status.state == "rolling_back" && status.percentage == 0);
 }
 
 std::vector<VariantEntry> VariantsOf(const FlagSpec& spec) {
@@ -72,13 +74,23 @@ ModelEntry ModelEntryOf(const Resource& model) {
                    .stable = spec.stable,
                    .pinned = spec.pinned,
                    .versions = {},
-                   .inputs = spec.inputs};
+                   .inputs = spec.inputs,
+                   .flags = spec.flags};
   constexpr size_t kPrefix = 7;  // "sha256:"
   for (const auto& [name, version] : spec.versions) {
     VersionEntry& out = entry.versions.emplace_back();
     out.version = name;
     out.runtime = version.runtime;
-    out.sha256 = version.blob.substr(kPrefix);
+    if (!version.blob.empty()) out.sha256 = version.blob.substr(kPrefix);
+    out.urls = version.urls;
+    if (!version.url.empty()) out.urls.insert(out.urls.begin(), version.url);
+    out.remote_model = version.remote_model;
+    out.remote_version = version.remote_version;
+    out.timeout_ms = version.timeout.ms;
+    out.health = version.health;
+    if (version.max_connections > 0) out.max_connections = version.max_connections;
+    out.blocked = version.blocked;
+    out.unloaded = version.unloaded;
     if (!version.fault) continue;
     out.fault = FaultEntry{.error_rate = version.fault->error_rate,
                            .delay_ms = version.fault->delay.ms,
@@ -89,17 +101,31 @@ ModelEntry ModelEntryOf(const Resource& model) {
 
 std::optional<SplitEntry> SplitEntryOf(const Resource& rollout) {
   if (!rollout.status || !IsActive(*rollout.status)) return std::nullopt;
-  if (rollout.status->state == "rolling_back") return std::nullopt;  // stable answers already
+  const RolloutStatus& status = *rollout.status;
   const auto& spec = rollout.As<RolloutSpec>();
-  return SplitEntry{.rollout = rollout.name,
-                    .model = spec.model,
-                    .flag = spec.flag,
-                    .candidate = spec.candidate,
-                    .threshold = Fine(rollout.status->percentage),
-                    .hash_key = spec.hash_key,
-                    .seed = spec.hash_seed,
-                    .random = spec.strategy == "random",
-                    .nodes = spec.nodes};
+  if (status.phase >= spec.phases.size()) return std::nullopt;
+  // Taken back at once, stable answers already; in steps, the rest of the share still splits.
+  if (status.state == "rolling_back" && status.percentage == 0) return std::nullopt;
+  const Phase& phase = spec.phases[status.phase];
+  SplitEntry entry{.rollout = rollout.name,
+                   .model = spec.model,
+                   .flag = spec.flag,
+                   .candidate = spec.candidate,
+                   .threshold = Fine(status.percentage),
+                   .hash_key = spec.hash_key,
+                   .seed = spec.hash_seed,
+                   .random = spec.strategy == "random",
+                   .nodes = phase.nodes,
+                   .shadow = IsShadow(spec, phase),
+                   .fallback = spec.fallback == "stable",
+                   .flags = phase.flags,
+                   .log_level = phase.log_level,
+                   .since_wall_ms = status.since.ms,
+                   .attribution_ms = spec.attribution_window.ms};
+  entry.nodes.insert(spec.nodes.begin(), spec.nodes.end());
+  if (spec.when_unwatched.action == "stable")
+    entry.unwatched_after_ms = spec.when_unwatched.after.ms;
+  return entry;
 }
 
 ExperimentEntry ExperimentEntryOf(const Resource& experiment) {

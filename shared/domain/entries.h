@@ -15,8 +15,8 @@ namespace weir::domain {
 // A flag's entry. `rolled_back` when its latest rollout was rolled back and not retried or deleted.
 FlagEntry FlagEntryOf(const Resource& flag, const ForEach& for_each);
 ModelEntry ModelEntryOf(const Resource& model);
-// Only an active rollout splits traffic (IsActive, percentage of its status), and none that
-// is being taken back.
+// Only an active rollout splits traffic (IsActive, percentage of its status), and one that is being
+// taken back only while that happens in steps.
 std::optional<SplitEntry> SplitEntryOf(const Resource& rollout);
 ExperimentEntry ExperimentEntryOf(const Resource& experiment);
 ObservabilityEntry ObservabilityEntryOf(const Resource& observability);

@@ -20,6 +20,8 @@ const char* KindName(Kind kind) {
       return "Emergency";
     case Kind::kObservability:
       return "Observability";
+    case Kind::kSink:
+      return "Sink";
   }
   return "?";
 }
@@ -38,6 +40,8 @@ const char* KindPlural(Kind kind) {
       return "emergency";
     case Kind::kObservability:
       return "observability";
+    case Kind::kSink:
+      return "sinks";
   }
   return "?";
 }
@@ -75,6 +79,8 @@ Spec EmptySpec(Kind kind) {
       return EmergencySpec{};
     case Kind::kObservability:
       return ObservabilitySpec{};
+    case Kind::kSink:
+      return SinkSpec{};
   }
   return FlagSpec{};
 }

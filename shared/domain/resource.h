@@ -25,10 +25,12 @@ enum class Kind : uint8_t {
   kRollout = 3,
   kExperiment = 4,
   kEmergency = 5,
-  kObservability = 6
+  kObservability = 6,
+  kSink = 7
 };
 inline constexpr Kind kKinds[] = {Kind::kFlag,       Kind::kModel,     Kind::kRollout,
-                                  Kind::kExperiment, Kind::kEmergency, Kind::kObservability};
+                                  Kind::kExperiment, Kind::kEmergency, Kind::kObservability,
+                                  Kind::kSink};
 const char* KindName(Kind kind);    // "Flag"
 const char* KindPlural(Kind kind);  // "flags"; "emergency" and "observability" have none
 std::optional<Kind> ParseKind(std::string_view text);  // any case, singular or plural
@@ -86,11 +88,24 @@ struct Fault {
   bool operator==(const Fault&) const = default;
 };
 
+// A file that nodes load (xgboost), or a service that nodes call: `oip` speaks the Open Inference
+// Protocol, `predict` takes whatever JSON is posted to /predict/<model>.
 struct VersionSpec {
-  std::string runtime;
-  std::string uri;   // a file beside the applied file; becomes `blob` when it is applied
-  std::string blob;  // "sha256:<64 hex digits>"
-  std::optional<Fault> fault;
+  std::string runtime{};  // xgboost | oip | predict
+  std::string uri{};      // a file beside the applied file; becomes `blob` when it is applied
+  std::string blob{};     // "sha256:<64 hex digits>"
+  std::optional<Fault> fault{};
+  // Of services only.
+  std::string url{};                // "http://host:port[/prefix]"; one of url and urls
+  std::vector<std::string> urls{};  // balanced
+  std::string remote_model{};       // the model's name over there; default: the model's
+  std::string remote_version{};     // asked for in the path, if the service has several
+  DurationMs timeout{0};            // of one call; 0: the node's request time-out
+  std::string health{};             // path that answers 200 while it can serve; default: by runtime
+  uint64_t max_connections = 0;     // to one url, of one worker; 0: kDefaultMaxConnections
+  // Set by Weir, and by people who know why.
+  std::string blocked{};  // why nobody may be answered by it (an emergency rollback); "" if not
+  bool unloaded = false;  // nodes let go of it, once what is in flight has ended
   bool operator==(const VersionSpec&) const = default;
 };
 
@@ -103,74 +118,154 @@ struct TensorSpec {
 };
 
 struct ModelSpec {
-  std::string stable;
-  std::map<std::string, VersionSpec> versions;
-  std::vector<TensorSpec> inputs;
-  std::string pinned;  // a version that answers everything, whatever a rollout says; "" for none
+  std::string stable{};
+  std::map<std::string, VersionSpec> versions{};
+  std::vector<TensorSpec> inputs{};
+  std::string pinned{};  // a version that answers everything, whatever a rollout says; "" for none
+  // Decided for the key of each request: services get them in the header x-weir-flags, and rollouts
+  // of these flags are judged on the requests.
+  std::vector<std::string> flags{};
   bool operator==(const ModelSpec&) const = default;
 };
 
+inline constexpr uint64_t kDefaultMaxConnections = 64;
+
+// What must hold before a phase may be left. Which fields a type takes: validate_rollout.cc.
 struct Gate {
-  std::string type;       // manual_approval | metrics_threshold
-  std::string metric;     // error_rate, p50_latency_ms, p95_latency_ms, p99_latency_ms, requests
-  std::string condition;  // "< 0.01"
+  // metrics_threshold | manual_approval | automated_test | time_based | prometheus
+  std::string type{};
+  std::string name{};       // in status and history; default: by type and subject
+  std::string metric{};     // a metric of analysis/evaluation_window.h, else one of outcomes
+  std::string condition{};  // "< 0.01"; of metrics_threshold and prometheus
   uint64_t min_requests = 0;
+  // manual_approval
+  std::vector<std::string> approvers{};  // who may; empty: everyone who may change rollouts
+  uint64_t approvals = 0;                // how many different ones; 0: one
+  // automated_test: a command of the control plane's allow-list, or an address that answers 2xx
+  std::vector<std::string> command{};  // a path and its arguments
+  std::string url{};                   // also prometheus: "http://prometheus:9090"
+  DurationMs timeout{};                // of one attempt; 0: 30s
+  DurationMs every{};                  // from one attempt to the next; 0: 60s, of prometheus 15s
+  // time_based: a length of the phase, a window of the week, or both
+  DurationMs duration{};
+  std::vector<std::string> days{};  // mon … sun; empty: every day
+  std::string from{};               // "09:00"
+  std::string to{};                 // "17:00"
+  std::string time_zone{};          // "Europe/Berlin"; default UTC
+  // prometheus
+  std::string query{};
+  std::string on_no_data{};  // wait (default) | pass | fail: the rollout pauses
   bool operator==(const Gate&) const = default;
 };
 
-struct Phase {
-  std::string name;
-  double percentage = 0;
-  DurationMs duration;
+// One way to find a canary bad: JUDGEMENT, "A threshold is the effect".
+struct TriggerSpec {
+  std::string name{};                  // default: from metric and threshold
+  std::string metric{};                // as of a gate; also system_failure, prediction_drift
+  std::string family{};                // absolute | relative | sequential; default: by metric
+  std::string comparison{};            // > (default) | >= | < | <=
+  double threshold = 0;                // in the metric's unit
+  std::optional<DurationMs> window{};  // default: rollback.evaluation_window
   uint64_t min_requests = 0;
-  std::vector<Gate> gates;  // all must pass before the next phase (or promotion)
+  DurationMs for_ms{};     // in text `for`: exceeded this long before it fires
+  std::string severity{};  // critical (default): at once; warning: after three looks in a row
+  std::string action{};    // in text `do`: rollback (default) | pause | alert
+  bool raw = false;        // the bare threshold, no e-process
+  bool operator==(const TriggerSpec&) const = default;
+};
+
+// What a phase sets otherwise than the rollout.
+struct PhaseRollback {
+  std::optional<double> error_rate{};  // ratio 0..1
+  std::optional<double> p99_latency_ms;
+  std::optional<double> performance_degradation{};  // p95 canary / p95 stable - 1
+  bool operator==(const PhaseRollback&) const = default;
+};
+
+struct Phase {
+  std::string name{};
+  double percentage = 0;
+  DurationMs duration{};
+  uint64_t min_requests = 0;
+  std::vector<Gate> gates{};  // all must pass before the next phase (or promotion)
+  std::string mode{};         // canary | shadow; default: the rollout's
+  Labels nodes{};             // besides the rollout's
+  PhaseRollback rollback{};
+  std::vector<std::string> flags{};  // on for the keys that this phase sends to the candidate
+  std::string log_level{};  // of the phase's nodes: debug | info | warn | error; "" as it is
   bool operator==(const Phase&) const = default;
+};
+
+struct GradualRollback {
+  std::vector<double>
+      to{};  // percent, falling, last 0; those not below the current one are skipped
+  DurationMs every{30'000};
+  bool operator==(const GradualRollback&) const = default;
 };
 
 struct RollbackSpec {
   bool enabled = true;
-  std::optional<double> error_rate;      // ratio 0..1, absolute trigger
+  std::optional<double> error_rate{};    // ratio 0..1, absolute trigger
   std::optional<double> p99_latency_ms;  // absolute trigger
   DurationMs evaluation_window{300'000};
   DurationMs cooldown{600'000};  // before the same rollout may start again without force
   uint64_t min_requests = 0;     // of the canary, before the absolute triggers look
+  std::optional<double> performance_degradation{};  // relative trigger
+  std::vector<TriggerSpec> triggers{};              // besides the default ones
+  std::optional<GradualRollback> gradual{};         // absent: 0 % at once
+  std::string on_failure = "zero";  // zero | previous_phase (which then waits, paused)
+  DurationMs keep_previous{
+      86'400'000};  // how long the version that a promotion replaced stays loaded
   bool operator==(const RollbackSpec&) const = default;
 };
 
+// What nodes do with canary keys while they hear nothing from the control plane.
+struct WhenUnwatched {
+  DurationMs after{300'000};
+  std::string action = "stable";  // in text `do`: stable | hold
+  bool operator==(const WhenUnwatched&) const = default;
+};
+
 struct RolloutSpec {
-  std::string model;  // exactly one of model, flag
-  std::string flag;
-  std::string candidate;  // a version of the model; absent for flags
+  std::string model{};  // exactly one of model, flag
+  std::string flag{};
+  std::string candidate{};  // a version of the model; absent for flags
   std::string hash_key = "user_id";
-  std::string hash_seed;  // default: the subject's name
+  std::string hash_seed{};  // default: the subject's name
   std::string strategy = "hash";
-  Labels nodes;  // only nodes that carry all of these labels
-  std::vector<Phase> phases;
-  RollbackSpec rollback;
-  std::string start = "auto";  // auto | manual
+  Labels nodes{};  // only nodes that carry all of these labels
+  std::vector<Phase> phases{};
+  RollbackSpec rollback{};
+  std::string start = "auto";   // auto | manual
+  std::string mode = "canary";  // canary | shadow: stable answers, the candidate gets a copy
+  std::string fallback{};       // stable: it answers what failed on the canary; "" for none
+  WhenUnwatched when_unwatched{};
+  DurationMs attribution_window{86'400'000};  // from an answer to an outcome that still counts
+  std::string description{};
   bool operator==(const RolloutSpec&) const = default;
 };
 
 // What a judge saw when it decided; kept with the rollout and in history.
 struct VerdictRecord {
-  std::string trigger;
-  std::string action;
-  std::string evidence;  // one sentence with the numbers
+  std::string trigger{};
+  std::string action{};
+  std::string evidence{};  // one sentence with the numbers
   double canary_rate = 0;
   double stable_rate = 0;
   uint64_t canary_requests = 0;
   uint64_t canary_bad = 0;
   uint64_t stable_requests = 0;
   uint64_t stable_bad = 0;
-  TimeMs first_bad_at;  // when the control plane's clock says the first bad canary answer was
-  TimeMs detected_at;
+  TimeMs first_bad_at{};  // when the control plane's clock says the first bad canary answer was
+  TimeMs detected_at{};
   bool operator==(const VerdictRecord&) const = default;
 };
 
 struct Approval {
-  std::string actor;
-  std::string phase;
-  TimeMs at;
+  std::string actor{};
+  std::string phase{};
+  TimeMs at{};
+  std::string spec{};  // digest of the spec that was approved; another spec voids the approval
   bool operator==(const Approval&) const = default;
 };
 
@@ -178,13 +273,22 @@ struct RolloutStatus {
   std::string state = "pending";  // SURFACES, `weir rollout show`
   uint64_t phase = 0;             // index into spec.phases
   double percentage = 0;          // in force now
-  TimeMs since;                   // of this state and phase
-  std::string waiting_for;
-  std::string previous_stable;  // what promotion replaced or rollback returned to
-  std::optional<VerdictRecord> last_verdict;
-  std::vector<Approval> approvals;
+  TimeMs since{};                 // of this state and phase
+  std::string waiting_for{};
+  std::string previous_stable{};  // what promotion replaced or rollback returned to
+  std::optional<VerdictRecord> last_verdict{};
+  std::vector<Approval> approvals{};
   uint64_t rollback_revision = 0;  // the commit that took it back
-  TimeMs completed_at;             // when the last live node had it
+  TimeMs completed_at{};           // when the last live node had it
+  // Of a rollback, under way or done.
+  std::string rollback_kind{};   // automatic | manual | emergency | graceful
+  std::string rollback_by{};     // who
+  double percentage_before = 0;  // percent
+  uint64_t rollback_step = 0;    // of rollback.gradual
+  TimeMs rollback_started_at{};
+  TimeMs promoted_at{};
+  bool unloaded_previous = false;  // keep_previous has passed
+  std::vector<TimeMs> entered{};   // each phase so far, in order
   bool operator==(const RolloutStatus&) const = default;
 };
 
@@ -218,8 +322,20 @@ struct ObservabilitySpec {
   bool operator==(const ObservabilitySpec&) const = default;
 };
 
+// Where notifications go. The secret signs bodies and is read by the control plane, never stored.
+struct SinkSpec {
+  std::string url{};                  // http:// or https://
+  std::string format = "json";        // json | slack
+  std::vector<std::string> events{};  // types as of `weir event list`; empty: all that notify
+  std::string min_severity = "info";  // info | warning | critical
+  std::string secret_file{};          // on the control plane's machine; "" does not sign
+  DurationMs timeout{5'000};
+  bool enabled = true;
+  bool operator==(const SinkSpec&) const = default;
+};
+
 using Spec = std::variant<FlagSpec, ModelSpec, RolloutSpec, ExperimentSpec, EmergencySpec,
-                          ObservabilitySpec>;
+                          ObservabilitySpec, SinkSpec>;
 
 struct Resource {
   Kind kind = Kind::kFlag;

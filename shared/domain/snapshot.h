@@ -66,33 +66,49 @@ struct FaultEntry {
 };
 
 struct VersionEntry {
-  std::string version;
-  std::string runtime;
-  std::string sha256;  // 64 hex digits of the blob
-  std::optional<FaultEntry> fault;
+  std::string version{};
+  std::string runtime{};
+  std::string sha256;  // 64 hex digits of the blob; "" of a service
+  std::optional<FaultEntry> fault{};
+  std::vector<std::string> urls{};  // of a service
+  std::string remote_model{};
+  std::string remote_version{};
+  int64_t timeout_ms = 0;  // 0: the node's request time-out
+  std::string health{};
+  uint64_t max_connections = kDefaultMaxConnections;
+  std::string blocked{};  // why it may answer nobody
+  bool unloaded = false;  // is let go
   bool operator==(const VersionEntry&) const = default;
 };
 
 struct ModelEntry {
-  std::string name;
-  std::string stable;
-  std::string pinned;
-  std::vector<VersionEntry> versions;
-  std::vector<TensorSpec> inputs;
+  std::string name{};
+  std::string stable{};
+  std::string pinned{};
+  std::vector<VersionEntry> versions{};
+  std::vector<TensorSpec> inputs{};
+  std::vector<std::string> flags{};  // decided for each request's key
   bool operator==(const ModelEntry&) const = default;
 };
 
 // A rollout in force. Named after the rollout.
 struct SplitEntry {
-  std::string rollout;
-  std::string model;  // one of model, flag
-  std::string flag;
-  std::string candidate;
+  std::string rollout{};
+  std::string model{};  // one of model, flag
+  std::string flag{};
+  std::string candidate{};
   FinePercent threshold = 0;
-  std::string hash_key;
-  std::string seed;
+  std::string hash_key{};
+  std::string seed{};
   bool random = false;
-  Labels nodes;
+  Labels nodes{};
+  bool shadow = false;               // stable answers; the candidate gets a copy of the share
+  bool fallback = false;             // stable answers what failed on the canary
+  int64_t unwatched_after_ms = 0;    // without a control plane: canary keys to stable; 0: never
+  std::vector<std::string> flags{};  // on for the canary's keys, by the same bucket
+  std::string log_level{};           // of nodes that the split applies to
+  int64_t since_wall_ms = 0;         // the percentage holds since
+  int64_t attribution_ms = 0;        // outcomes count this long after the answer
   bool operator==(const SplitEntry&) const = default;
 };
 

@@ -142,6 +142,8 @@ void Check(Checker& c, const ExperimentSpec& spec) {
 
 void Check(Checker&, const EmergencySpec&) {}
 
+void Check(Checker&, const SinkSpec&) {}
+
 void Check(Checker& c, const ObservabilitySpec& spec) {
   const auto is_plain = [](char x) {
     return std::isalnum(static_cast<unsigned char>(x)) || x == '_';
@@ -299,6 +301,10 @@ Result<Condition> ParseCondition(const std::string& text) {
   }
   return InvalidArgument(
       "", fmt::format("\"{}\" is not a comparison such as \"< 0.01\" (<, <=, >, >=)", text));
+}
+
+bool IsShadow(const RolloutSpec& spec, const Phase& phase) {
+  return (phase.mode.empty() ? spec.mode : phase.mode) == "shadow";
 }
 
 bool IsActive(const RolloutStatus& status) {

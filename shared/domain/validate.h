@@ -47,6 +47,9 @@ struct Condition {
 };
 Result<Condition> ParseCondition(const std::string& text);
 
+// Whether the phase only copies requests to the candidate.
+bool IsShadow(const RolloutSpec& spec, const Phase& phase);
+
 // A rollout that still routes or may: everything but the final states.
 bool IsActive(const RolloutStatus& status);
 

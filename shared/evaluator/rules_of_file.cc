@@ -56,7 +56,10 @@ void SetEntry(decision::Ruleset& rules, const domain::Resource& resource,
     case domain::Kind::kEmergency: {
       const auto& spec = resource.As<domain::EmergencySpec>();
       rules.emergency = {0, 0, spec.kill_switch, spec.rollback_to_baseline, spec.freeze};
+      return;
     }
+    case domain::Kind::kSink:
+      return;
   }
 }
 

@@ -21,6 +21,11 @@ void Series::Merge(const Series& other) {
   latency.Merge(other.latency);
   if (!other.latency_digest.Empty()) latency_digest.Merge(other.latency_digest);
   for (size_t i = 0; i < other.bad_keys.size(); ++i) AddBadKey(other.bad_keys[i]);
+  if (!other.outputs.Empty()) outputs.Merge(other.outputs);
+  for (const auto& [metric, outcome] : other.outcomes) {
+    if (outcomes.size() < kMaxOutcomes || outcomes.contains(metric))
+      outcomes[metric].Merge(outcome);
+  }
 }
 
 void Merge(Window& into, const Window& from) {
@@ -34,14 +39,15 @@ uint32_t HashKey(std::string_view key) {
 }
 
 bool Cell::Empty() const {
-  return requests_ == 0 &&
+  return requests_ == 0 && outcomes_.empty() && outputs_.Empty() &&
          std::all_of(counters_.begin(), counters_.end(), [](uint64_t n) { return n == 0; });
 }
 
 Series Cell::Take() {
   constexpr std::array<const char*, kCounterCount> kNames = {
-      telemetry::kDiverted, telemetry::kShed, telemetry::kCancelled, telemetry::kClientErrors,
-      telemetry::kTokens};
+      telemetry::kDiverted,     telemetry::kShed,     telemetry::kCancelled,
+      telemetry::kClientErrors, telemetry::kTokens,   telemetry::kFallback,
+      telemetry::kCompared,     telemetry::kDiffered, telemetry::kLate};
   Series out;
   if (requests_ > 0) out.counters[kRequests] = requests_;
   if (bad_ > 0) out.counters[kBad] = bad_;
@@ -51,12 +57,22 @@ Series Cell::Take() {
   out.latency = latency_.ToSparse();
   if (!digest_.Empty()) out.latency_digest.Merge(digest_);
   out.bad_keys.assign(bad_keys_.begin(), bad_keys_.begin() + static_cast<long>(bad_key_count_));
+  if (!outputs_.Empty()) out.outputs.Merge(outputs_);
+  out.outcomes = std::move(outcomes_);
+  outcomes_.clear();
+  outputs_.Clear();
   requests_ = bad_ = 0;
   counters_.fill(0);
   latency_.Clear();
   digest_.Clear();
   bad_key_count_ = 0;
   return out;
+}
+
+bool Cell::RecordOutcome(const std::string& metric, double value) {
+  if (outcomes_.size() >= Series::kMaxOutcomes && !outcomes_.contains(metric)) return false;
+  outcomes_[metric].Add(value);
+  return true;
 }
 
 void Cell::RecordBad(uint32_t key_hash) {

@@ -27,6 +27,10 @@ inline constexpr char kShed[] = "shed";
 inline constexpr char kCancelled[] = "cancelled";
 inline constexpr char kClientErrors[] = "client_errors";
 inline constexpr char kTokens[] = "tokens";
+inline constexpr char kFallback[] = "fallback";   // bad ones of the canary that stable answered
+inline constexpr char kCompared[] = "compared";   // shadow answers held against stable's
+inline constexpr char kDiffered[] = "differed";   // of them, other than stable's
+inline constexpr char kLate[] = "late_outcomes";  // beyond the attribution window, not counted
 
 inline constexpr char kArmStable[] = "stable";
 inline constexpr char kArmCanary[] = "canary";
@@ -40,6 +44,10 @@ inline constexpr char kFlagSubject[] = "flag/";
 inline constexpr char kArmOn[] = "on";
 inline constexpr char kArmOff[] = "off";
 
+// What a flag's rollout is judged on: subject "split/<flag>", as version the rollout's name, arms
+// stable (off) and canary (on): requests whose handling evaluated the flag, and outcomes.
+inline constexpr char kSplitSubject[] = "split/";
+
 struct SeriesKey {
   std::string subject;  // "model/fraud_detection"
   std::string version;  // "1.1.0"
@@ -47,15 +55,37 @@ struct SeriesKey {
   auto operator<=>(const SeriesKey&) const = default;
 };
 
+// What became of answers, as told afterwards (clicks, revenue, late labels).
+struct Outcome {
+  uint64_t n = 0;
+  double sum = 0;
+  double sum_squares = 0;
+
+  void Add(double value) {
+    ++n;
+    sum += value;
+    sum_squares += value * value;
+  }
+  void Merge(const Outcome& other) {
+    n += other.n;
+    sum += other.sum;
+    sum_squares += other.sum_squares;
+  }
+  bool operator==(const Outcome&) const = default;
+};
+
 // What one key's requests were, over any span of time. Merging is associative on counts exactly, on
 // digests within their accuracy.
 struct Series {
   static constexpr size_t kMaxBadKeys = 8;
+  static constexpr size_t kMaxOutcomes = 32;  // metrics
 
   std::map<std::string, uint64_t> counters;
   LogHistogram latency;            // ms; one value per request counted in `requests`
   TDigest latency_digest;          // the same values, for showing percentiles
   std::vector<uint32_t> bad_keys;  // distinct HashKey of bad requests' keys, the first kMaxBadKeys
+  TDigest outputs;                 // the first number of each good answer, for drift
+  std::map<std::string, Outcome> outcomes;  // by metric, at most kMaxOutcomes
 
   uint64_t Counter(const std::string& name) const;  // 0 if absent
   void AddBadKey(uint32_t hash);
@@ -73,7 +103,18 @@ uint32_t HashKey(std::string_view key);
 // The cheap end of a Series: where a worker records. Filled by the worker's thread only.
 class Cell {
  public:
-  enum Counter { kDiverted, kShed, kCancelled, kClientErrors, kTokens, kCounterCount };
+  enum Counter {
+    kDiverted,
+    kShed,
+    kCancelled,
+    kClientErrors,
+    kTokens,
+    kFallback,
+    kCompared,
+    kDiffered,
+    kLate,
+    kCounterCount
+  };
 
   // A judged answer. Allocates nothing after warm-up. `key_hash` matters for bad ones only.
   void RecordAnswer(double latency_ms, bool bad, uint32_t key_hash) {
@@ -83,6 +124,9 @@ class Cell {
     if (bad) RecordBad(key_hash);
   }
   void Count(Counter counter, uint64_t n = 1) { counters_[counter] += n; }
+  void RecordOutput(double value) { outputs_.Add(value); }
+  // False when there are kMaxOutcomes others already.
+  bool RecordOutcome(const std::string& metric, double value);
 
   bool Empty() const;
   // What was recorded since the last call, and starts anew. Counters that are 0 are left out.
@@ -96,6 +140,8 @@ class Cell {
   std::array<uint64_t, kCounterCount> counters_{};
   DenseLogHistogram latency_;
   TDigest digest_;
+  TDigest outputs_;
+  std::map<std::string, Outcome> outcomes_;
   std::array<uint32_t, Series::kMaxBadKeys> bad_keys_{};
   size_t bad_key_count_ = 0;
 };

@@ -96,10 +96,22 @@ struct VersionReport {
   std::string detail;  // why FAILED
 };
 
+// What a node did by itself for a while; an audit asks for it later.
+struct Episode {
+  std::string kind{};     // breaker, unwatched, override
+  std::string subject{};  // "model/fraud_detection/1.1.0", a rollout, a flag
+  int64_t from_wall_ms = 0;
+  int64_t to_wall_ms = 0;  // 0: going on
+  std::string detail{};
+  bool operator==(const Episode&) const = default;
+};
+
 struct NodeReport {
   bool draining = false;
-  std::vector<VersionReport> versions;
-  std::vector<std::string> overrides;  // what an operator forced on this node, one sentence each
+  std::vector<VersionReport> versions{};
+  std::vector<std::string> overrides{};  // what an operator forced on this node, one sentence each
+  std::vector<Episode> episodes{};       // the last ones of this process, at most kMaxEpisodes
+  static constexpr size_t kMaxEpisodes = 32;
 };
 
 // Both ways: the node asks every second, the control plane answers with the same fields.
@@ -132,14 +144,23 @@ struct BatchAck {
 // node → control, telemetry
 // ------------------------------------------------------------------------
 
+struct OutcomeSum {
+  std::string metric{};
+  uint64_t n = 0;
+  double sum = 0;
+  double sum_squares = 0;
+};
+
 struct Series {
-  std::string subject;  // "model/fraud_detection"
-  std::string version;
-  std::string arm;  // stable, canary, shadow, pinned
-  std::map<std::string, uint64_t> counters;
-  std::vector<int64_t> latency_buckets;  // index, count, index, count, … ascending
-  std::vector<double> latency_digest;    // mean, weight, mean, weight, … ascending
-  std::vector<uint32_t> bad_keys;        // hashes of a few keys whose requests were bad
+  std::string subject{};  // "model/fraud_detection"
+  std::string version{};
+  std::string arm{};  // stable, canary, shadow, pinned
+  std::map<std::string, uint64_t> counters{};
+  std::vector<int64_t> latency_buckets{};  // index, count, index, count, … ascending
+  std::vector<double> latency_digest{};    // mean, weight, mean, weight, … ascending
+  std::vector<uint32_t> bad_keys{};        // hashes of a few keys whose requests were bad
+  std::vector<double> output_digest{};     // mean, weight, … of the answers' first numbers
+  std::vector<OutcomeSum> outcomes{};
 };
 
 // One decision on a flag, of those that a node picked out within its budget.
@@ -152,13 +173,13 @@ struct DecisionSample {
 };
 
 struct Batch {
-  std::string node;
+  std::string node{};
   uint64_t incarnation = 0;
   uint64_t seq = 0;
   int64_t window_start_ms = 0;  // the node's monotonic time
   int64_t window_end_ms = 0;
-  std::vector<Series> series;
-  std::vector<DecisionSample> decisions;
+  std::vector<Series> series{};
+  std::vector<DecisionSample> decisions{};
 };
 
 // Descriptions
@@ -234,10 +255,19 @@ void Describe(V& v, VersionReport& f) {
   v(1, "detail", f.detail);
 }
 template <class V>
+void Describe(V& v, Episode& f) {
+  v(2, "kind", f.kind);
+  v(4, "subject", f.subject);
+  v(6, "from_wall_ms", f.from_wall_ms);
+  v(8, "to_wall_ms", f.to_wall_ms);
+  v(1, "detail", f.detail);
+}
+template <class V>
 void Describe(V& v, NodeReport& f) {
   v(2, "draining", f.draining);
   v(4, "versions", f.versions);
   v(1, "overrides", f.overrides);
+  v(3, "episodes", f.episodes);
 }
 template <class V>
 void Describe(V& v, DecisionSample& f) {
@@ -271,6 +301,13 @@ void Describe(V& v, BatchAck& f) {
   v(4, "committed", f.committed);
 }
 template <class V>
+void Describe(V& v, OutcomeSum& f) {
+  v(2, "metric", f.metric);
+  v(4, "n", f.n);
+  v(6, "sum", f.sum);
+  v(8, "sum_squares", f.sum_squares);
+}
+template <class V>
 void Describe(V& v, Series& f) {
   v(2, "subject", f.subject);
   v(4, "version", f.version);
@@ -279,6 +316,8 @@ void Describe(V& v, Series& f) {
   v(10, "latency_buckets", f.latency_buckets);
   v(12, "latency_digest", f.latency_digest);
   v(1, "bad_keys", f.bad_keys);
+  v(3, "output_digest", f.output_digest);
+  v(5, "outcomes", f.outcomes);
 }
 template <class V>
 void Describe(V& v, Batch& f) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 namespace weir::wire {
 namespace {
@@ -71,11 +72,40 @@ Result<telemetry::LogHistogram> ReadBuckets(const std::vector<int64_t>& flat) {
   return telemetry::LogHistogram::FromEntries(std::move(entries));
 }
 
-Result<telemetry::TDigest> ReadDigest(const std::vector<double>& flat) {
-  if (flat.size() % 2 != 0) return InvalidArgument("latency_digest", "has a mean without weight");
+Result<telemetry::TDigest> ReadDigest(const char* field, const std::vector<double>& flat) {
+  if (flat.size() % 2 != 0) return InvalidArgument(field, "has a mean without weight");
   std::vector<telemetry::TDigest::Centroid> centroids;
   for (size_t i = 0; i < flat.size(); i += 2) centroids.push_back({flat[i], flat[i + 1]});
   return telemetry::TDigest::FromCentroids(std::move(centroids));
+}
+
+std::vector<double> Flat(const telemetry::TDigest& digest) {
+  std::vector<double> flat;
+  for (const auto& centroid : digest.Centroids()) {
+    flat.push_back(centroid.mean);
+    flat.push_back(centroid.weight);
+  }
+  return flat;
+}
+
+Result<std::map<std::string, telemetry::Outcome>> ReadOutcomes(
+    const std::vector<OutcomeSum>& sums) {
+  if (sums.size() > telemetry::Series::kMaxOutcomes)
+    return InvalidArgument("outcomes", fmt::format("{} are more than {}", sums.size(),
+                                                   telemetry::Series::kMaxOutcomes));
+  std::map<std::string, telemetry::Outcome> outcomes;
+  for (const OutcomeSum& sum : sums) {
+    if (!IsCounterName(sum.metric))
+      return InvalidArgument(
+          "outcomes", fmt::format("a name of {} bytes is not of [a-z0-9_.]", sum.metric.size()));
+    if (sum.n == 0 || sum.n > kMaxCount || !std::isfinite(sum.sum) ||
+        !std::isfinite(sum.sum_squares) || sum.sum_squares < 0)
+      return InvalidArgument(
+          "outcomes." + sum.metric,
+          fmt::format("n {}, sum {}, sum of squares {}", sum.n, sum.sum, sum.sum_squares));
+    outcomes[sum.metric].Merge({sum.n, sum.sum, sum.sum_squares});
+  }
+  return outcomes;
 }
 
 Status CheckTotals(const telemetry::Series& series) {
@@ -89,6 +119,9 @@ Status CheckTotals(const telemetry::Series& series) {
   if (series.latency_digest.Count() != static_cast<double>(requests))
     return InvalidArgument("latency_digest", fmt::format("holds {} values of {} requests",
                                                          series.latency_digest.Count(), requests));
+  if (series.outputs.Count() > static_cast<double>(requests) * kMaxOutputsPerRequest)
+    return InvalidArgument("output_digest", fmt::format("holds {} values of {} requests",
+                                                        series.outputs.Count(), requests));
   return OkStatus();
 }
 
@@ -118,11 +151,11 @@ Series ToWire(const telemetry::SeriesKey& key, const telemetry::Series& series) 
     out.latency_buckets.push_back(bucket);
     out.latency_buckets.push_back(static_cast<int64_t>(count));
   }
-  for (const auto& centroid : series.latency_digest.Centroids()) {
-    out.latency_digest.push_back(centroid.mean);
-    out.latency_digest.push_back(centroid.weight);
-  }
+  out.latency_digest = Flat(series.latency_digest);
   out.bad_keys = series.bad_keys;
+  out.output_digest = Flat(series.outputs);
+  for (const auto& [metric, outcome] : series.outcomes)
+    out.outcomes.push_back({metric, outcome.n, outcome.sum, outcome.sum_squares});
   return out;
 }
 
@@ -147,7 +180,9 @@ Result<std::pair<telemetry::SeriesKey, telemetry::Series>> FromWire(const Series
   telemetry::Series out;
   out.counters = series.counters;
   WEIR_ASSIGN_OR_RETURN(out.latency, ReadBuckets(series.latency_buckets));
-  WEIR_ASSIGN_OR_RETURN(out.latency_digest, ReadDigest(series.latency_digest));
+  WEIR_ASSIGN_OR_RETURN(out.latency_digest, ReadDigest("latency_digest", series.latency_digest));
+  WEIR_ASSIGN_OR_RETURN(out.outputs, ReadDigest("output_digest", series.output_digest));
+  WEIR_ASSIGN_OR_RETURN(out.outcomes, ReadOutcomes(series.outcomes));
   if (!IsFlag(series)) WEIR_RETURN_IF_ERROR(CheckTotals(out));  // decisions are not timed
   for (const uint32_t key : series.bad_keys) out.AddBadKey(key);
   return std::pair{telemetry::SeriesKey{series.subject, series.version, series.arm},

@@ -16,6 +16,7 @@ namespace weir::wire {
 inline constexpr size_t kMaxCounters = 64;         // per series
 inline constexpr size_t kMaxCounterName = 64;      // bytes, [a-z0-9_.]
 inline constexpr size_t kMaxKeyText = 320;         // bytes of subject, version and arm each
+inline constexpr double kMaxOutputsPerRequest = 16;  // rows of one answer that drift looks at
 inline constexpr uint64_t kMaxCount = 1ull << 53;  // of one counter in one batch
 
 Series ToWire(const telemetry::SeriesKey& key, const telemetry::Series& series);
