@@ -8,6 +8,7 @@
 
 #include "controlplane/catalog/schedule.h"
 #include "shared/base/log.h"
+#include "shared/base/text.h"
 #include "shared/wire/digest.h"
 
 namespace weir::control {
@@ -111,8 +112,8 @@ Status Control::StartBus() {
   listener.on_nodes = [=, this](std::shared_ptr<const publish::NodesView> view) {
     post([this, view = std::move(view)] { OnNodes(view); });
   };
-  listener.on_applied = [](const publish::AppliedEvent& event) {
-    Log("publish").debug("node {} has applied {}", event.node, event.version);
+  listener.on_applied = [=, this](const publish::AppliedEvent& event) {
+    post([this, event] { OnApplied(event); });
   };
   listener.on_telemetry = [=, this](ingest::TelemetryTick tick) {
     post([this, tick = std::make_shared<const ingest::TelemetryTick>(std::move(tick))] {
@@ -161,6 +162,7 @@ api::Dependencies Control::MakeDependencies() {
                 return ledger_->history().Query(query.subject, query.from_ms, query.to_ms,
                                                 query.step_ms, clock_.WallMs());
               },
+          .past = [this](const api::PastQuery& query) { return Past(query); },
           .metrics = [this] { return Metrics(); },
           .problems = [this] { return Problems(); },
           .not_ready = [this] { return last_commit_.ok() ? "" : last_commit_.ToString(); }};
@@ -197,8 +199,18 @@ void Control::OnCommitted(const catalog::Committed& committed) {
 }
 
 void Control::OnNodes(std::shared_ptr<const publish::NodesView> view) {
+  if (IsStopped()) return;
   nodes_ = std::move(view);
+  for (const auto& node : nodes_->nodes)
+    ledger_->trail().OnEpisodes(node->id, node->incarnation, node->episodes);
   TellDriver();
+}
+
+void Control::OnApplied(const publish::AppliedEvent& event) {
+  if (IsStopped()) return;
+  const int64_t to_wall_ms = clock_.WallMs() - clock_.MonotonicMs();
+  ledger_->trail().OnApplied(
+      {event.node, event.at_ms + to_wall_ms, epoch_, event.version, Join(event.refused, ", ")});
 }
 
 void Control::TellDriver() {
@@ -279,6 +291,39 @@ void Control::FoldSchedules() {
   const int64_t since_ms = schedule_problem_ ? schedule_problem_->since_wall_ms : now_ms;
   schedule_problem_ = {"warning", "a scheduled change is in force, but cannot be written down",
                        since_ms, failed, "weir flag list"};
+}
+
+Result<api::Past> Control::Past(const api::PastQuery& query) {
+  api::Past past;
+  const api::Span span = query.span;
+  uint64_t last = 0;
+  if (query.node.empty()) {
+    WEIR_ASSIGN_OR_RETURN(past.base, store_->RevisionAt(span.from_ms));
+    WEIR_ASSIGN_OR_RETURN(last, store_->RevisionAt(span.to_ms - 1));
+  } else {
+    WEIR_ASSIGN_OR_RETURN(past.applied, store_->ReadApplied(query.node, span.from_ms, span.to_ms));
+    const publish::NodeStatus* node = nodes_->Find(query.node);
+    if (past.applied.empty() && node == nullptr)
+      return NotFound(fmt::format("nothing is known of a node \"{}\"", query.node));
+    if (node != nullptr) past.labels = node->labels;
+    for (const store::AppliedRow& row : past.applied) {
+      past.base = past.base == 0 ? row.version : std::min(past.base, row.version);
+      last = std::max(last, row.version);
+    }
+  }
+  if (last > past.base + api::Past::kMaxRevisions) {
+    return InvalidArgument("at", fmt::format("{} revisions were in force within it; give a "
+                                             "narrower moment (seconds)",
+                                             last - past.base));
+  }
+  // The base as well, for its author.
+  for (uint64_t revision = std::max<uint64_t>(past.base, 1); revision <= last; ++revision) {
+    WEIR_ASSIGN_OR_RETURN(store::RevisionRow row, store_->Revision(revision));
+    past.revisions.push_back(std::move(row));
+  }
+  WEIR_ASSIGN_OR_RETURN(past.resources, store_->ResourcesAt(past.base));
+  WEIR_ASSIGN_OR_RETURN(past.episodes, store_->ReadEpisodes(query.node, span.from_ms, span.to_ms));
+  return past;
 }
 
 Status Control::Enroll(const api::Enrolment& enrolment) {

@@ -56,6 +56,7 @@ class Control {
 
   void OnCommitted(const catalog::Committed& committed);
   void OnNodes(std::shared_ptr<const publish::NodesView> view);
+  void OnApplied(const publish::AppliedEvent& event);
   void OnTelemetry(const ingest::TelemetryTick& tick);
   void Tick();
   void CommitTelemetry();
@@ -63,6 +64,7 @@ class Control {
   void OnFile(const resources::FileOutcome& outcome);
   void FoldSchedules();
   void TellDriver();
+  Result<api::Past> Past(const api::PastQuery& query);
   Status Enroll(const api::Enrolment& enrolment);
   Result<codec::Json> CreateToken(int64_t lifetime_ms);
   api::Dependencies MakeDependencies();

@@ -46,6 +46,7 @@
 //                                oldest kept; `reset` comes first when some are lost.
 //                                With ?follow=false: {items: [{id, type, at, data}], complete}
 //   POST   /v1/explain           {key, model?, flag?, context?} → shared/explain/explain.h;
+//                                with at (a time) and perhaps node: what it was then, past.h;
 //                                {key, flag, count: 1..1000000, context?} → {flag, keys, outcomes:
 //                                {outcome: n}, percentage} over the keys KEY1 … KEYcount
 //   GET    /v1/bootstrap         {epoch, server_key, fingerprint, channels: {cfg, session, telemetry},
@@ -65,6 +66,7 @@
 #include <vector>
 
 #include "controlplane/api/event_log.h"
+#include "controlplane/api/past.h"
 #include "controlplane/catalog/catalog.h"
 #include "shared/base/clock.h"
 #include "shared/base/executor.h"
@@ -142,6 +144,8 @@ struct Dependencies {
   std::function<Result<codec::Json>(int64_t lifetime_ms)> create_token;
   // The answer of GET /v1/telemetry.
   std::function<Result<codec::Json>(const TelemetryQuery&)> telemetry;
+  // What was in force in a span of the past. NotFound: a node that nobody has heard of.
+  std::function<Result<Past>(const PastQuery&)> past{};
   // Optional: more lines for /metrics, in Prometheus text, each ending with a newline.
   std::function<std::string()> metrics;
   // Optional: more problems for /v1/status (a resource file that was refused, …).

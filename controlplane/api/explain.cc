@@ -33,6 +33,8 @@ struct ExplainBody {
   std::string flag;
   Json context;  // an object; null without
   std::optional<uint64_t> count;
+  std::string at;    // a moment of the past
+  std::string node;  // what this one had in force then
 };
 template <class V>
 void Describe(V& v, ExplainBody& f) {
@@ -41,6 +43,8 @@ void Describe(V& v, ExplainBody& f) {
   v(6, "flag", f.flag);
   v(8, "context", f.context);
   v(10, "count", f.count);
+  v(12, "at", f.at);
+  v(14, "node", f.node);
 }
 
 // What the keys <key>1 … <key>N get of one flag. On one worker.
@@ -107,6 +111,10 @@ Status Check(const ExplainBody& body) {
   if (body.key.empty()) return InvalidArgument("key", "is empty");
   if (!body.context.is_null() && !body.context.is_object())
     return InvalidArgument("context", "is not an object");
+  if (!body.node.empty() && body.at.empty())
+    return InvalidArgument("at", "is missing; node says what it had in force at a moment");
+  if (!body.at.empty() && body.count.has_value())
+    return InvalidArgument("count", "does not go with at");
   if (!body.count.has_value()) return OkStatus();
   if (*body.count < 1 || *body.count > kMaxKeys)
     return InvalidArgument("count", fmt::format("{} is not in 1..{}", *body.count, kMaxKeys));
@@ -115,11 +123,32 @@ Status Check(const ExplainBody& body) {
   return OkStatus();
 }
 
+explain::Query QueryOf(const ExplainBody& body, int64_t now_wall_ms) {
+  return {.key = body.key,
+          .model = body.model,
+          .flag = body.flag,
+          .random = RandomU64(),
+          .context = body.context.is_null() ? "" : body.context.dump(),
+          .now_wall_ms = now_wall_ms};
+}
+
 }  // namespace
 
 Result<Slice> Api::Core::ExplainKey(const Call& call) {
   WEIR_ASSIGN_OR_RETURN(auto body, codec::FromJson<ExplainBody>(call.json));
   WEIR_RETURN_IF_ERROR(Check(body));
+  if (!body.at.empty()) {  // of what stands no longer, too: names are not checked
+    PastQuery when{.span = {}, .node = body.node};
+    WEIR_ASSIGN_OR_RETURN(when.span, ReadSpan(body.at));
+    if (when.span.from_ms > deps_.clock.WallMs())
+      return InvalidArgument("at", "\"" + body.at + "\" is in the future");
+    WEIR_ASSIGN_OR_RETURN(Past past, deps_.past(when));
+    return Slice(
+        [past = std::move(past), when, query = QueryOf(body, 0)]() -> std::optional<Answer> {
+          const Result<Json> answer = ExplainPast(past, when, query);
+          return answer.ok() ? Answer(JsonResponse(*answer)) : Answer(answer.status());
+        });
+  }
   if (!body.model.empty() && deps_.catalog.Find(Kind::kModel, body.model) == nullptr)
     return NoSuchResource(deps_.catalog, Kind::kModel, body.model);
   if (!body.flag.empty() && deps_.catalog.Find(Kind::kFlag, body.flag) == nullptr)
@@ -131,12 +160,7 @@ Result<Slice> Api::Core::ExplainKey(const Call& call) {
     WEIR_RETURN_IF_ERROR(keys->ReadContext());
     return Slice([keys] { return (*keys)(); });
   }
-  explain::Query query{.key = body.key,
-                       .model = body.model,
-                       .flag = body.flag,
-                       .random = RandomU64(),
-                       .context = body.context.is_null() ? "" : body.context.dump(),
-                       .now_wall_ms = now_wall_ms};
+  explain::Query query = QueryOf(body, now_wall_ms);
   return Slice([snapshot, query = std::move(query)]() -> std::optional<Answer> {
     return JsonResponse(explain::Explain(snapshot->rules, query));
   });

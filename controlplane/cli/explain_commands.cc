@@ -17,7 +17,7 @@ namespace {
 using codec::Json;
 
 struct ExplainOptions {
-  std::string key, model, flag, file, context;
+  std::string key, model, flag, file, context, at, node;
   uint64_t count = 0;
 };
 
@@ -28,6 +28,8 @@ Result<Json> ExplainOnServer(Session& session, const ExplainOptions& options) {
   if (!options.flag.empty()) body["flag"] = options.flag;
   if (!options.context.empty()) body["context"] = context;
   if (options.count > 0) body["count"] = options.count;
+  if (!options.at.empty()) body["at"] = options.at;
+  if (!options.node.empty()) body["node"] = options.node;
   return session.api().Send("POST", "/v1/explain", body);
 }
 
@@ -64,8 +66,8 @@ std::string FlagAnswer(const Json& row) {
   return fmt::format("{} = {}", variant, value.dump());
 }
 
-void PrintExplain(Session& session, const Json& answer) {
-  if (session.PrintData(answer)) return;
+// Rows of {flags, splits, experiments}.
+void PrintAnswers(const Json& answer) {
   std::vector<std::vector<std::string>> rows;
   for (const Json& flag : answer["flags"])
     rows.push_back({"flag", Text(flag["flag"]), FlagAnswer(flag), Why(flag)});
@@ -73,13 +75,47 @@ void PrintExplain(Session& session, const Json& answer) {
     rows.push_back({split.contains("model") ? "model" : "flag",
                     Text(split.contains("model") ? split["model"] : split["flag"]),
                     fmt::format("{} {}", split.value("arm", ""), split.value("version", "")),
-                    Why(split)});
+                    Why(split) + (split.contains("diverted")
+                                      ? ", answered by stable: " + Text(split["diverted"])
+                                      : "")});
   }
   for (const Json& experiment : answer["experiments"]) {
     rows.push_back({"experiment", Text(experiment["experiment"]), Text(experiment["group"]),
                     fmt::format("remainder {}", Text(experiment["bucket"]))});
   }
   PrintTable({"KIND", "NAME", "ANSWER", "WHY"}, rows);
+}
+
+// One block per stretch of time in which the answer was one and the same.
+void PrintPast(Session& session, const Json& answer) {
+  if (session.PrintData(answer)) return;
+  for (const Json& note : answer.value("notes", Json::array()))
+    std::fprintf(stderr, "%s\n", Text(note).c_str());
+  if (answer["answers"].empty()) return session.No();
+  for (const Json& then : answer["answers"]) {
+    std::printf("from %s to %s, revision %s%s\n", Text(then["from"]).c_str(),
+                Text(then["to"]).c_str(), Text(then["revision"]).c_str(),
+                then.contains("actor") ? fmt::format(" by {}: {}", Text(then["actor"]),
+                                                     Text(then.value("reason", Json(""))))
+                                             .c_str()
+                                       : "");
+    if (then.contains("emergency")) std::printf("emergency %s\n", then["emergency"].dump().c_str());
+    if (then.contains("refused"))
+      std::printf("refused, the last good held: %s\n", Text(then["refused"]).c_str());
+    PrintAnswers(then);
+    for (const Json& episode : then.value("episodes", Json::array())) {
+      std::printf("%s: %s %s from %s%s: %s\n", Text(episode["node"]).c_str(),
+                  Text(episode["kind"]).c_str(), Text(episode["subject"]).c_str(),
+                  Text(episode["from"]).c_str(),
+                  episode.contains("to") ? (" to " + Text(episode["to"])).c_str() : "",
+                  Text(episode["detail"]).c_str());
+    }
+  }
+}
+
+void PrintExplain(Session& session, const Json& answer) {
+  if (session.PrintData(answer)) return;
+  PrintAnswers(answer);
   if (answer["snapshot"].is_object()) {
     std::fprintf(stderr, "by snapshot %s.%s of %s\n", Text(answer["snapshot"]["epoch"]).c_str(),
                  Text(answer["snapshot"]["version"]).c_str(), session.Target().c_str());
@@ -89,13 +125,19 @@ void PrintExplain(Session& session, const Json& answer) {
 void Explain(Session& session, const ExplainOptions& options) {
   const Result<Json> context = ContextArgument(options.context);
   if (!context.ok()) return session.FailAs(kExitUsage, context.status().ToString());
+  if (!options.node.empty() && options.at.empty())
+    return session.FailAs(kExitUsage,
+                          "--node needs --at: it says what that node had in force then");
+  if (!options.file.empty() && !options.at.empty())
+    return session.FailAs(kExitUsage, "--at asks the control plane's history; a file has none");
   if (!options.file.empty()) {
     const Result<Json> answer = ExplainFile(options);
     if (!answer.ok()) return session.FailAs(kExitUsage, answer.status().ToString());
     return PrintExplain(session, *answer);
   }
   const Result<Json> answer = ExplainOnServer(session, options);
-  return answer.ok() ? PrintExplain(session, *answer) : session.Fail(answer.status());
+  if (!answer.ok()) return session.Fail(answer.status());
+  return options.at.empty() ? PrintExplain(session, *answer) : PrintPast(session, *answer);
 }
 
 // Of {flag, keys, outcomes: {outcome: n}, percentage}.
@@ -143,12 +185,17 @@ void AddExplainCommand(CLI::App& app, Session& session) {
   explain->add_option("--file", options->file,
                       "Decide from a file instead of the live snapshot: flags, resources, flagd, "
                       "or a saved GET /v1/snapshot");
+  explain->add_option("--at", options->at,
+                      "What it was then: 2026-11-20T14:05 (UTC, that minute), with seconds or an "
+                      "offset if wanted");
+  explain->add_option("--node", options->node, "With --at: by what this node had applied");
   AddContext(*explain, *options);
   explain->footer(
       "Examples:\n"
       "  weir explain --key user-123\n"
       "  weir explain --key user-123 --flag size --context '{\"tier\": \"gold\"}'\n"
-      "  weir explain --key user-123 --file feature-flags.yaml");
+      "  weir explain --key user-123 --file feature-flags.yaml\n"
+      "  weir explain --key user-123 --model fraud_detection --at 2026-11-20T14:05 --node n3");
   explain->callback([&session, options] { Explain(session, *options); });
 }
 

@@ -56,13 +56,16 @@ Result<HighWaters> Ledger::Commit(const std::string& state_name, const std::stri
                                   high_water.seq - high_water.lost});
   }
   record.states = flags_.TakeDirty();
+  trail_.TakeInto(record);
   if (state != stored_state_) record.states.push_back({state_name, state});
-  if (record.windows.empty() && record.high_waters.empty() && record.states.empty())
+  if (record.windows.empty() && record.high_waters.empty() && record.states.empty() &&
+      record.applied.empty() && record.episodes.empty() && record.restarts.empty())
     return HighWaters();
   const Status status = store_.CommitTelemetry(record);
   if (!status.ok()) {
     history_.MarkDirty(record.windows);
     flags_.MarkDirty(record.states);
+    trail_.MarkDirty(record);
     return status;
   }
   stored_state_ = state;
@@ -77,7 +80,7 @@ Status Ledger::Prune() {
     const auto pruned = store_.PruneWindows(tier.step_ms, now_ms - tier.keep_ms);
     if (!pruned.ok()) return pruned.status();
   }
-  return OkStatus();
+  return store_.PruneTrail(now_ms - NodeTrail::kKeepMs);
 }
 
 }  // namespace weir::control::ingest

@@ -7,6 +7,7 @@
 #include "controlplane/ingest/flag_totals.h"
 #include "controlplane/ingest/folder.h"
 #include "controlplane/ingest/history.h"
+#include "controlplane/ingest/node_trail.h"
 #include "controlplane/store/store.h"
 #include "shared/base/clock.h"
 
@@ -38,12 +39,14 @@ class Ledger {
   const History& history() const { return history_; }
   FlagTotals& flags() { return flags_; }
   const FlagTotals& flags() const { return flags_; }
+  NodeTrail& trail() { return trail_; }
 
  private:
   store::Store& store_;
   const Clock& clock_;
   History history_;
   FlagTotals flags_;
+  NodeTrail trail_;
   HighWaters waiting_;
   std::string stored_state_;
   int64_t last_commit_ms_ = 0;

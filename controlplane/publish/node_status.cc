@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "shared/base/clock.h"
 #include "shared/domain/snapshot.h"
 
 namespace weir::control::publish {
@@ -49,6 +50,15 @@ size_t NodesView::AppliedCount(uint64_t version) const {
   }));
 }
 
+Json ToJson(const wire::Episode& episode) {
+  Json json = {{"kind", episode.kind},
+               {"subject", episode.subject},
+               {"from", FormatTimeMs(episode.from_wall_ms)},
+               {"detail", episode.detail}};
+  if (episode.to_wall_ms != 0) json["to"] = FormatTimeMs(episode.to_wall_ms);
+  return json;
+}
+
 Json ToJson(const NodeStatus& node, int64_t now_ms) {
   Json json = {{"id", node.id},
                {"state", NodeStateName(node.state)},
@@ -65,6 +75,7 @@ Json ToJson(const NodeStatus& node, int64_t now_ms) {
   for (const wire::VersionReport& report : node.versions) versions.push_back(codec::ToJson(report));
   json["versions"] = std::move(versions);
   if (!node.overrides.empty()) json["overrides"] = node.overrides;
+  for (const wire::Episode& episode : node.episodes) json["episodes"].push_back(ToJson(episode));
   if (node.refused.empty()) return json;
   Json refused = Json::array();
   for (const wire::RefusedEntry& entry : node.refused) {

@@ -36,6 +36,7 @@ struct NodeStatus {
   std::vector<wire::RefusedEntry> refused;  // entries that stand refused
   std::vector<wire::VersionReport> versions;
   std::vector<std::string> overrides;  // what an operator forced on it, one sentence each
+  std::vector<wire::Episode> episodes;  // of this incarnation, as the node reports them
   std::string problem;                 // why it is refused or cannot be served; empty: none
   int64_t last_seen_ms = 0;            // control plane's monotonic clock
   uint64_t pending_batches = 0;
@@ -65,12 +66,15 @@ struct NodesView {
 struct AppliedEvent {
   std::string node;
   uint64_t version = 0;
-  int64_t at_ms = 0;  // control plane's monotonic clock
+  int64_t at_ms = 0;                 // control plane's monotonic clock
+  std::vector<std::string> refused;  // "flag a", what it keeps the last good of
 };
 
 // {id, state, snapshot: {epoch, version}, labels, last_seen_ms, nack?, overrides?, …}; last_seen_ms
 // is how long ago, so `now_ms` is the same monotonic clock's.
 codec::Json ToJson(const NodeStatus& node, int64_t now_ms);
+// {kind, subject, from, to?, detail}; no `to` while it goes on.
+codec::Json ToJson(const wire::Episode& episode);
 // {items: […]}
 codec::Json ToJson(const NodesView& view, int64_t now_ms);
 

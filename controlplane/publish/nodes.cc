@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "controlplane/publish/nodes.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cctype>
 #include <utility>
 
+#include "shared/domain/snapshot.h"
 #include "shared/http/address.h"
 
 namespace weir::control::publish {
@@ -38,6 +41,27 @@ std::vector<std::string> Bounded(std::vector<std::string> overrides) {
     Clean(sentence);
   }
   return overrides;
+}
+
+std::vector<wire::Episode> Bounded(std::vector<wire::Episode> episodes) {
+  if (episodes.size() > wire::NodeReport::kMaxEpisodes)
+    episodes.resize(wire::NodeReport::kMaxEpisodes);
+  for (wire::Episode& episode : episodes) {
+    for (std::string* text : {&episode.kind, &episode.subject, &episode.detail}) {
+      if (text->size() > kOverrideBytes) text->resize(kOverrideBytes);
+      Clean(*text);
+    }
+  }
+  return episodes;
+}
+
+std::vector<std::string> NamesOf(const std::vector<wire::RefusedEntry>& refused) {
+  std::vector<std::string> names;
+  for (const wire::RefusedEntry& entry : refused) {
+    names.push_back(fmt::format(
+        "{} {}", domain::EntryKindName(static_cast<domain::EntryKind>(entry.kind)), entry.name));
+  }
+  return names;
 }
 
 }  // namespace
@@ -101,7 +125,7 @@ void Nodes::Applied(const std::string& node, uint64_t epoch, uint64_t version,
   if (is_new && epoch == epoch_) {
     status->applied.push_back({version, now_ms});
     if (status->applied.size() > kAppliedKept) status->applied.erase(status->applied.begin());
-    on_applied_({node, version, now_ms});
+    on_applied_({node, version, now_ms, NamesOf(status->refused)});
   }
   UpdateState(nodes_[node], now_ms);
 }
@@ -119,6 +143,7 @@ void Nodes::Report(const std::string& node, const wire::NodeReport& report) {
   status->versions = report.versions;
   for (wire::VersionReport& version : status->versions) Clean(version.detail);
   status->overrides = Bounded(report.overrides);
+  status->episodes = Bounded(report.episodes);
   Entry& entry = nodes_[node];
   entry.draining = report.draining;
   UpdateState(entry, status->last_seen_ms);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace weir::control::store {
@@ -91,10 +92,33 @@ struct WindowFilter {
   int64_t to_wall_ms = INT64_MAX;  // exclusive
 };
 
+// Every worker of the node had this version from then on.
+struct AppliedRow {
+  std::string node;
+  int64_t at_wall_ms = 0;
+  uint64_t epoch = 0;
+  uint64_t version = 0;
+  std::string refused;  // what it kept the last good of: "flag a, split b"; empty: nothing
+};
+
+// What a node did by itself for a while. Writing one that exists replaces it.
+struct EpisodeRow {
+  std::string node;
+  std::string kind;     // breaker, unwatched, override
+  std::string subject;  // "model/fraud_detection/1.1.0", a rollout, a flag
+  int64_t from_wall_ms = 0;
+  int64_t to_wall_ms = 0;  // 0: going on, as far as was heard
+  std::string detail;
+};
+
 struct TelemetryRecord {
-  std::vector<HighWaterRow> high_waters;
-  std::vector<StateRow> states;
-  std::vector<WindowRow> windows;
+  std::vector<HighWaterRow> high_waters{};
+  std::vector<StateRow> states{};
+  std::vector<WindowRow> windows{};
+  std::vector<AppliedRow> applied{};
+  std::vector<EpisodeRow> episodes{};
+  // Nodes that started anew, with when: what their process before left open ended by then.
+  std::vector<std::pair<std::string, int64_t>> restarts{};
 };
 
 struct NodeKeyRow {

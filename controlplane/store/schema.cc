@@ -44,6 +44,19 @@ CREATE TABLE windows (
   version TEXT NOT NULL, arm TEXT NOT NULL, counters BLOB NOT NULL,
   PRIMARY KEY (resolution_ms, start_wall_ms, subject, version, arm)) WITHOUT ROWID;
 )sql",
+    // 3: what nodes had in force and did by themselves, for the audit.
+    R"sql(
+CREATE TABLE applied (
+  node TEXT NOT NULL, at_wall_ms INTEGER NOT NULL, epoch INTEGER NOT NULL,
+  version INTEGER NOT NULL, refused TEXT NOT NULL,
+  PRIMARY KEY (node, at_wall_ms, epoch, version)) WITHOUT ROWID;
+CREATE TABLE episodes (
+  node TEXT NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL, from_wall_ms INTEGER NOT NULL,
+  to_wall_ms INTEGER NOT NULL, detail TEXT NOT NULL,
+  PRIMARY KEY (node, kind, subject, from_wall_ms)) WITHOUT ROWID;
+CREATE INDEX episodes_by_time ON episodes (from_wall_ms);
+CREATE INDEX revisions_by_time ON revisions (at_wall_ms);
+)sql",
 };
 
 }  // namespace

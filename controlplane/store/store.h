@@ -54,6 +54,10 @@ class Store {
   Result<std::vector<RevisionRow>> History(const HistoryFilter& filter);
   // NotFound when there was no such revision.
   Result<RevisionRow> Revision(uint64_t revision);
+  // The last revision at or before a moment; 0: there was none.
+  Result<uint64_t> RevisionAt(int64_t at_wall_ms);
+  // Every resource as it stood after `revision`, in order of kind and name.
+  Result<std::vector<ResourceRow>> ResourcesAt(uint64_t revision);
   // The document as it stood after `revision`; absent when it did not exist then.
   Result<std::optional<std::string>> ResourceAt(const std::string& kind, const std::string& name,
                                                 uint64_t revision);
@@ -79,6 +83,18 @@ class Store {
   Result<std::vector<WindowRow>> ReadWindows(const WindowFilter& filter);
   // Deletes the windows of a resolution that start before a moment; returns how many.
   Result<uint64_t> PruneWindows(int64_t resolution_ms, int64_t before_wall_ms);
+
+  // What nodes had in force
+  // --------------------------------------------------------------------------
+
+  // Of one node ("": of all): the last one before `from`, then those before `to`, by node and time.
+  Result<std::vector<AppliedRow>> ReadApplied(const std::string& node, int64_t from_wall_ms,
+                                              int64_t to_wall_ms);
+  // Those that touch [from, to), by node and time.
+  Result<std::vector<EpisodeRow>> ReadEpisodes(const std::string& node, int64_t from_wall_ms,
+                                               int64_t to_wall_ms);
+  // Forgets what ended before a moment; of each node the last version applied before it stays.
+  Status PruneTrail(int64_t before_wall_ms);
 
   // Nodes
   // --------------------------------------------------------------------------

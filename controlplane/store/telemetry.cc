@@ -40,6 +40,29 @@ void WriteWindow(C& db, const WindowRow& row) {
       .Run();
 }
 
+template <class C>
+void WriteApplied(C& db, const AppliedRow& row) {
+  db.Prepare("REPLACE INTO applied VALUES (?, ?, ?, ?, ?)")
+      .Bind(row.node)
+      .Bind(row.at_wall_ms)
+      .Bind(row.epoch)
+      .Bind(row.version)
+      .Bind(row.refused)
+      .Run();
+}
+
+template <class C>
+void WriteEpisode(C& db, const EpisodeRow& row) {
+  db.Prepare("REPLACE INTO episodes VALUES (?, ?, ?, ?, ?, ?)")
+      .Bind(row.node)
+      .Bind(row.kind)
+      .Bind(row.subject)
+      .Bind(row.from_wall_ms)
+      .Bind(row.to_wall_ms)
+      .Bind(row.detail)
+      .Run();
+}
+
 }  // namespace
 
 Result<uint64_t> Store::NextEpoch(int64_t wall_seconds) {
@@ -62,6 +85,17 @@ Status Store::CommitTelemetry(const TelemetryRecord& record) {
     for (const HighWaterRow& row : record.high_waters) WriteHighWater(*connection_, row);
     for (const StateRow& row : record.states) WriteState(*connection_, row);
     for (const WindowRow& row : record.windows) WriteWindow(*connection_, row);
+    for (const AppliedRow& row : record.applied) WriteApplied(*connection_, row);
+    for (const auto& [node, started_wall_ms] : record.restarts) {
+      connection_
+          ->Prepare(
+              "UPDATE episodes SET to_wall_ms = ?2 "
+              "WHERE node = ?1 AND to_wall_ms = 0 AND from_wall_ms < ?2")
+          .Bind(node)
+          .Bind(started_wall_ms)
+          .Run();
+    }
+    for (const EpisodeRow& row : record.episodes) WriteEpisode(*connection_, row);
     return OkStatus();
   });
 }
