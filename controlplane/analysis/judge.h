@@ -133,6 +133,8 @@ class Judge {
   // longer configured is dropped, new triggers start without evidence.
   nlohmann::json Save() const;
   Status Restore(const nlohmann::json& saved, int64_t now_ms);
+  // Begins with what `other` has learned of stable (its rate, its percentiles), and no evidence.
+  void LearnStableFrom(const Judge& other);
 
  private:
   explicit Judge(JudgeConfig config);

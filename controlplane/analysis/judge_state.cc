@@ -160,4 +160,14 @@ Status Judge::Restore(const nlohmann::json& saved, int64_t now_ms) {
   }
 }
 
+void Judge::LearnStableFrom(const Judge& other) {
+  last_tick_ms_ = other.last_tick_ms_;
+  stable_requests_ = other.stable_requests_;
+  stable_bad_ = other.stable_bad_;
+  stable_seen_ms_ = other.stable_seen_ms_;
+  baseline_ = other.baseline_;
+  current_ = other.current_;
+  current_since_ms_ = other.current_since_ms_;
+}
+
 }  // namespace weir::control::analysis
