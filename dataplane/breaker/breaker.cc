@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/breaker/breaker.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace weir::node::breaker {
+
+Permit Breaker::Admit(int64_t now_ms) {
+  if (state_ == State::kClosed) return Permit::kPass;
+  if (state_ == State::kOpen) {
+    if (now_ms < open_until_ms_) return Permit::kNone;
+    state_ = State::kProbing;
+    good_probes_ = 0;
+  }
+  if (is_probe_out_) return Permit::kNone;
+  is_probe_out_ = true;
+  return Permit::kProbe;
+}
+
+void Breaker::Answer(Permit permit, Outcome outcome, int64_t now_ms) {
+  if (permit == Permit::kProbe) return Probed(outcome, now_ms);
+  // What passed before it opened and ends only now has no say in whether it closes.
+  if (permit == Permit::kNone || state_ != State::kClosed || outcome == Outcome::kNothing) return;
+  unreached_ = outcome == Outcome::kUnreached ? unreached_ + 1 : 0;
+  Record(outcome != Outcome::kGood, now_ms);
+  if (unreached_ >= kUnreachedInARow) {
+    return Open(now_ms, fmt::format("{} calls in a row reached nobody", unreached_));
+  }
+  const int64_t oldest = now_ms / 1000 - kWindowS + 1;
+  uint32_t answers = 0;
+  uint32_t bad = 0;
+  for (const Second& second : seconds_) {
+    if (second.second < oldest) continue;
+    answers += second.answers;
+    bad += second.bad;
+  }
+  if (answers >= kMinAnswers && bad * 2 >= answers) {
+    Open(now_ms, fmt::format("{} of {} answers within {} s failed", bad, answers, kWindowS));
+  }
+}
+
+void Breaker::Reset() {
+  const bool was_open = state_ != State::kClosed;
+  state_ = State::kClosed;
+  seconds_.fill({});
+  unreached_ = 0;
+  open_for_ms_ = kFirstOpenMs;
+  is_probe_out_ = false;
+  if (was_open && on_change_) on_change_(false, "");
+}
+
+void Breaker::Record(bool bad, int64_t now_ms) {
+  const int64_t now_s = now_ms / 1000;
+  Second& second = seconds_[static_cast<size_t>(now_s % kWindowS)];
+  if (second.second != now_s) second = {.second = now_s};
+  ++second.answers;
+  second.bad += bad ? 1 : 0;
+}
+
+void Breaker::Open(int64_t now_ms, const std::string& why) {
+  const bool was_closed = state_ == State::kClosed;
+  state_ = State::kOpen;
+  open_until_ms_ = now_ms + open_for_ms_;
+  if (was_closed && on_change_) on_change_(true, why);
+}
+
+void Breaker::Probed(Outcome outcome, int64_t now_ms) {
+  // The probe of a breaker that was reset meanwhile.
+  if (state_ != State::kProbing) return;
+  is_probe_out_ = false;
+  if (outcome == Outcome::kNothing) return;
+  if (outcome != Outcome::kGood) {
+    open_for_ms_ = std::min(open_for_ms_ * 2, kMaxOpenMs);
+    return Open(now_ms, "");
+  }
+  if (++good_probes_ >= kGoodProbes) Reset();
+}
+
+}  // namespace weir::node::breaker
