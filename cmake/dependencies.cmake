@@ -15,3 +15,4 @@ pkg_check_modules(sqlite3 REQUIRED IMPORTED_TARGET sqlite3)
 find_library(XGBOOST_LIBRARY xgboost REQUIRED)  # its CMake package names a program Debian leaves out
 find_package(SQLiteCpp REQUIRED)
 find_package(CLI11 REQUIRED)
+find_package(date REQUIRED)  # time zones

@@ -43,6 +43,7 @@ CONFINED = (
     (re.compile(r"^boost/"), ("shared/http",)),
     (re.compile(r"^yaml-cpp/"), ("shared/codec",)),
     (re.compile(r"^zmq(_addon)?\.h"), ("shared/transport",)),
+    (re.compile(r"^date/"), ("controlplane/gates",)),
     (re.compile(r"^xgboost/"), ("dataplane/runtime/xgboost", "ops/fraud_models")),
 )
 CONFINED_TOPS = ("shared", "controlplane", "dataplane", "ops")
