@@ -64,12 +64,28 @@ struct CommandBody {
   std::string reason;
   bool full = false;
   bool force = false;
+  bool emergency = false;
+  bool graceful = false;
 };
 template <class V>
 void Describe(V& v, CommandBody& f) {
   v(2, "reason", f.reason);
   v(4, "full", f.full);
   v(6, "force", f.force);
+  v(8, "emergency", f.emergency);
+  v(10, "graceful", f.graceful);
+}
+
+// Which commands take which options.
+Status CheckOptions(const CommandBody& body, const std::string& verb) {
+  const auto only_for = [&](const char* option, bool is_set, const std::string& verbs) -> Status {
+    if (!is_set) return OkStatus();
+    return InvalidArgument(option, "is for " + verbs + ", not for " + verb);
+  };
+  WEIR_RETURN_IF_ERROR(only_for("full", body.full && verb != "promote", "promote"));
+  WEIR_RETURN_IF_ERROR(only_for("emergency", body.emergency && verb != "rollback", "rollback"));
+  WEIR_RETURN_IF_ERROR(only_for("graceful", body.graceful && verb != "rollback", "rollback"));
+  return only_for("force", body.force && verb != "start" && verb != "retry", "start and retry");
 }
 
 Json ErrorsView(const std::vector<codec::FileError>& errors) {
@@ -316,13 +332,14 @@ Answer Api::Core::CommandRollout(const std::string& verb, const Call& call) {
   const std::string& name = call.args[0];
   if (deps_.catalog.Find(Kind::kRollout, name) == nullptr)
     return NoSuchResource(deps_.catalog, Kind::kRollout, name);
-  const bool is_promote = verb == "promote";
-  if (body.full && !is_promote) return InvalidArgument("full", "is for promote, not for " + verb);
+  WEIR_RETURN_IF_ERROR(CheckOptions(body, verb));
   rollout::Command command;
-  command.verb = is_promote && body.full ? rollout::Verb::kPromoteFull : *rollout::ParseVerb(verb);
+  command.verb = body.full ? rollout::Verb::kPromoteFull : *rollout::ParseVerb(verb);
   command.actor = call.actor;
   command.reason = body.reason;
   command.force = body.force;
+  command.emergency = body.emergency;
+  command.graceful = body.graceful;
   WEIR_ASSIGN_OR_RETURN(const uint64_t revision,
                         deps_.rollouts.Obey(name, command, deps_.clock.WallMs()));
   const domain::Resource* rollout = deps_.catalog.Find(Kind::kRollout, name);

@@ -103,6 +103,18 @@ void AddRollouts(const World& world, const Counters& counters, Text& text) {
     const double total = canary + static_cast<double>(view->judge.stable.requests);
     if (total > 0) text.Sample(canary / total, label + ",state=\"actual\"");
   });
+  text.Family("weir_prediction_drift", "gauge",
+              "How far the candidate's outputs are from stable's, over the judge's window.");
+  world.catalog.ForEach(domain::Kind::kRollout, [&](const domain::Resource& rollout) {
+    const auto view = world.rollouts.View(rollout.name);
+    if (!view.ok() || !view->judge.drift.has_value()) return;
+    const auto& spec = rollout.As<domain::RolloutSpec>();
+    const std::string labels =
+        fmt::format("{},{},{}", Label("rollout", rollout.name), Label("model", spec.model),
+                    Label("model_version", spec.candidate));
+    text.Sample(view->judge.drift->psi, labels + ",test=\"psi\"");
+    text.Sample(view->judge.drift->ks, labels + ",test=\"ks\"");
+  });
   text.Family("weir_rollbacks_total", "counter", "Rollouts taken back, by what triggered it.");
   for (const auto& [key, count] : counters.rollbacks) {
     text.Sample(static_cast<double>(count),

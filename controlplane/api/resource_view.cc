@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "controlplane/api/rollout_view.h"
 #include "shared/base/text.h"
 #include "shared/codec/domain_fields.h"
 #include "shared/codec/resource.h"
@@ -135,33 +136,6 @@ const Resource* ActiveRolloutOf(const catalog::Catalog& catalog, Kind subject_ki
 double ConfiguredPercentage(const Resource& flag, const World& world) {
   const domain::FlagEntry entry = domain::FlagEntryOf(flag, ForEachOf(world.catalog));
   return entry.enabled && !entry.rolled_back ? PercentageOf(flag, world) : 0;
-}
-
-Json ArmView(const analysis::ArmStats& stats) {
-  Json view = {{"requests", stats.requests}, {"bad", stats.bad}};
-  if (stats.error_rate.has_value()) view["error_rate"] = *stats.error_rate;
-  if (stats.p50_latency_ms.has_value()) view["p50_latency_ms"] = *stats.p50_latency_ms;
-  if (stats.p95_latency_ms.has_value()) view["p95_latency_ms"] = *stats.p95_latency_ms;
-  if (stats.p99_latency_ms.has_value()) view["p99_latency_ms"] = *stats.p99_latency_ms;
-  return view;
-}
-
-Json RolloutStatusView(const Resource& rollout, const World& world) {
-  const auto& spec = rollout.As<domain::RolloutSpec>();
-  const Result<rollout::RolloutView> view = world.rollouts.View(rollout.name);
-  const domain::RolloutStatus status =
-      view.ok() ? view->status : rollout.status.value_or(domain::RolloutStatus{});
-  Json json = codec::ToJson(status);
-  if (status.phase < spec.phases.size()) json["phase_name"] = spec.phases[status.phase].name;
-  if (view.ok()) {
-    json["phase_age_ms"] = view->phase_age_ms;
-    json["phase_requests"] = view->phase_requests;
-    json["stats"] = {{"stable", ArmView(view->judge.stable)},
-                     {"canary", ArmView(view->judge.canary)},
-                     {"worse", view->judge.worse},
-                     {"evidence_ratio", view->judge.evidence_ratio}};
-  }
-  return json;
 }
 
 bool IsFaultActive(const domain::Fault& fault, int64_t now_wall_ms) {

@@ -42,10 +42,6 @@ double ConfiguredPercentage(const domain::Resource& flag, const World& world);
 
 // The envelope of SURFACES.
 codec::Json ViewOf(const domain::Resource& resource, const World& world);
-// Of a rollout; what is stored alone when the driver does not know it.
-codec::Json RolloutStatusView(const domain::Resource& rollout, const World& world);
-// {requests, bad, error_rate?, p50_latency_ms?, …}
-codec::Json ArmView(const analysis::ArmStats& stats);
 
 // A rehearsed fault that is in force now.
 bool IsFaultActive(const domain::Fault& fault, int64_t now_wall_ms);

@@ -7,6 +7,7 @@
 #include <map>
 #include <utility>
 
+#include "controlplane/api/rollout_view.h"
 #include "shared/base/build_info.h"
 #include "shared/codec/domain_fields.h"
 
@@ -53,8 +54,13 @@ void AddRolloutProblems(const Resource& rollout, const World& world, std::vector
     out.push_back({"info", fmt::format("rollout {} is paused", name), status.since.ms,
                    status.waiting_for, fmt::format("weir rollout resume {}", name)});
   } else if (status.state == "rolling_back") {
-    out.push_back({"critical", fmt::format("rollout {} is rolling back", name), status.since.ms,
-                   verdict, fmt::format("weir rollout show {}", name)});
+    const bool is_incomplete = status.percentage == 0 && view->applied_nodes < view->live_nodes;
+    out.push_back({"critical",
+                   is_incomplete ? fmt::format("rollback of {} is incomplete: {}/{} nodes", name,
+                                               view->applied_nodes, view->live_nodes)
+                                 : fmt::format("rollout {} is rolling back", name),
+                   status.since.ms, verdict,
+                   is_incomplete ? "weir node list" : "weir rollout status " + name});
   } else if (status.state == "rolled_back" && world.clock.WallMs() - status.since.ms < kRecentMs) {
     out.push_back({"warning", fmt::format("rollout {} was rolled back", name), status.since.ms,
                    verdict, fmt::format("weir describe rollout/{}", name)});
@@ -185,26 +191,29 @@ Json CanaryHealthOf(const Resource& rollout, const World& world) {
   const domain::RolloutStatus& status = view->status;
   const analysis::ArmStats& stable = view->judge.stable;
   const analysis::ArmStats& canary = view->judge.canary;
-  const uint64_t total = stable.requests + canary.requests;
   Json actual;
-  if (total > 0) actual = 100.0 * static_cast<double>(canary.requests) / static_cast<double>(total);
+  if (view->actual_percentage.has_value()) actual = *view->actual_percentage;
   Json baseline_view = ArmView(stable);
   Json canary_view = ArmView(canary);
   canary_view["version"] = spec.model.empty() ? "on" : spec.candidate;
   if (const Resource* model = world.catalog.Find(Kind::kModel, spec.model))
     baseline_view["version"] = model->As<domain::ModelSpec>().stable;
   const auto [health, reason] = HealthOf(*view);
-  return {{"rollout", rollout.name},
-          {"subject", SubjectOf(spec)},
-          {"state", status.state},
-          {"phase", status.phase < spec.phases.size() ? spec.phases[status.phase].name : ""},
-          {"enabled", status.percentage > 0},
-          {"percentage", {{"desired", status.percentage}, {"actual", std::move(actual)}}},
-          {"baseline", std::move(baseline_view)},
-          {"canary", std::move(canary_view)},
-          {"deltas", Deltas(stable, canary)},
-          {"health", health},
-          {"reason", reason}};
+  const Json said_twice = {{"enabled", status.percentage > 0},
+                           {"percentage", status.percentage},
+                           {"baseline", std::move(baseline_view)},
+                           {"deltas", Deltas(stable, canary)},
+                           {"health", health}};
+  canary_view.update(said_twice);
+  Json json = {{"rollout", rollout.name},
+               {"subject", SubjectOf(spec)},
+               {"state", status.state},
+               {"phase", status.phase < spec.phases.size() ? spec.phases[status.phase].name : ""},
+               {"actual_percentage", std::move(actual)},
+               {"canary", std::move(canary_view)},
+               {"reason", reason}};
+  json.update(said_twice);
+  return json;
 }
 
 // Which of two rollouts is shown first: what is wrong, then what runs.
@@ -261,7 +270,8 @@ Result<Json> CanaryHealthView(const World& world, const std::string& rollout) {
   std::stable_sort(all.begin(), all.end(),
                    [](const Json& a, const Json& b) { return Attention(a) < Attention(b); });
   Json view = {{"enabled", false},
-               {"percentage", {{"desired", 0.0}, {"actual", nullptr}}},
+               {"percentage", 0.0},
+               {"actual_percentage", nullptr},
                {"baseline", nullptr},
                {"canary", nullptr},
                {"deltas", Json::object()},

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // weir rollout …
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
-#include <thread>
 
 #include "controlplane/analysis/eprocess.h"
 #include "controlplane/analysis/simulate.h"
+#include "controlplane/cli/rollout_follow.h"
+#include "controlplane/cli/rollout_view.h"
 #include "controlplane/cli/session.h"
 #include "shared/base/clock.h"
 #include "shared/base/text.h"
@@ -25,25 +24,6 @@ std::string RolloutPath(const std::string& name) {
   return "/v1/rollouts/" + http::PercentEncode(name);
 }
 
-bool IsFinal(const std::string& state) {
-  return state == "promoted" || state == "rolled_back" || state == "aborted";
-}
-
-std::string PhaseName(const Json& rollout) {
-  const Json phases = rollout["spec"].value("phases", Json::array());
-  const uint64_t phase = rollout["status"].value("phase", uint64_t{0});
-  return phase < phases.size()
-             ? fmt::format("{} ({}/{})", Text(phases[phase]["name"]), phase + 1, phases.size())
-             : "";
-}
-
-std::string Subject(const Json& rollout) {
-  const Json& spec = rollout["spec"];
-  return spec.contains("model")
-             ? fmt::format("{} {}", Text(spec["model"]), Text(spec.value("candidate", Json())))
-             : "flag " + Text(spec.value("flag", Json()));
-}
-
 void List(Session& session) {
   const Result<Json> answer = session.api().Get("/v1/rollouts");
   if (!answer.ok()) return session.Fail(answer.status());
@@ -51,96 +31,12 @@ void List(Session& session) {
   std::vector<std::vector<std::string>> rows;
   for (const Json& rollout : (*answer)["items"]) {
     const Json& status = rollout["status"];
-    rows.push_back({Text(rollout["metadata"]["name"]), Subject(rollout),
-                    Text(status.value("state", Json())), PhaseName(rollout),
+    rows.push_back({Text(rollout["metadata"]["name"]), RolloutSubject(rollout),
+                    Text(status.value("state", Json())), RolloutPhase(rollout),
                     Text(status.value("percentage", Json(0))) + " %",
                     Age(status.value("since", Json())), Text(status.value("waiting_for", Json()))});
   }
   PrintTable({"NAME", "SUBJECT", "STATE", "PHASE", "SHARE", "SINCE", "WAITING FOR"}, rows);
-}
-
-void PrintStatus(const Json& rollout) {
-  const Json& status = rollout["status"];
-  std::printf("%s: %s\n", Text(rollout["metadata"]["name"]).c_str(),
-              Text(status.value("state", Json())).c_str());
-  std::printf("  subject   %s\n", Subject(rollout).c_str());
-  std::printf("  phase     %s at %s %%, since %s\n", PhaseName(rollout).c_str(),
-              Text(status.value("percentage", Json(0))).c_str(),
-              Text(status.value("since", Json())).c_str());
-  if (!Text(status.value("waiting_for", Json())).empty())
-    std::printf("  waits for %s\n", Text(status["waiting_for"]).c_str());
-  if (status.contains("last_verdict")) {
-    const Json& verdict = status["last_verdict"];
-    std::printf("  verdict   %s -> %s: %s\n", Text(verdict["trigger"]).c_str(),
-                Text(verdict["action"]).c_str(), Text(verdict["evidence"]).c_str());
-  }
-  if (status.contains("previous_stable"))
-    std::printf("  stable    %s before\n", Text(status["previous_stable"]).c_str());
-}
-
-// The resource; with `wait`, once its state is final.
-void ShowStatus(Session& session, const std::string& name, bool wait) {
-  const int64_t deadline = Clock::System().MonotonicMs() + session.timeout_ms();
-  for (;;) {
-    const Result<Json> rollout = session.api().Get(RolloutPath(name));
-    if (!rollout.ok()) return session.Fail(rollout.status());
-    const std::string state = (*rollout)["status"].value("state", "");
-    if (!wait || IsFinal(state)) {
-      if (!session.PrintData(*rollout)) PrintStatus(*rollout);
-      if (wait && state != "promoted") session.No();
-      return;
-    }
-    if (session.is_timeout_given && Clock::System().MonotonicMs() > deadline) {
-      return session.FailAs(kExitTimeout,
-                            fmt::format("{} is still {} after {}", name, state, session.timeout));
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(200));
-  }
-}
-
-void Watch(Session& session, const std::string& name) {
-  const bool terminal = ::isatty(STDOUT_FILENO) != 0;
-  std::string last;
-  for (;;) {
-    const Result<Json> rollout = session.api().Get(RolloutPath(name));
-    if (!rollout.ok()) return session.Fail(rollout.status());
-    const Json& status = (*rollout)["status"];
-    const std::string state = status.value("state", "");
-    const std::string line =
-        session.json() ? rollout->dump()
-                       : fmt::format("{}  {}  {}  {} %  {}", name, state, PhaseName(*rollout),
-                                     Text(status.value("percentage", Json(0))),
-                                     Text(status.value("waiting_for", Json())));
-    // Lines for scripts appear on changes other than the countdown's.
-    const std::string key = terminal || session.json() ? line : state + PhaseName(*rollout);
-    if (key != last) std::printf(terminal && !session.json() ? "\r\x1b[K%s" : "%s\n", line.c_str());
-    std::fflush(stdout);
-    last = key;
-    if (IsFinal(state)) {
-      if (terminal && !session.json()) std::printf("\n");
-      if (state != "promoted") session.No();
-      return;
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(200));
-  }
-}
-
-void History(Session& session, const std::string& name) {
-  const Result<Json> answer = session.api().Get(
-      "/v1/history?kind=Rollout&name=" + http::PercentEncode(name) + "&limit=100");
-  if (!answer.ok()) return session.Fail(answer.status());
-  if (session.PrintData(*answer)) return;
-  std::vector<std::vector<std::string>> rows;
-  for (const Json& row : (*answer)["items"]) {
-    std::string state;
-    for (const Json& change : row["changes"]) {
-      if (change.value("kind", "") == "Rollout" && change["after"].is_object())
-        state = change["after"]["status"].value("state", "");
-    }
-    rows.push_back({Text(row["revision"]), Text(row["at"]), Text(row["actor"]), state,
-                    Text(row.value("reason", Json()))});
-  }
-  PrintTable({"REVISION", "AT", "ACTOR", "STATE", "REASON"}, rows);
 }
 
 void Command(Session& session, const std::string& name, const std::string& verb,
@@ -151,7 +47,7 @@ void Command(Session& session, const std::string& name, const std::string& verb,
   const Result<Json> answer =
       session.api().Send("POST", fmt::format("{}/{}", RolloutPath(name), verb), body);
   if (!answer.ok()) return session.Fail(answer.status());
-  if (!session.PrintData((*answer)["resource"])) PrintStatus((*answer)["resource"]);
+  if (!session.PrintData((*answer)["resource"])) PrintRollout((*answer)["resource"]);
   std::fprintf(stderr, "revision %s on %s\n", Text((*answer)["revision"]).c_str(),
                session.Target().c_str());
   session.WaitForNodes(answer->value("version", uint64_t{0}));
@@ -245,7 +141,7 @@ void AddSimulate(CLI::App* rollout, Session& session) {
 void AddRolloutCommands(CLI::App& app, Session& session) {
   struct Options {
     std::string name, reason;
-    bool wait = false, full = false, force = false;
+    bool full = false, force = false;
   };
   auto options = std::make_shared<Options>();
   CLI::App* rollout = app.add_subcommand("rollout", "Rollouts: follow them, and take part");
@@ -256,19 +152,7 @@ void AddRolloutCommands(CLI::App& app, Session& session) {
     command->add_option("name", options->name, "The rollout")->required();
     return command;
   };
-  add("show", "The resource as JSON or YAML, or a summary")->callback([&session, options] {
-    ShowStatus(session, options->name, false);
-  });
-  CLI::App* status = add("status", "Where it is and what it waits for");
-  status->add_flag("--wait", options->wait,
-                   "Until it ends; exit 1 unless it was promoted, 4 when --timeout passes first");
-  status->callback([&session, options] { ShowStatus(session, options->name, options->wait); });
-  add("watch", "Follow it until it ends")->callback([&session, options] {
-    Watch(session, options->name);
-  });
-  add("history", "Its revisions with actors and reasons")->callback([&session, options] {
-    History(session, options->name);
-  });
+  AddRolloutViews(*rollout, session);
   const std::pair<const char*, const char*> verbs[] = {
       {"start", "Start one that is pending, or anew"},
       {"pause", "Stop its progress; triggers still act"},

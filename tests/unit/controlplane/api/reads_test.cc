@@ -256,8 +256,10 @@ TEST_F(ApiReads, CanaryHealth) {
   const Json health = Get("/health/canary").json;
   EXPECT_EQ(health["enabled"], true);
   EXPECT_EQ(health["rollout"], "fraud-1-1-0");
-  EXPECT_EQ(health["percentage"]["desired"], 10.0);
-  EXPECT_TRUE(health["percentage"]["actual"].is_null());
+  EXPECT_EQ(health["percentage"], 10.0);
+  EXPECT_TRUE(health["actual_percentage"].is_null());
+  for (const char* field : {"enabled", "percentage", "baseline", "deltas", "health"})
+    EXPECT_EQ(health["canary"][field], health[field]) << field;
   EXPECT_EQ(health["baseline"]["version"], "1.0.0");
   EXPECT_EQ(health["canary"]["version"], "1.1.0");
   EXPECT_EQ(health["health"], "unknown");
