@@ -104,6 +104,14 @@ const char* KeySourceName(KeySource source) {
   return "?";
 }
 
+std::string_view KeyFor(const Keys& keys, std::string_view wanted) {
+  return ChooseKey(keys, wanted).key;
+}
+
+bool IsInShare(const Split& split, std::string_view key) {
+  return !split.random && InShare(split.threshold, false, key, split.seed, 0).in;
+}
+
 ArmDecision DecideArm(const Ruleset& rules, const Model& model, const Keys& keys, uint64_t random) {
   ArmDecision decision;
   decision.version = model.stable;

@@ -56,13 +56,18 @@ struct FlagDecision {
   Reason reason = Reason::kFlagNotFound;
   std::optional<domain::FinePercent> bucket;
   std::optional<domain::FinePercent> threshold;
-  // PREREQUISITE: which flag; SPLIT by a rollout: which rollout; ERROR: what is wrong.
+  // PREREQUISITE: which flag; SPLIT by a rollout, or by a phase that turns the flag on: which
+  // rollout; ERROR: what is wrong. kUnwatchedDetail: the flag's rollout holds no more.
   std::string_view detail;
   FlagError error = FlagError::kNone;
   std::string_view variant;    // "on" or "off" for rollout flags; "" without a value
   std::string_view value;      // as JSON text; "" means that the caller's default holds
   const Flag* flag = nullptr;  // null when there is none of that name
+  // The flag's rollout, where its share of keys decided: what is on is its canary, what is off its
+  // stable arm. Null for all that something else decided, which belongs to neither.
+  const Split* split = nullptr;
 };
+inline constexpr std::string_view kUnwatchedDetail = "unwatched";
 
 struct FlagInputs {
   std::string_view key;      // the targeting key; may be empty
@@ -83,10 +88,18 @@ domain::FinePercent ShareNow(const Ruleset& rules, const Flag& flag, int64_t now
 
 // What a request offers to be bucketed by; empty where it lacks one.
 struct Keys {
-  std::string_view user_id;
-  std::string_view session_id;
-  std::string_view request_id;
+  std::string_view user_id{};
+  std::string_view session_id{};
+  std::string_view request_id{};
 };
+
+// The key that something bucketed by `wanted` ("user_id", …) takes: that one, else the first that
+// there is of user, session and request id; "" without any.
+std::string_view KeyFor(const Keys& keys, std::string_view wanted);
+
+// Whether a key that the request had for itself is in the split's share, whatever holds it back at
+// the moment (an emergency, silence of the control plane). False for a strategy that draws.
+bool IsInShare(const Split& split, std::string_view key);
 
 struct ArmDecision {
   bool is_canary = false;

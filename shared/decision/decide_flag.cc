@@ -133,6 +133,66 @@ std::optional<FlagDecision> Blocked(const Ruleset& rules, const Flag& flag,
   return std::nullopt;
 }
 
+// Whether a rollout's canary takes keys here, so far as the rules tell.
+bool TakesKeys(const Ruleset& rules, const Split& split) {
+  if (!split.applies || split.shadow || split.IsUnwatched(rules.unwatched_ms)) return false;
+  if (split.model.empty()) return true;
+  const Model* model = rules.models().Find(split.model);
+  if (model != nullptr && !model->pinned.empty()) return false;
+  return rules.overrides == nullptr || (!rules.overrides->splits.contains(split.model) &&
+                                        !rules.overrides->pins.contains(split.model));
+}
+
+// On for a key that a rollout whose phase turns the flag on sends to its candidate.
+std::optional<FlagDecision> ByPhase(const Ruleset& rules, const Flag& flag,
+                                    const FlagInputs& inputs) {
+  const PhaseFlag* phases = rules.phase_flags().Find(flag.name);
+  if (phases == nullptr) return std::nullopt;
+  for (const Split* split : phases->splits) {
+    const bool has_key =
+        !inputs.key.empty() || split->random || split->threshold == domain::kFineAll;
+    if (!has_key || !TakesKeys(rules, *split)) continue;
+    const Share share =
+        InShare(split->threshold, split->random, inputs.key, split->seed, inputs.random);
+    if (!share.in) continue;
+    FlagDecision decision = Off(&flag, Reason::kSplit, split->rollout);
+    Explain(share, split->threshold, decision);
+    decision.enabled = true;
+    return decision;
+  }
+  return std::nullopt;
+}
+
+// The flag's rollout in force here, null for the flag's own percentage.
+const Split* RolloutOf(const Ruleset& rules, const Flag& flag) {
+  const Split* split = rules.flag_splits().Find(flag.name);
+  return split != nullptr && split->applies ? split : nullptr;
+}
+
+FlagDecision ByPercentage(const Ruleset& rules, const Flag& flag, domain::FinePercent own,
+                          const FlagInputs& inputs) {
+  const Split* split = RolloutOf(rules, flag);
+  if (split == nullptr) {
+    if (auto on = ByPhase(rules, flag, inputs)) return *on;
+  }
+  const bool is_unwatched = split != nullptr && split->IsUnwatched(rules.unwatched_ms);
+  if (is_unwatched) split = nullptr;
+  const domain::FinePercent threshold = split != nullptr ? split->threshold : own;
+  const bool random = split != nullptr ? split->random : flag.random;
+  if (inputs.key.empty() && !random && threshold > 0 && threshold < domain::kFineAll) {
+    return Fail(&flag, FlagError::kTargetingKeyMissing, "a percentage needs a targeting key");
+  }
+  const Share share = InShare(threshold, random, inputs.key,
+                              split != nullptr ? split->seed : flag.seed, inputs.random);
+  FlagDecision decision = Off(&flag, Reason::kSplit);
+  Explain(share, threshold, decision);
+  decision.enabled = share.in;
+  decision.split = split;
+  if (split != nullptr) decision.detail = split->rollout;
+  if (is_unwatched) decision.detail = kUnwatchedDetail;
+  return decision;
+}
+
 FlagDecision Decide(const Ruleset& rules, std::string_view name, const FlagInputs& inputs,
                     Budget& budget) {
   const Flag* flag = rules.flags().Find(name);
@@ -161,20 +221,7 @@ FlagDecision Decide(const Ruleset& rules, std::string_view name, const FlagInput
     return listed;
   }
   if (flag->allowlist_only) return Off(flag, Reason::kNotInAllowlist);
-  const Split* split = rules.flag_splits().Find(name);
-  if (split != nullptr && !split->applies) split = nullptr;
-  const domain::FinePercent threshold = split != nullptr ? split->threshold : now.threshold;
-  const bool random = split != nullptr ? split->random : flag->random;
-  if (inputs.key.empty() && !random && threshold > 0 && threshold < domain::kFineAll) {
-    return Fail(flag, FlagError::kTargetingKeyMissing, "a percentage needs a targeting key");
-  }
-  const Share share = InShare(threshold, random, inputs.key,
-                              split != nullptr ? split->seed : flag->seed, inputs.random);
-  FlagDecision decision = Off(flag, Reason::kSplit);
-  Explain(share, threshold, decision);
-  decision.enabled = share.in;
-  if (split != nullptr) decision.detail = split->rollout;
-  return decision;
+  return ByPercentage(rules, *flag, now.threshold, inputs);
 }
 
 FlagDecision InEmergency(const Ruleset& rules, std::string_view name) {
@@ -225,8 +272,9 @@ domain::FinePercent ShareNow(const Ruleset& rules, const Flag& flag, int64_t now
   }
   const Effective now = EffectiveAt(flag, now_wall_ms);
   if (!now.enabled || flag.rolled_back || flag.allowlist_only) return 0;
-  const Split* split = rules.flag_splits().Find(flag.name);
-  return split != nullptr && split->applies ? split->threshold : now.threshold;
+  const Split* split = RolloutOf(rules, flag);
+  const bool holds = split != nullptr && !split->IsUnwatched(rules.unwatched_ms);
+  return holds ? split->threshold : now.threshold;
 }
 
 }  // namespace weir::decision

@@ -6,13 +6,13 @@
 namespace weir::decision {
 namespace {
 
-// The subject of the split that belongs to a rollout, "" if there is none.
-std::string SubjectOf(const EntryTable<Split>& splits, std::string_view rollout) {
-  std::string subject;
+// The split that belongs to a rollout, null if there is none.
+const Split* SplitOf(const EntryTable<Split>& splits, std::string_view rollout) {
+  const Split* found = nullptr;
   splits.ForEach([&](const Split& split) {
-    if (split.rollout == rollout) subject = split.key();
+    if (split.rollout == rollout) found = &split;
   });
-  return subject;
+  return found;
 }
 
 }  // namespace
@@ -55,10 +55,14 @@ void Ruleset::Set(domain::ModelEntry entry) {
 }
 
 void Ruleset::Set(domain::SplitEntry entry) {
-  Remove(domain::EntryKind::kSplit, entry.rollout);
+  RemoveSplit(entry.rollout);
   const bool applies = domain::Selects(entry.nodes, labels_);
   auto split = std::make_shared<const Split>(Split{std::move(entry), applies});
-  (split->model.empty() ? flag_splits_ : model_splits_).Set(std::move(split));
+  EntryTable<Split>& table = split->model.empty() ? flag_splits_ : model_splits_;
+  const Split* replaced = table.Find(split->key());
+  const bool has_flags = !split->flags.empty() || (replaced != nullptr && !replaced->flags.empty());
+  table.Set(std::move(split));
+  if (has_flags) RebuildPhaseFlags();
 }
 
 void Ruleset::Set(domain::ExperimentEntry entry) {
@@ -81,8 +85,33 @@ void Ruleset::Remove(domain::EntryKind kind, std::string_view name) {
       observability_ = {};
       return;
     case domain::EntryKind::kSplit:
-      model_splits_.Remove(SubjectOf(model_splits_, name));
-      flag_splits_.Remove(SubjectOf(flag_splits_, name));
+      RemoveSplit(name);
+  }
+}
+
+void Ruleset::RemoveSplit(std::string_view rollout) {
+  bool has_flags = false;
+  for (EntryTable<Split>* table : {&model_splits_, &flag_splits_}) {
+    const Split* split = SplitOf(*table, rollout);
+    if (split == nullptr) continue;
+    has_flags |= !split->flags.empty();
+    table->Remove(std::string(split->key()));  // a copy: the split goes away
+  }
+  if (has_flags) RebuildPhaseFlags();
+}
+
+void Ruleset::RebuildPhaseFlags() {
+  std::map<std::string, std::map<std::string, const Split*>> by_flag;
+  for (const EntryTable<Split>* table : {&model_splits_, &flag_splits_}) {
+    table->ForEach([&](const Split& split) {
+      for (const std::string& flag : split.flags) by_flag[flag][split.rollout] = &split;
+    });
+  }
+  phase_flags_ = {};
+  for (const auto& [flag, splits] : by_flag) {
+    PhaseFlag entry{flag, {}};
+    for (const auto& [rollout, split] : splits) entry.splits.push_back(split);
+    phase_flags_.Set(std::make_shared<const PhaseFlag>(std::move(entry)));
   }
 }
 

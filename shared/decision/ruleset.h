@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "shared/base/status.h"
 #include "shared/decision/entry_table.h"
@@ -36,6 +37,13 @@ struct Split : domain::SplitEntry {
     return unwatched_after_ms > 0 && unwatched_ms >= unwatched_after_ms;
   }
   std::string_view key() const { return model.empty() ? flag : model; }
+};
+// A flag that phases of rollouts turn on for their canary's keys. The splits are the ruleset's own,
+// in order of their rollouts' names.
+struct PhaseFlag {
+  std::string name;
+  std::vector<const Split*> splits;
+  std::string_view key() const { return name; }
 };
 struct Experiment : domain::ExperimentEntry {
   uint64_t total = 0;  // of the weights
@@ -81,15 +89,20 @@ class Ruleset {
   const EntryTable<Model>& models() const { return models_; }
   const EntryTable<Split>& model_splits() const { return model_splits_; }  // by model
   const EntryTable<Split>& flag_splits() const { return flag_splits_; }    // by flag
+  const EntryTable<PhaseFlag>& phase_flags() const { return phase_flags_; }
   const EntryTable<Experiment>& experiments() const { return experiments_; }
   const domain::ObservabilitySpec& observability() const { return observability_; }
 
  private:
+  void RemoveSplit(std::string_view rollout);
+  void RebuildPhaseFlags();
+
   domain::Labels labels_;
   EntryTable<Flag> flags_;
   EntryTable<Model> models_;
   EntryTable<Split> model_splits_;
   EntryTable<Split> flag_splits_;
+  EntryTable<PhaseFlag> phase_flags_;  // points into the two above
   EntryTable<Experiment> experiments_;
   domain::ObservabilitySpec observability_;
 };

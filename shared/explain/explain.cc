@@ -81,6 +81,7 @@ Json ModelRow(const decision::Ruleset& rules, const decision::Model& model, cons
               {"percentage", split == nullptr ? 0.0 : split->threshold / 1000.0},
               {"reason", decision::ReasonName(decision.reason)}};
   if (split != nullptr) row["rollout"] = split->rollout;
+  if (decision.is_copied) row["copied"] = true;
   // As a node counts it (dataplane/routing/plan.h).
   const bool is_forced = decision.reason == decision::Reason::kPinned ||
                          decision.reason == decision::Reason::kOverride;
@@ -100,6 +101,7 @@ Json FlagSplitRow(const decision::Ruleset& rules, const decision::Split& split,
               {"percentage", split.threshold / 1000.0},
               {"reason", decision::ReasonName(decision.reason)}};
   SetNumbers(row, decision.bucket, decision.threshold);
+  if (decision.split == nullptr && !decision.detail.empty()) row["detail"] = decision.detail;
   return row;
 }
 

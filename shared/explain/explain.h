@@ -22,10 +22,12 @@ struct Query {
 
 // {key, snapshot: {epoch, version} | null, flags: […], splits: […], experiments: […]}, each list in
 // order of name. `snapshot` is null when the ruleset has no epoch (it came from a file). Every
-// model has a row in splits, also while nothing is rolled out (reason NO_ROLLOUT). With `model` or
-// `flag` only what concerns it is listed; an unknown flag answers FLAG_NOT_FOUND, an unknown model
-// nothing. A flag's row has `value` and `variant` where there is an answer, else `error` with
-// OpenFeature's code; a context that cannot be read makes every flag's row INVALID_CONTEXT.
+// model has a row in splits, also while nothing is rolled out (reason NO_ROLLOUT); stable answers a
+// key whose requests a shadow phase copies to the candidate (reason SHADOW, `copied: true`). With
+// `model` or `flag` only what concerns it is listed; an unknown flag answers FLAG_NOT_FOUND, an
+// unknown model nothing. A flag's row has `value` and `variant` where there is an answer, else
+// `error` with OpenFeature's code; a context that cannot be read makes every flag's row
+// INVALID_CONTEXT.
 codec::Json Explain(const decision::Ruleset& rules, const Query& query);
 
 }  // namespace weir::explain

@@ -193,5 +193,43 @@ TEST(Explain, ShowsARolloutOfAFlagAsASplit) {
   EXPECT_EQ(answer["flags"][0]["detail"], "ttft");
 }
 
+TEST(Explain, AKeyThatAShadowPhaseCopiesIsAnsweredByStable) {
+  decision::Ruleset rules = Rules();
+  domain::SplitEntry split = *rules.model_splits().Find("fraud_detection");
+  split.shadow = true;
+  rules.Set(split);
+  // Bucket 385 of canary-2025-01-08 (DECISIONS), so in its 10 %.
+  const Json in = Explain(rules, {.key = "user-123", .model = "fraud_detection", .flag = ""});
+  EXPECT_EQ(in["splits"][0]["arm"], "stable");
+  EXPECT_EQ(in["splits"][0]["version"], "1.0.0");
+  EXPECT_EQ(in["splits"][0]["reason"], "SHADOW");
+  EXPECT_EQ(in["splits"][0]["copied"], true);
+  split.threshold = 0;
+  rules.Set(split);
+  const Json out = Explain(rules, {.key = "user-123", .model = "fraud_detection", .flag = ""});
+  EXPECT_EQ(out["splits"][0]["reason"], "SHADOW");
+  EXPECT_FALSE(out["splits"][0].contains("copied"));
+}
+
+TEST(Explain, SaysWhenARolloutIsUnwatched) {
+  decision::Ruleset rules = Rules();
+  domain::SplitEntry split = *rules.model_splits().Find("fraud_detection");
+  split.unwatched_after_ms = 1000;
+  rules.Set(split);
+  rules.Set(domain::SplitEntry{.rollout = "ttft",
+                               .flag = "ttft_pipeline",
+                               .threshold = domain::kFineAll,
+                               .hash_key = "user_id",
+                               .seed = "s",
+                               .unwatched_after_ms = 1000});
+  rules.unwatched_ms = 1000;
+  const Json answer = Explain(rules, {.key = "user-123", .model = "", .flag = ""});
+  EXPECT_EQ(answer["splits"][1]["model"], "fraud_detection");
+  EXPECT_EQ(answer["splits"][1]["arm"], "stable");
+  EXPECT_EQ(answer["splits"][1]["reason"], "UNWATCHED");
+  EXPECT_EQ(answer["splits"][2]["flag"], "ttft_pipeline");
+  EXPECT_EQ(answer["splits"][2]["detail"], "unwatched");
+}
+
 }  // namespace
 }  // namespace weir::explain
