@@ -173,7 +173,9 @@ bool UpstreamConnection::Parse() {
 }
 
 void UpstreamConnection::OnReadEnd() {
-  if (!got_bytes) return Break("the server closed the connection without an answer");
+  if (call == nullptr || !got_bytes) {
+    return Break("the server closed the connection without an answer");
+  }
   if (reader_.ParseEnd() == AnswerReader::State::kDone) return OnAnswer();
   Break(reader_.reason());
 }
