@@ -16,6 +16,7 @@
 #include "bench/process.h"
 #include "bench/reactions.h"
 #include "bench/request_parts.h"
+#include "bench/rollbacks.h"
 #include "bench/serving.h"
 #include "shared/base/log.h"
 #include "shared/base/text.h"
@@ -73,7 +74,11 @@ Status Emergency(const Options& options, Report& report) {
 }
 
 Status Rollbacks(const Options& options, Report& report) {
-  return MeasureRollbacks(options.quick ? 3 : 20, report);
+  return MeasureRollbacks(options.quick ? 3 : 30, report);
+}
+
+Status Losses(const Options& options, Report& report) {
+  return MeasureLosses(options.quick ? 2 : 10, report);
 }
 
 Status Memory(const Options& options, Report& report) {
@@ -106,8 +111,8 @@ struct Group {
 constexpr Group kGroups[] = {
     {"decisions", Decisions, true}, {"flags", Flags, true},         {"serving", Serving, true},
     {"ofrep", Ofrep, true},         {"parts", Parts, false},        {"changes", Changes, true},
-    {"emergency", Emergency, true}, {"rollbacks", Rollbacks, true}, {"memory", Memory, true},
-    {"build", Build, true},
+    {"emergency", Emergency, true}, {"rollbacks", Rollbacks, true}, {"losses", Losses, true},
+    {"memory", Memory, true},       {"build", Build, true},
 };
 
 bool IsWanted(const Group& group, const std::vector<std::string>& only) {

@@ -10,7 +10,6 @@
 
 #include "bench/process.h"
 #include "bench/stage.h"
-#include "controlplane/cli/load.h"
 #include "shared/base/clock.h"
 #include "shared/http/client.h"
 
@@ -20,9 +19,6 @@ namespace {
 using codec::Json;
 
 constexpr int kNodes = 3;
-constexpr int kRequestsPerSecond = 1000;
-constexpr double kCanaryPercent = 10;
-constexpr uint64_t kHealthyCanaryRequests = 100;  // before the fault
 constexpr int64_t kStepMs = 20'000;
 
 double NowMs() { return static_cast<double>(Clock::System().MonotonicNs()) / 1e6; }
@@ -96,106 +92,6 @@ Result<double> OneSwitch(Stage& stage, std::vector<http::Client>& nodes, bool on
   return NowMs() - start;
 }
 
-// Milliseconds after the first bad answer.
-struct Rollback {
-  double detected = 0;
-  double committed = 0;
-  double last_node = 0;
-  double failed_requests = 0;
-};
-
-class Rollbacks {
- public:
-  Rollbacks(Stage& stage, control::cli::Load& load) : stage_(stage), load_(load) {}
-
-  Result<Rollback> One(double error_rate) {
-    const std::string name = fmt::format("bench-{}", ++count_);
-    WEIR_RETURN_IF_ERROR(stage_.SetFault(nullptr));
-    WEIR_RETURN_IF_ERROR(stage_.StartRollout(name, kCanaryPercent));
-    load_.Mark();
-    const double start = NowMs();
-    while (load_.Counts().canary < kHealthyCanaryRequests) {
-      if (NowMs() - start > kStepMs || Interrupted())
-        return Unavailable("the canary gets no requests");
-      PauseMs(5);
-    }
-    if (load_.Counts().failed > 0)
-      return Unavailable("requests fail without a fault: " + load_.Counts().last_error);
-    PauseMs(count_ * 37 % 100);  // at any moment of a telemetry tick
-    load_.Mark();
-    WEIR_RETURN_IF_ERROR(stage_.SetFault({{"error_rate", error_rate}, {"expires", "5m"}}));
-    WEIR_ASSIGN_OR_RETURN(const Json rollout, WaitRolledBack(name));
-    WEIR_ASSIGN_OR_RETURN(const Rollback rollback, Read(name, rollout["status"]));
-    WEIR_RETURN_IF_ERROR(stage_.api().Send("DELETE", "/v1/rollouts/" + name, nullptr).status());
-    return rollback;
-  }
-
- private:
-  Result<Json> WaitRolledBack(const std::string& name) {
-    const double start = NowMs();
-    while (NowMs() - start < kStepMs && !Interrupted()) {
-      WEIR_ASSIGN_OR_RETURN(const Json rollout, stage_.api().Get("/v1/rollouts/" + name));
-      if (rollout["status"].value("state", "") == "rolled_back") return rollout;
-      PauseMs(20);
-    }
-    return Unavailable(name + " was not rolled back");
-  }
-
-  Result<Rollback> Read(const std::string& name, const Json& status) {
-    const control::cli::LoadCounts counts = load_.Counts();
-    const auto since = [&](const Json& time) -> Result<double> {
-      if (!time.is_string()) return NotFound("a time is missing in " + status.dump());
-      WEIR_ASSIGN_OR_RETURN(const int64_t wall_ms, ParseTimeMs(time.get<std::string>()));
-      return static_cast<double>(wall_ms - counts.first_failed_wall_ms);
-    };
-    Rollback rollback;
-    WEIR_ASSIGN_OR_RETURN(rollback.detected, since(status["last_verdict"]["detected_at"]));
-    WEIR_ASSIGN_OR_RETURN(rollback.last_node, since(status["completed_at"]));
-    WEIR_ASSIGN_OR_RETURN(const Json history,
-                          stage_.api().Get("/v1/history?kind=Rollout&name=" + name + "&limit=20"));
-    Json committed_at;
-    for (const Json& row : history["items"]) {
-      if (row["revision"] == status["rollback_revision"]) committed_at = row["at"];
-    }
-    WEIR_ASSIGN_OR_RETURN(rollback.committed, since(committed_at));
-    rollback.failed_requests = static_cast<double>(counts.failed);
-    return rollback;
-  }
-
-  Stage& stage_;
-  control::cli::Load& load_;
-  int count_ = 0;
-};
-
-void AddRollbacks(const std::string& errors, const std::vector<Rollback>& runs, Report& report) {
-  std::vector<double> last;
-  std::vector<double> detect;
-  std::vector<double> commit;
-  std::vector<double> nodes;
-  std::vector<double> failed;
-  for (const Rollback& run : runs) {
-    last.push_back(run.last_node);
-    detect.push_back(run.detected);
-    commit.push_back(run.committed - run.detected);
-    nodes.push_back(run.last_node - run.committed);
-    failed.push_back(run.failed_requests);
-  }
-  const auto add = [&](const std::string& name, double value, const char* unit) {
-    report.Add({.name = name, .value = value, .unit = unit, .yardstick = "", .yardstick_value = 0});
-  };
-  add(fmt::format("{} errors → last node at stable, p50", errors), Quantile(last, 0.5), "ms");
-  report.Add({.name = fmt::format("{} errors → last node at stable, p99", errors),
-              .value = Quantile(last, 0.99),
-              .unit = "ms",
-              .yardstick = "the goal, a second",
-              .yardstick_value = 1000,
-              .goal = 1});
-  add("  first bad answer → detected, p50", Quantile(detect, 0.5), "ms");
-  add("  detected → committed, p50", Quantile(commit, 0.5), "ms");
-  add("  committed → last node, p50", Quantile(nodes, 0.5), "ms");
-  add("  failed requests of a rollback, p50", Quantile(failed, 0.5), "");
-}
-
 }  // namespace
 
 Status MeasureChanges(int changes, Report& report) {
@@ -246,31 +142,6 @@ Status MeasureEmergency(int switches, Report& report) {
       "Kill switch: {} times on or off, from sending it to the API until each node has answered an "
       "explain of a flag accordingly.",
       switches));
-  return OkStatus();
-}
-
-Status MeasureRollbacks(int runs, Report& report) {
-  WEIR_ASSIGN_OR_RETURN(const std::unique_ptr<Stage> stage, Stage::Open(kNodes));
-  WEIR_RETURN_IF_ERROR(stage->PushModel());
-  WEIR_ASSIGN_OR_RETURN(const std::vector<std::string> bodies, RequestBodies());
-  control::cli::Load load({.nodes = stage->NodeAddresses(),
-                           .model = kModel,
-                           .bodies = bodies,
-                           .requests_per_second = kRequestsPerSecond});
-  Rollbacks rollbacks(*stage, load);
-  for (const double error_rate : {1.0, 0.25}) {
-    std::vector<Rollback> done;
-    for (int i = 0; i < runs; ++i) {
-      WEIR_ASSIGN_OR_RETURN(const Rollback one, rollbacks.One(error_rate));
-      done.push_back(one);
-    }
-    AddRollbacks(fmt::format("{:.0f} %", error_rate * 100), done, report);
-  }
-  report.Note(fmt::format(
-      "Rollback: {} runs each, {} requests/s over 3 nodes, {} % of them to a canary that was "
-      "healthy for a second; p99 of {} runs is the worst. Times after the first bad answer that a "
-      "client got.",
-      runs, kRequestsPerSecond, kCanaryPercent, runs));
   return OkStatus();
 }
 

@@ -12,10 +12,6 @@ namespace weir::bench {
 // fdatasync in the same directory, which every commit pays for.
 Status MeasureChanges(int changes, Report& report);
 
-// From the first bad answer that a client got until the last node is back at stable, at 100 canary
-// requests a second; `runs` times with every canary answer bad and with a quarter.
-Status MeasureRollbacks(int runs, Report& report);
-
 // From sending the kill switch to the API until the last of three nodes answers KILL_SWITCH, and
 // the same for switching it off; nodes are asked in turn, without a pause.
 Status MeasureEmergency(int switches, Report& report);

@@ -110,9 +110,4 @@ Status Stage::StartRollout(const std::string& name, double percentage) {
   return api_->Send("PUT", "/v1/rollouts/" + name, resource).status();
 }
 
-Status Stage::SetFault(const Json& fault) {
-  const Json patch = {{"spec", {{"versions", {{kCandidate, {{"fault", fault}}}}}}}};
-  return api_->Send("PATCH", fmt::format("/v1/models/{}", kModel), patch).status();
-}
-
 }  // namespace weir::bench

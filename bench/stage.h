@@ -34,8 +34,6 @@ class Stage {
   Status PushModel();
   // The candidate for `percentage` of users, for as long as the benchmark runs.
   Status StartRollout(const std::string& name, double percentage);
-  // Null: no fault.
-  Status SetFault(const codec::Json& fault);
 
  private:
   Stage() = default;
