@@ -3,9 +3,15 @@
 // snapshot or a request.
 //
 // Every version that a model of the ruleset lists is wanted, the previous stable included, so that
-// a rollback finds it loaded. For each: fetch the blob (from the cache, else through FetchBlob),
-// check its SHA-256, load it with the runtime it names, warm it up, publish it as READY. A version
-// whose blob or runtime changes goes on serving as it was until the new one is READY or FAILED.
+// a rollback finds it loaded; `unloaded` ones are not. For each: fetch the blob (from the cache,
+// else through FetchBlob), check its SHA-256, load it with the runtime it names, warm it up,
+// publish it as READY. A version whose entry changes goes on serving as it was until the new one is
+// READY or FAILED; a rehearsed fault, and being blocked, change nothing here.
+//
+// A service has no blob. Its warm-up asks it whether it is ready: while it is not, it stays LOADING
+// and then becomes FAILED just as a blob that cannot be fetched, and READY as soon as it says yes.
+// One that was READY and stops answering its checks is FAILED with the reason until it answers
+// again: stable then answers the canary's keys, and nobody waits for what would fail.
 //
 // FAILED: an unknown runtime, bytes that do not load or fail their checksum, a blob that cannot be
 // fetched. While a fetch is merely Unavailable the version stays LOADING for the first attempts,
@@ -39,6 +45,7 @@ struct LoaderOptions {
   std::string cache_dir;  // blobs are kept in <cache_dir>/blobs/<sha256>; empty: not kept
   int64_t first_retry_ms = 250;
   int64_t max_retry_ms = 15'000;
+  int64_t max_service_retry_ms = 2000;  // the same, of services
   int patience = 5;  // attempts that may be Unavailable before the version is FAILED
 };
 

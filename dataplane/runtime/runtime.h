@@ -44,6 +44,8 @@ struct JsonAnswer {
 
 struct Usage {
   uint64_t tokens = 0;
+  bool is_late = false;    // gave up because time had run out: 504
+  bool unreached = false;  // of a service: no connection could be made
 };
 
 // Called on the worker that called Start: inside Start by inline runtimes, later by others.
@@ -56,7 +58,7 @@ class Sink {
   virtual void OnJson(const JsonAnswer& /*answer*/) {}
   // Exactly once, last. A failure before OnHead is the version's error, but for InvalidArgument (a
   // service says that the request is wrong, and the model declares no inputs: the client's 400) and
-  // ResourceExhausted (a service sheds: 429).
+  // ResourceExhausted (a service sheds, or too many calls wait for it: 429).
   virtual void OnEnd(Status status, const Usage& usage) = 0;
 };
 
@@ -67,7 +69,8 @@ class Version {
   virtual ~Version() = default;
 
   // `request` and `sink` belong to the caller and live until OnEnd. Gives up with an error when
-  // `deadline_ns` (monotonic) has passed or `stop` is requested.
+  // `deadline_ns` (monotonic) has passed or `stop` is requested, which the worker's thread alone
+  // does: OnEnd may come while it does. What is under way when a worker ends is stopped before.
   virtual void Start(const Request& request, int64_t deadline_ns, std::stop_token stop,
                      Sink& sink) = 0;
   // Start answers before it returns, and rows of several requests may come as one input: the
@@ -75,7 +78,11 @@ class Version {
   virtual bool TakesBatches() const { return false; }
   // One inference on an input of the version's own making, so that the library is proven to
   // predict and its lazy set-up is done. The loader's thread, before the version serves.
+  // Unavailable: may do better later.
   virtual Status WarmUp() = 0;
+  // Whether it can answer at present; any thread, cheap. A version that says no is FAILED with that
+  // reason until it says yes again.
+  virtual Status Health() const { return OkStatus(); }
   // What answers hold; -1 in a shape is any size.
   virtual const std::vector<domain::TensorSpec>& outputs() const = 0;
 };
@@ -84,14 +91,16 @@ struct VersionSource {
   std::string_view model;
   std::string_view version;
   std::string_view bytes;  // the model file, "" of a service; valid during Load only
-  const domain::VersionEntry* entry = nullptr;  // of a service; valid during Load only
+  const domain::VersionEntry* entry = nullptr;  // valid during Load only
+  bool declares_inputs = false;  // the model does: requests fit before a version runs
 };
 
 class Runtime {
  public:
   virtual ~Runtime() = default;
   virtual const char* name() const = 0;  // what `runtime:` of a version says
-  // The loader's thread. InvalidArgument says why the bytes are no model.
+  virtual bool NeedsFile() const { return true; }
+  // The loader's thread. InvalidArgument says why the bytes are no model, or the entry no service.
   virtual Result<std::shared_ptr<Version>> Load(const VersionSource& source) = 0;
 };
 

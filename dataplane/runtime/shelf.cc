@@ -15,10 +15,20 @@ namespace weir::node::runtime {
 namespace {
 
 constexpr int64_t kUnloadingLookMs = 20;
+constexpr int64_t kHealthLookMs = 100;
 
 bool IsSha256(const std::string& text) {
   return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
+
+// Without what may change about a loaded version.
+domain::VersionEntry WhatIsLoaded(domain::VersionEntry entry) {
+  entry.fault.reset();
+  entry.blocked.clear();
+  return entry;
+}
+
+bool IsService(const domain::VersionEntry& entry) { return !entry.urls.empty(); }
 
 }  // namespace
 
@@ -33,13 +43,19 @@ void Loader::Shelf::Apply(const decision::Ruleset& rules) {
   bool changed = false;
   std::map<Key, Item> next;
   rules.models().ForEach([&](const decision::Model& model) {
-    for (const domain::VersionEntry& entry : model.versions) {
-      Key key{model.name, entry.version};
+    const bool declares_inputs = !model.inputs.empty();
+    for (const domain::VersionEntry& listed : model.versions) {
+      if (listed.unloaded) continue;
+      Key key{model.name, listed.version};
+      domain::VersionEntry entry = WhatIsLoaded(listed);
       Item item;
       if (const auto held = items_.find(key); held != items_.end()) item = std::move(held->second);
-      if (item.runtime != entry.runtime || item.sha256 != entry.sha256) {
-        item = Item{.runtime = entry.runtime,
-                    .sha256 = entry.sha256,
+      const bool is_told = IsService(entry) && item.declares_inputs != declares_inputs;
+      if (item.entry != entry || is_told) {
+        // A version that is out of service has nothing to answer with meanwhile.
+        if (item.state == State::kFailed) item.version.reset();
+        item = Item{.entry = std::move(entry),
+                    .declares_inputs = declares_inputs,
                     .detail = {},
                     .version = std::move(item.version)};
         changed = true;
@@ -60,51 +76,89 @@ void Loader::Shelf::Step(int64_t now_ms) {
   const size_t gone =
       std::erase_if(leaving_, [](const auto& left) { return left.second.expired(); });
   bool changed = gone > 0;
-  for (auto& [key, item] : items_) {
-    if (item.settled || item.due_ms > now_ms) continue;
-    Settle(item, Load(key, item), now_ms);
-    Log("runtime").log(item.state == State::kFailed ? spdlog::level::err : spdlog::level::info,
-                       "{} {} is {}{}{}", key.first, key.second, StateName(item.state),
-                       item.detail.empty() ? "" : ": ", item.detail);
-    changed = true;
-    break;  // one at a time: what is wanted may have changed meanwhile
-  }
+  changed |= LookAtHealth();
+  changed |= LoadNext(now_ms);
   if (changed) Publish();
+}
+
+// One at a time: what is wanted may have changed meanwhile. The one that waits longest, so that a
+// service that takes its time to refuse holds up nobody for good.
+bool Loader::Shelf::LoadNext(int64_t now_ms) {
+  auto next = items_.end();
+  for (auto it = items_.begin(); it != items_.end(); ++it) {
+    const Item& item = it->second;
+    if (item.settled || item.due_ms > now_ms) continue;
+    if (next == items_.end() || item.due_ms < next->second.due_ms) next = it;
+  }
+  if (next == items_.end()) return false;
+  auto& [key, item] = *next;
+  const State before = item.state;
+  const std::string detail = item.detail;
+  Settle(item, Load(key, item), now_ms);
+  if (item.state == before && item.detail == detail) return false;
+  Log("runtime").log(item.state == State::kFailed ? spdlog::level::err : spdlog::level::info,
+                     "{} {} is {}{}{}", key.first, key.second, StateName(item.state),
+                     item.detail.empty() ? "" : ": ", item.detail);
+  return true;
+}
+
+bool Loader::Shelf::LookAtHealth() {
+  bool changed = false;
+  for (auto& [key, item] : items_) {
+    if (!item.settled || item.version == nullptr || !IsService(item.entry)) continue;
+    const Status health = item.version->Health();
+    const State state = health.ok() ? State::kReady : State::kFailed;
+    if (item.state == state) continue;
+    item.state = state;
+    item.detail = health.ok() ? "" : health.ToString();
+    Log("runtime").log(health.ok() ? spdlog::level::info : spdlog::level::err, "{} {} is {}{}{}",
+                       key.first, key.second, StateName(state), health.ok() ? "" : ": ",
+                       item.detail);
+    changed = true;
+  }
+  return changed;
 }
 
 std::optional<int64_t> Loader::Shelf::NextStepMs(int64_t now_ms) const {
   std::optional<int64_t> next;
+  const auto no_later = [&](int64_t ms) { next = std::min(next.value_or(ms), ms); };
   for (const auto& [key, item] : items_) {
-    if (!item.settled) next = std::min(next.value_or(item.due_ms), item.due_ms);
+    if (!item.settled) {
+      no_later(item.due_ms);
+    } else if (item.version != nullptr && IsService(item.entry)) {
+      no_later(now_ms + kHealthLookMs);
+    }
   }
-  if (!leaving_.empty()) {
-    const int64_t look_ms = now_ms + kUnloadingLookMs;
-    next = std::min(next.value_or(look_ms), look_ms);
-  }
+  if (!leaving_.empty()) no_later(now_ms + kUnloadingLookMs);
   return next;
 }
 
 Loader::Shelf::Outcome Loader::Shelf::Load(const Key& key, const Item& item) {
+  const std::string& wanted = item.entry.runtime;
   const auto runtime = std::find_if(runtimes_.begin(), runtimes_.end(),
-                                    [&](const auto& r) { return item.runtime == r->name(); });
+                                    [&](const auto& r) { return wanted == r->name(); });
   if (runtime == runtimes_.end()) {
     std::vector<std::string> known;
     for (const auto& r : runtimes_) known.emplace_back(r->name());
-    return {InvalidArgument("runtime",
-                            fmt::format("\"{}\" is unknown; this node has {}{}", item.runtime,
-                                        Join(known, ", "), DidYouMean(item.runtime, known))),
+    return {InvalidArgument("runtime", fmt::format("\"{}\" is unknown; this node has {}{}", wanted,
+                                                   Join(known, ", "), DidYouMean(wanted, known))),
             false, nullptr};
   }
-  if (!IsSha256(item.sha256)) {
-    return {InvalidArgument("sha256", "is not 64 hexadecimal digits"), false, nullptr};
+  std::string bytes;
+  if ((*runtime)->NeedsFile()) {
+    if (!IsSha256(item.entry.sha256)) {
+      return {InvalidArgument("sha256", "is not 64 hexadecimal digits"), false, nullptr};
+    }
+    Result<std::string> blob = Blob(item.entry.sha256);
+    if (!blob.ok()) return {blob.status(), true, nullptr};
+    bytes = *std::move(blob);
   }
-  const Result<std::string> bytes = Blob(item.sha256);
-  if (!bytes.ok()) return {bytes.status(), true, nullptr};
-  auto version = (*runtime)->Load({key.first, key.second, *bytes});
+  auto version =
+      (*runtime)->Load({key.first, key.second, bytes, &item.entry, item.declares_inputs});
   if (!version.ok()) return {version.status(), false, nullptr};
-  if (Status warm = (*version)->WarmUp(); !warm.ok()) {
-    return {Status(warm.code(), "warm-up: " + warm.message()), false, nullptr};
-  }
+  const Status warm = (*version)->WarmUp();
+  if (warm.code() == Code::kUnavailable) return {warm, true, nullptr};
+  if (!warm.ok()) return {Status(warm.code(), "warm-up: " + warm.message()), false, nullptr};
   return {OkStatus(), false, *std::move(version)};
 }
 
@@ -152,7 +206,10 @@ void Loader::Shelf::Settle(Item& item, Outcome outcome, int64_t now_ms) {
     item.version.reset();
   }
   const int doublings = std::min(item.attempts - 1, 20);
-  item.due_ms = now_ms + std::min(options_.first_retry_ms << doublings, options_.max_retry_ms);
+  const int64_t longest_ms = IsService(item.entry)
+                                 ? std::min(options_.max_retry_ms, options_.max_service_retry_ms)
+                                 : options_.max_retry_ms;
+  item.due_ms = now_ms + std::min(options_.first_retry_ms << doublings, longest_ms);
 }
 
 void Loader::Shelf::Publish() {
@@ -160,7 +217,7 @@ void Loader::Shelf::Publish() {
   std::vector<VersionStatus> statuses;
   for (const auto& [key, item] : items_) {
     statuses.push_back({key.first, key.second, item.state, item.detail});
-    if (item.version != nullptr) ready.emplace(key, item.version);
+    if (item.version != nullptr && item.state != State::kFailed) ready.emplace(key, item.version);
   }
   for (const auto& [key, version] : leaving_) {
     if (!version.expired() && !items_.contains(key)) {

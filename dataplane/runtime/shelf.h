@@ -21,7 +21,8 @@ class Loader::Shelf {
 
   // Takes over what is wanted now and publishes if anything changed.
   void Apply(const decision::Ruleset& rules);
-  // Loads the version whose turn it is, if any, and looks whether what is unloading has gone.
+  // Loads the version whose turn it is, if any, and looks whether what is unloading has gone and
+  // how services fare.
   void Step(int64_t now_ms);
   // When Step has something to do again; absent: not before the next Apply.
   std::optional<int64_t> NextStepMs(int64_t now_ms) const;
@@ -30,12 +31,13 @@ class Loader::Shelf {
  private:
   using Key = std::pair<std::string, std::string>;
   struct Item {
-    std::string runtime;
-    std::string sha256;
+    domain::VersionEntry entry;  // what of it a loaded version is made of
+    bool declares_inputs = false;
     State state = State::kLoading;
     std::string detail;
-    std::shared_ptr<Version> version;  // answers; may be of the entry before while LOADING
-    bool settled = false;              // READY, or FAILED for good
+    // Answers unless FAILED; may be of the entry before while LOADING.
+    std::shared_ptr<Version> version;
+    bool settled = false;  // no attempt is to come: loaded, or FAILED for good
     int attempts = 0;
     int64_t due_ms = 0;
   };
@@ -46,6 +48,8 @@ class Loader::Shelf {
     std::shared_ptr<Version> version;
   };
 
+  bool LoadNext(int64_t now_ms);
+  bool LookAtHealth();
   Outcome Load(const Key& key, const Item& item);
   Result<std::string> Blob(const std::string& sha256);
   void Settle(Item& item, Outcome outcome, int64_t now_ms);

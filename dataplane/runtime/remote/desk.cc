@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/runtime/remote/desk.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <limits>
+#include <tuple>
+#include <utility>
+
+namespace weir::node::runtime::remote {
+namespace {
+
+constexpr size_t kMaxWaiting = 1024;  // calls of one worker without a connection to a url
+// Triton's answer has tensors outside the JSON when a request asks for that.
+constexpr std::string_view kBinary = "Inference-Header-Content-Length";
+
+int64_t DeadlineOf(const domain::VersionEntry& entry, int64_t now_ns, int64_t deadline_ns) {
+  if (entry.timeout_ms <= 0) return deadline_ns;
+  return std::min(deadline_ns, now_ns + entry.timeout_ms * 1'000'000);
+}
+
+// What comes from a client's body may hold anything.
+bool FitsHeader(std::string_view value) {
+  return !value.empty() && std::none_of(value.begin(), value.end(), [](char c) {
+    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+  });
+}
+
+std::vector<http::Header> HeadersOf(const Request& request) {
+  std::vector<http::Header> headers = {{"Content-Type", "application/json"}};
+  const std::pair<const char*, std::string_view> passed[] = {{"traceparent", request.traceparent},
+                                                             {"x-weir-flags", request.flags},
+                                                             {"x-user-id", request.key},
+                                                             {"x-request-id", request.request_id}};
+  for (const auto& [name, value] : passed) {
+    if (FitsHeader(value)) headers.push_back({name, std::string(value)});
+  }
+  return headers;
+}
+
+}  // namespace
+
+// One request, however often it is sent. Held by the upstream that carries it.
+class Desk::Call : public std::enable_shared_from_this<Call> {
+ public:
+  Call(std::shared_ptr<Desk> desk, const Request& request, int64_t deadline_ns, Sink& sink)
+      : desk_(std::move(desk)),
+        request_(request),
+        deadline_ns_(deadline_ns),
+        sink_(&sink),
+        tried_(desk_->service_->places().size()) {}
+
+  void Start(std::stop_token stop) {
+    if (!request_.is_predict && request_.body.empty()) written_ = WriteOip(request_);
+    on_stop_.emplace(std::move(stop), [this] { Cancel(); });
+    Send();
+  }
+
+ private:
+  void Send();
+  void OnAnswer(size_t place, http::UpstreamAnswer answer);
+  void Read(const Place& place, http::ClientResponse response);
+  Status Refusal(const Place& place, const http::ClientResponse& response) const;
+  void Cancel();
+  void End(const Status& status, const Usage& usage = {});
+
+  const std::shared_ptr<Desk> desk_;
+  const Request& request_;  // until End
+  const int64_t deadline_ns_;
+  Sink* sink_;  // null once it has ended
+  std::string written_;
+  std::vector<bool> tried_;
+  size_t sent_ = 0;
+  Status last_;  // what the last try ended with
+  bool unreached_ = false;
+  std::shared_ptr<http::Upstream> upstream_;
+  uint64_t number_ = 0;  // there
+  std::optional<std::stop_callback<std::function<void()>>> on_stop_;
+};
+
+void Desk::Call::Send() {
+  const Service& service = *desk_->service_;
+  const std::optional<size_t> place = desk_->Choose(tried_);
+  if (!place.has_value()) {
+    if (!last_.ok()) return End(last_, {.unreached = unreached_});
+    return End(
+        {Code::kResourceExhausted, fmt::format("{} connections are busy and {} calls wait for one",
+                                               service.entry.max_connections, kMaxWaiting)});
+  }
+  auto upstream = desk_->UpstreamTo(*place);
+  if (!upstream.ok()) return End(Internal(upstream.status().ToString()));
+  upstream_ = *std::move(upstream);
+  tried_[*place] = true;
+  ++sent_;
+  http::UpstreamCall call;
+  call.target = service.target;
+  call.headers = HeadersOf(request_);
+  call.body = written_.empty() ? std::string(request_.body) : written_;
+  call.deadline_ns = deadline_ns_;
+  number_ = upstream_->Send(
+      std::move(call), [self = shared_from_this(), place = *place](http::UpstreamAnswer answer) {
+        self->OnAnswer(place, std::move(answer));
+      });
+}
+
+void Desk::Call::OnAnswer(size_t index, http::UpstreamAnswer answer) {
+  Place& place = *desk_->service_->places()[index];
+  if (answer.response.ok()) {
+    place.Answered();
+    return Read(place, *std::move(answer.response));
+  }
+  const Status status = answer.response.status();
+  unreached_ = answer.no_connection;
+  if (answer.is_late) return End(status, {.is_late = true, .unreached = unreached_});
+  if (status.code() != Code::kUnavailable) return End(Internal(status.ToString()));
+  place.SetAside(desk_->clock_.MonotonicNs() + desk_->service_->options.aside_ms * 1'000'000);
+  if (answer.got_bytes) return End(Internal(status.message()));
+  last_ = status;
+  if (tried_.size() == 1 && sent_ == 1) tried_[0] = false;  // once more
+  Send();
+}
+
+void Desk::Call::Read(const Place& place, http::ClientResponse response) {
+  if (response.status / 100 != 2) return End(Refusal(place, response));
+  if (!response.Header(kBinary).empty()) {
+    return End(InvalidArgument("outputs", "binary tensors are not passed on: ask for JSON"));
+  }
+  const bool is_oip = desk_->service_->protocol == Protocol::kOip;
+  JsonAnswer answer;
+  const Status read = is_oip ? desk_->reader_.ReadOip(response.body, &answer)
+                             : desk_->reader_.ReadPredict(response.body, &answer);
+  if (!read.ok()) {
+    return End(Internal(fmt::format("{} answered {}: {}: {}", place.name(), response.status,
+                                    read.message(), Excerpt(response.body))));
+  }
+  on_stop_.reset();
+  sink_->OnHead();
+  sink_->OnJson(answer);
+  End(OkStatus());
+}
+
+// Whose fault it is. What a declared input lets through, a version has to take.
+Status Desk::Call::Refusal(const Place& place, const http::ClientResponse& response) const {
+  std::string text =
+      fmt::format("{} answered {}: {}", place.name(), response.status, Excerpt(response.body));
+  const bool blames_client =
+      response.status == 400 || response.status == 413 || response.status == 422;
+  if (blames_client && !desk_->service_->declares_inputs) {
+    return InvalidArgument("", std::move(text));
+  }
+  if (response.status == 429) return {Code::kResourceExhausted, std::move(text)};
+  return Internal(std::move(text));
+}
+
+void Desk::Call::Cancel() {
+  const auto keep = shared_from_this();
+  upstream_->Cancel(number_);
+  End(Unavailable("cancelled"));
+}
+
+// Nothing of the request is touched afterwards.
+void Desk::Call::End(const Status& status, const Usage& usage) {
+  on_stop_.reset();
+  Sink* sink = std::exchange(sink_, nullptr);
+  sink->OnEnd(status, usage);
+}
+
+Desk::Desk(std::shared_ptr<Service> service, Executor& worker, const Clock& clock)
+    : service_(std::move(service)),
+      worker_(worker),
+      clock_(clock),
+      upstreams_(service_->places().size()) {}
+
+void Desk::Start(const Request& request, int64_t deadline_ns, std::stop_token stop, Sink& sink) {
+  const int64_t now_ns = clock_.MonotonicNs();
+  if (stop.stop_requested()) return sink.OnEnd(Unavailable("cancelled"), {});
+  if (now_ns > deadline_ns) {
+    return sink.OnEnd(Unavailable("the deadline has passed"), {.is_late = true});
+  }
+  if (request.is_predict != (service_->protocol == Protocol::kPredict)) {
+    return sink.OnEnd(
+        InvalidArgument("", fmt::format("{} is asked by POST /{}", service_->name,
+                                        request.is_predict ? "v2/models/…/infer" : "predict/…")),
+        {});
+  }
+  const auto call = std::make_shared<Call>(shared_from_this(), request,
+                                           DeadlineOf(service_->entry, now_ns, deadline_ns), sink);
+  call->Start(std::move(stop));
+}
+
+size_t Desk::Busy(size_t place) const {
+  return upstreams_[place] == nullptr ? 0 : upstreams_[place]->busy();
+}
+
+std::optional<size_t> Desk::Choose(const std::vector<bool>& tried) {
+  const auto& places = service_->places();
+  const size_t room = service_->entry.max_connections + kMaxWaiting;
+  ++turn_;
+  while (true) {
+    const int64_t now_ns = clock_.MonotonicNs();
+    std::optional<size_t> best;
+    std::tuple<bool, int64_t, size_t> best_rank;
+    for (size_t i = 0; i < places.size(); ++i) {
+      const size_t at = (turn_ + i) % places.size();
+      const size_t busy = Busy(at);
+      if (tried[at] || busy >= room) continue;
+      const int64_t aside_ns = places[at]->aside_until_ns();
+      const bool is_healthy = places[at]->IsWell() && aside_ns <= now_ns;
+      const std::tuple rank(!is_healthy, is_healthy ? 0 : aside_ns, busy);
+      if (best.has_value() && !(rank < best_rank)) continue;
+      best = at;
+      best_rank = rank;
+    }
+    if (!best.has_value()) return std::nullopt;
+    const int64_t aside_ns = places[*best]->aside_until_ns();
+    if (std::get<0>(best_rank) || aside_ns == 0) return best;
+    if (places[*best]->TakeProbe(aside_ns, now_ns + service_->options.aside_ms * 1'000'000)) {
+      return best;
+    }
+    // Another worker tries this one; it is set aside again, or it answers calls. Look once more.
+  }
+}
+
+Result<std::shared_ptr<http::Upstream>> Desk::UpstreamTo(size_t place) {
+  std::shared_ptr<http::Upstream>& upstream = upstreams_[place];
+  if (upstream == nullptr) {
+    http::UpstreamOptions options;
+    options.url = service_->places()[place]->url();
+    options.max_connections = service_->entry.max_connections;
+    options.max_waiting = kMaxWaiting;
+    options.connect_timeout_ms = service_->options.connect_timeout_ms;
+    WEIR_ASSIGN_OR_RETURN(upstream, http::Upstream::Create(worker_, std::move(options)));
+  }
+  return upstream;
+}
+
+}  // namespace weir::node::runtime::remote

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Internal: one worker's connections to a service, and its calls. Everything on that worker's
+// thread, but that the last owner may let go anywhere.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "dataplane/runtime/remote/answer.h"
+#include "dataplane/runtime/remote/service.h"
+#include "shared/base/clock.h"
+#include "shared/base/executor.h"
+#include "shared/http/upstream.h"
+
+namespace weir::node::runtime::remote {
+
+// Calls under way hold their desk.
+class Desk : public std::enable_shared_from_this<Desk> {
+ public:
+  Desk(std::shared_ptr<Service> service, Executor& worker, const Clock& clock);
+
+  // As Version::Start.
+  void Start(const Request& request, int64_t deadline_ns, std::stop_token stop, Sink& sink);
+
+ private:
+  class Call;
+
+  // The place to ask next: of those not tried that have room, the healthy one with the fewest of
+  // this worker's calls; if none is healthy, the one whose time aside ends first. Absent: no place
+  // is left.
+  std::optional<size_t> Choose(const std::vector<bool>& tried);
+  size_t Busy(size_t place) const;
+  Result<std::shared_ptr<http::Upstream>> UpstreamTo(size_t place);
+
+  const std::shared_ptr<Service> service_;
+  Executor& worker_;
+  const Clock& clock_;
+  std::vector<std::shared_ptr<http::Upstream>> upstreams_;  // by place; null until it is called
+  size_t turn_ = 0;                                         // where Choose begins
+  AnswerReader reader_;
+};
+
+}  // namespace weir::node::runtime::remote

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// Internal: the service that answers one version: where it is, what is asked of it, and how each of
+// its urls fares. Shared by the version, its calls on every worker and the checker.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dataplane/runtime/remote/remote_runtime.h"
+#include "shared/base/clock.h"
+#include "shared/base/status.h"
+#include "shared/domain/snapshot.h"
+
+namespace weir::node::runtime::remote {
+
+enum class Protocol : uint8_t { kOip, kPredict };
+
+// One url. Any thread, but for what the checks keep.
+class Place {
+ public:
+  explicit Place(std::string url);
+
+  const std::string& url() const { return url_; }
+  const std::string& name() const { return name_; }  // "host:port"
+
+  bool IsWell() const { return !unfit_.load(std::memory_order_relaxed); }
+  // 0: calls reach it.
+  int64_t aside_until_ns() const { return aside_until_ns_.load(std::memory_order_relaxed); }
+  // A call failed: nobody calls until then.
+  void SetAside(int64_t until_ns) { aside_until_ns_.store(until_ns, std::memory_order_relaxed); }
+  // Whether the caller is the one who tries it again; others wait until `until_ns`.
+  bool TakeProbe(int64_t aside_until_ns, int64_t until_ns) {
+    return aside_until_ns_.compare_exchange_strong(aside_until_ns, until_ns);
+  }
+  // A call was answered.
+  void Answered();
+
+ private:
+  friend class Service;
+
+  const std::string url_;
+  const std::string name_;
+  std::atomic<int64_t> aside_until_ns_{0};
+  std::atomic<bool> unfit_{false};
+  std::atomic<bool> answered_{false};  // since the last check
+  int failures_ = 0;                   // of checks, in a row; the checking thread's
+};
+
+class Service {
+ public:
+  // InvalidArgument: an entry that is no service.
+  static Result<std::shared_ptr<Service>> Make(Protocol protocol, const VersionSource& source,
+                                               const RemoteOptions& options);
+  Service(Protocol protocol, const VersionSource& source, const RemoteOptions& options);
+
+  // Constant after construction.
+  const Protocol protocol;
+  const domain::VersionEntry entry;
+  const RemoteOptions options;
+  const bool declares_inputs;
+  const std::string name;    // "fraud 1.1.0"
+  const std::string target;  // of a call, below the url's prefix
+
+  std::vector<std::unique_ptr<Place>>& places() { return places_; }
+
+  // Asks every url, one after the other; blocks for at most twice the check's time-out each. OK if
+  // one is well, else Unavailable with every reason. One thread at a time: the loader's, then the
+  // checker's.
+  Status Check(const std::stop_token& stop);
+  // Any thread. Unavailable once every url failed its checks.
+  Status Health() const;
+
+ private:
+  Status CheckPlace(const Place& place, bool* silent) const;
+
+  const std::vector<std::string> checked_;  // targets of GET
+  std::vector<std::unique_ptr<Place>> places_;
+  // The checker writes a text that the loader reads.
+  mutable std::mutex mutex_;
+  Status health_;
+};
+
+}  // namespace weir::node::runtime::remote
