@@ -53,4 +53,25 @@ void Check(Checker& c, const FlagSpec& spec);
 void CheckFlagReferences(Checker& c, const Resource& flag, const Lookup& find,
                          const ForEach& for_each);
 
+// validate_rollout.cc
+void Check(Checker& c, const RolloutSpec& spec);
+void CheckRolloutReferences(Checker& c, const Resource& rollout, const Lookup& find,
+                            const ForEach& for_each);
+
+// validate_model.cc
+void Check(Checker& c, const ModelSpec& spec);
+void CheckModelReferences(Checker& c, const Resource& model, const Lookup& find,
+                          const ForEach& for_each);
+void CheckFlagsExist(Checker& c, const std::string& path, const std::vector<std::string>& flags,
+                     const Lookup& find, const ForEach& for_each);
+
+// validate_gate.cc
+void CheckGate(Checker& c, const std::string& path, const Gate& gate);
+void CheckTrigger(Checker& c, const std::string& path, const TriggerSpec& trigger);
+// http:// or https://, with a host and without blanks.
+void CheckUrl(Checker& c, const std::string& path, const std::string& url);
+
+// validate_sink.cc
+void Check(Checker& c, const SinkSpec& spec);
+
 }  // namespace weir::domain

@@ -9,18 +9,20 @@
 namespace weir::domain {
 namespace {
 
-Resource FlagRollout(const std::string& name, const std::string& state, int64_t since_ms) {
+Resource FlagRollout(const std::string& name, const std::string& state, int64_t since_ms,
+                     double percentage = 12.5) {
   Resource rollout;
   rollout.kind = Kind::kRollout;
   rollout.name = name;
   RolloutSpec spec;
   spec.flag = "ttft";
   spec.hash_seed = "ttft";
+  spec.phases.resize(1);
   rollout.spec = spec;
   rollout.status.emplace();
   rollout.status->state = state;
   rollout.status->since.ms = since_ms;
-  rollout.status->percentage = 12.5;
+  rollout.status->percentage = percentage;
   return rollout;
 }
 
@@ -42,7 +44,9 @@ bool RolledBack(const std::vector<Resource>& rollouts) {
 TEST(Entries, AFlagIsRolledBackWhileItsLatestRolloutIs) {
   EXPECT_FALSE(RolledBack({}));
   EXPECT_TRUE(RolledBack({FlagRollout("a", "rolled_back", 10)}));
-  EXPECT_TRUE(RolledBack({FlagRollout("a", "rolling_back", 10)}));
+  EXPECT_TRUE(RolledBack({FlagRollout("a", "rolling_back", 10, 0)}));
+  EXPECT_FALSE(RolledBack({FlagRollout("a", "rolling_back", 10, 5)}))
+      << "taken back in steps, the rest of its keys has it still";
   EXPECT_TRUE(RolledBack({FlagRollout("a", "rolled_back", 10), FlagRollout("b", "promoted", 5)}));
   EXPECT_FALSE(RolledBack({FlagRollout("a", "rolled_back", 10), FlagRollout("b", "promoted", 15)}));
   EXPECT_FALSE(
@@ -55,6 +59,8 @@ TEST(Entries, OnlyAnActiveRolloutSplits) {
   for (const char* state : {"pending", "promoted", "rolled_back", "aborted"}) {
     EXPECT_FALSE(SplitEntryOf(FlagRollout("a", state, 0)).has_value()) << state;
   }
+  EXPECT_FALSE(SplitEntryOf(FlagRollout("a", "rolling_back", 0, 0)).has_value());
+  EXPECT_TRUE(SplitEntryOf(FlagRollout("a", "rolling_back", 0, 5)).has_value());
   const auto split = SplitEntryOf(FlagRollout("a", "paused", 0));
   ASSERT_TRUE(split.has_value());
   EXPECT_EQ(split->threshold, 12'500u);
