@@ -2,134 +2,130 @@
 #include "controlplane/analysis/evaluation_window.h"
 
 #include <algorithm>
-#include <set>
+#include <cmath>
 #include <stdexcept>
 #include <utility>
 #include <vector>
 
-#include "controlplane/analysis/eprocess.h"
+#include "controlplane/analysis/slot_text.h"
 
 namespace weir::control::analysis {
 namespace {
 
 constexpr int64_t kSlots = 20;
 
+void FoldDigest(const telemetry::TDigest& tick, telemetry::TDigest& into) {
+  if (tick.Empty()) return;
+  into.Merge(tick);
+  into = Rounded(into);
+}
+
 void Fold(const telemetry::Series& tick, telemetry::Series& into) {
-  for (const char* name : {telemetry::kRequests, telemetry::kBad}) {
+  for (const char* name : kSlotCounters) {
     if (const uint64_t n = tick.Counter(name); n > 0) into.counters[name] += n;
   }
   into.latency.Merge(tick.latency);
-  if (tick.latency_digest.Empty()) return;
-  into.latency_digest.Merge(tick.latency_digest);
-  into.latency_digest.Fold();  // so that a restored digest is the same to the last bit
-}
-
-nlohmann::json SeriesToJson(const telemetry::Series& series) {
-  nlohmann::json digest = nlohmann::json::array();
-  for (const auto& c : series.latency_digest.Centroids()) digest.push_back({c.mean, c.weight});
-  return {{"counters", series.counters}, {"latency", ToJson(series.latency)}, {"digest", digest}};
-}
-
-telemetry::Series SeriesFromJson(const nlohmann::json& saved) {
-  telemetry::Series out;
-  saved.at("counters").get_to(out.counters);
-  out.latency = HistogramFromJson(saved.at("latency"));
-  std::vector<telemetry::TDigest::Centroid> centroids;
-  for (const auto& c : saved.at("digest")) {
-    centroids.push_back({c.at(0).get<double>(), c.at(1).get<double>()});
+  FoldDigest(tick.latency_digest, into.latency_digest);
+  FoldDigest(tick.outputs, into.outputs);
+  for (const auto& [name, outcome] : tick.outcomes) {
+    if (!IsOutcomeName(name) || !std::isfinite(outcome.sum) || !std::isfinite(outcome.sum_squares))
+      continue;
+    if (into.outcomes.size() >= telemetry::Series::kMaxOutcomes && !into.outcomes.contains(name))
+      continue;
+    into.outcomes[name].Merge(outcome);
   }
-  auto digest = telemetry::TDigest::FromCentroids(std::move(centroids));
-  if (!digest.ok()) throw std::invalid_argument(digest.status().ToString());
-  out.latency_digest = *std::move(digest);
-  return out;
+}
+
+void Merge(const Arms& from, Arms& into) {
+  into.stable.Merge(from.stable);
+  into.canary.Merge(from.canary);
+}
+
+bool IsEmpty(const telemetry::Series& series) {
+  return series.counters.empty() && series.latency.Empty() && series.outputs.Empty() &&
+         series.outcomes.empty();
+}
+
+std::string TextOf(const Arms& arms) { return ToText(arms.stable) + '|' + ToText(arms.canary); }
+
+Arms ArmsOf(const std::string& text) {
+  const size_t bar = text.find('|');
+  if (bar == std::string::npos) throw std::invalid_argument("a slot has two arms");
+  auto stable = FromText(std::string_view(text).substr(0, bar));
+  auto canary = FromText(std::string_view(text).substr(bar + 1));
+  if (!stable.ok()) throw std::invalid_argument(stable.status().ToString());
+  if (!canary.ok()) throw std::invalid_argument(canary.status().ToString());
+  return {*std::move(stable), *std::move(canary)};
 }
 
 }  // namespace
-
-std::optional<double> LatencyQuantile(const telemetry::Series& series, double q) {
-  if (!series.latency_digest.Empty()) return series.latency_digest.Quantile(q);
-  if (!series.latency.Empty()) return series.latency.Quantile(q);
-  return std::nullopt;
-}
-
-bool IsMetric(const std::string& metric) {
-  static const std::set<std::string> known = {
-      "error_rate",        "p50_latency_ms",    "p95_latency_ms",
-      "p99_latency_ms",    "requests",          "error_rate_ratio",
-      "p95_latency_ratio", "p99_latency_ratio", "performance_degradation"};
-  return known.count(metric) > 0;
-}
-
-std::optional<double> MetricValue(const Arms& arms, const std::string& metric) {
-  const uint64_t requests = arms.canary.Counter(telemetry::kRequests);
-  const uint64_t bad = arms.canary.Counter(telemetry::kBad);
-  if (metric == "requests") return static_cast<double>(requests);
-  if (requests == 0) return std::nullopt;
-  if (metric == "error_rate") return static_cast<double>(bad) / static_cast<double>(requests);
-  if (metric == "error_rate_ratio") {
-    const uint64_t stable = arms.stable.Counter(telemetry::kRequests);
-    if (stable == 0) return std::nullopt;
-    return static_cast<double>(bad) / static_cast<double>(requests) /
-           SmoothedRate(arms.stable.Counter(telemetry::kBad), stable);
-  }
-  const double q = metric.rfind("p50", 0) == 0 ? 0.5 : metric.rfind("p99", 0) == 0 ? 0.99 : 0.95;
-  const std::optional<double> canary = LatencyQuantile(arms.canary, q);
-  if (!canary || !IsMetric(metric)) return std::nullopt;
-  if (metric.size() > 3 && metric.substr(metric.size() - 3) == "_ms") return canary;
-  const std::optional<double> stable = LatencyQuantile(arms.stable, q);
-  if (!stable || !(*stable > 0)) return std::nullopt;
-  const double ratio = *canary / *stable;
-  return metric == "performance_degradation" ? std::max(0.0, ratio - 1) : ratio;
-}
 
 EvaluationWindow::EvaluationWindow(int64_t window_ms)
     : window_ms_(window_ms), slot_ms_(std::max<int64_t>(1, window_ms / kSlots)) {}
 
 void EvaluationWindow::Add(int64_t now_ms, const telemetry::Series& stable,
                            const telemetry::Series& canary) {
-  if (slots_.empty() || now_ms - slots_.back().start_ms >= slot_ms_) slots_.push_back({now_ms, {}});
-  while (now_ms - slots_.front().start_ms >= window_ms_ + slot_ms_) slots_.pop_front();
+  const size_t slots = slots_.size();
+  while (!slots_.empty() && now_ms - slots_.front().start_ms >= window_ms_ + slot_ms_) {
+    slots_.pop_front();
+  }
+  const bool dropped = slots_.size() != slots;
+  const bool is_empty = IsEmpty(stable) && IsEmpty(canary);
+  const bool is_full = !slots_.empty() && now_ms - slots_.back().start_ms >= slot_ms_;
+  if (!is_empty && (slots_.empty() || is_full)) {
+    if (is_full && slots_.back().text.empty()) slots_.back().text = TextOf(slots_.back().arms);
+    slots_.push_back({now_ms, {}, ""});
+    Close();
+  } else if (dropped) {
+    Close();
+  }
+  if (is_empty) return;
   Fold(stable, slots_.back().arms.stable);
   Fold(canary, slots_.back().arms.canary);
 }
 
+// All slots but the last take nothing more: merged in order, so that a restored window has the
+// same.
+void EvaluationWindow::Close() {
+  closed_ = {};
+  for (size_t i = 0; i + 1 < slots_.size(); ++i) Merge(slots_[i].arms, closed_);
+}
+
 Arms EvaluationWindow::Totals() const {
-  Arms out;
-  for (const Slot& slot : slots_) {
-    out.stable.Merge(slot.arms.stable);
-    out.canary.Merge(slot.arms.canary);
-  }
+  Arms out = closed_;
+  if (!slots_.empty()) Merge(slots_.back().arms, out);
   return out;
 }
 
-uint64_t EvaluationWindow::StableCount(const char* counter) const {
-  uint64_t sum = 0;
-  for (const Slot& slot : slots_) sum += slot.arms.stable.Counter(counter);
-  return sum;
-}
-
-uint64_t EvaluationWindow::CanaryCount(const char* counter) const {
-  uint64_t sum = 0;
-  for (const Slot& slot : slots_) sum += slot.arms.canary.Counter(counter);
-  return sum;
+EvaluationWindow::Counts EvaluationWindow::CountsOf(const Metric& metric) const {
+  Counts out{CountOf(closed_.stable, metric), CountOf(closed_.canary, metric)};
+  if (!slots_.empty()) {
+    out.stable += CountOf(slots_.back().arms.stable, metric);
+    out.canary += CountOf(slots_.back().arms.canary, metric);
+  }
+  return out;
 }
 
 nlohmann::json EvaluationWindow::Save(int64_t now_ms) const {
   nlohmann::json slots = nlohmann::json::array();
   for (const Slot& slot : slots_) {
-    slots.push_back({{"age_ms", now_ms - slot.start_ms},
-                     {"stable", SeriesToJson(slot.arms.stable)},
-                     {"canary", SeriesToJson(slot.arms.canary)}});
+    slots.push_back(now_ms - slot.start_ms);
+    slots.push_back(slot.text.empty() ? TextOf(slot.arms) : slot.text);
   }
   return slots;
 }
 
 void EvaluationWindow::Restore(const nlohmann::json& saved, int64_t now_ms) {
   slots_.clear();
-  for (const auto& slot : saved) {
-    slots_.push_back({now_ms - slot.at("age_ms").get<int64_t>(),
-                      {SeriesFromJson(slot.at("stable")), SeriesFromJson(slot.at("canary"))}});
+  if (!saved.is_array() || saved.size() % 2 != 0) throw std::invalid_argument("slots are pairs");
+  for (size_t i = 0; i < saved.size(); i += 2) {
+    auto text = saved[i + 1].get<std::string>();
+    Arms arms = ArmsOf(text);
+    const bool is_open = i + 2 == saved.size();
+    slots_.push_back(
+        {now_ms - saved[i].get<int64_t>(), std::move(arms), is_open ? "" : std::move(text)});
   }
+  Close();
 }
 
 nlohmann::json ToJson(const telemetry::LogHistogram& histogram) {

@@ -1,47 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 // What both arms did over the last `window_ms`, in at most 21 slots of a twentieth each (so it
 // covers up to a twentieth more than the window). Time is the caller's and must not go back.
+// Digests are kept with the precision of a float, so that a restored window is the same to the last
+// bit and yet short to write.
 #pragma once
 
 #include <cstdint>
 #include <deque>
-#include <optional>
 #include <string>
 
 #include <nlohmann/json.hpp>
 
+#include "controlplane/analysis/metric.h"
 #include "shared/telemetry/series.h"
 
 namespace weir::control::analysis {
 
-struct Arms {
-  telemetry::Series stable;
-  telemetry::Series canary;
-};
-
-// Of the canary: error_rate, p50|p95|p99_latency_ms, requests. Against stable: error_rate_ratio (to
-// stable's smoothed rate, so that a faultless stable is no division by zero),
-// p95|p99_latency_ratio, performance_degradation (p95 ratio - 1, at least 0). Absent without
-// requests in an arm that it needs, and for an unknown name.
-std::optional<double> MetricValue(const Arms& arms, const std::string& metric);
-bool IsMetric(const std::string& metric);
-
-// The quantile in ms from the digest; from the histogram if no digest was sent; absent without
-// data.
-std::optional<double> LatencyQuantile(const telemetry::Series& series, double q);
-
 class EvaluationWindow {
  public:
+  struct Counts {
+    uint64_t stable = 0;
+    uint64_t canary = 0;
+  };
+  struct Slot {
+    int64_t start_ms = 0;
+    Arms arms;
+    std::string text;  // as Save writes it, once the slot takes nothing more; else ""
+  };
+
   explicit EvaluationWindow(int64_t window_ms);
 
-  // Only requests, bad and latency of the two are kept.
+  // Of the two these are kept: requests, bad, compared, differed, latencies, outputs and outcomes.
   void Add(int64_t now_ms, const telemetry::Series& stable, const telemetry::Series& canary);
 
-  // Counts and latencies of all slots, merged.
+  // Everything of all slots, merged.
   Arms Totals() const;
-  // Counters alone, cheaper.
-  uint64_t StableCount(const char* counter) const;
-  uint64_t CanaryCount(const char* counter) const;
+  // CountOf both arms of all slots, cheaper.
+  Counts CountsOf(const Metric& metric) const;
+  // Ascending; the last one still takes what comes.
+  const std::deque<Slot>& slots() const { return slots_; }
+  int64_t slot_ms() const { return slot_ms_; }
 
   // Times are saved as ages at `now_ms`, so that another clock can take over.
   nlohmann::json Save(int64_t now_ms) const;
@@ -50,14 +48,12 @@ class EvaluationWindow {
   void Restore(const nlohmann::json& saved, int64_t now_ms);
 
  private:
-  struct Slot {
-    int64_t start_ms = 0;
-    Arms arms;
-  };
+  void Close();
 
   int64_t window_ms_;
   int64_t slot_ms_;
   std::deque<Slot> slots_;
+  Arms closed_;  // all slots but the last, merged
 };
 
 // A latency histogram as JSON, for the states that are saved. FromJson throws as above.

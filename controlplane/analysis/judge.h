@@ -19,6 +19,10 @@
 //   while its bad requests come from fewer than min_keys distinct keys, if keys were sent at all
 //   and at least min_keys requests of the same span went well (if all fail, or nearly, there is
 //   nothing that one key's misfortune could explain).
+// - A warning fires from the third look in a row on at which it holds; `for` counts from the first
+//   look at which threshold and evidence hold, without a gap. A look is a tick.
+// - Outcomes come late and rarely: their evidence is that of outcome_evidence.h.
+// For another phase: Create one with its triggers, then LearnStableFrom the one before.
 #pragma once
 
 #include <cstdint>
@@ -31,6 +35,7 @@
 
 #include "controlplane/analysis/eprocess.h"
 #include "controlplane/analysis/evaluation_window.h"
+#include "controlplane/analysis/outcome_evidence.h"
 #include "controlplane/analysis/trigger.h"
 #include "shared/base/status.h"
 #include "shared/telemetry/series.h"
@@ -62,14 +67,19 @@ struct TriggerView {
   std::string family;      // absolute | relative | sequential | raw
   std::string comparison;  // of canary's value (relative: of the ratio) with the threshold
   double threshold = 0;
-  std::string action;                    // rollback | pause | alert
-  std::string severity;                  // critical | warning
-  std::optional<double> canary, stable;  // over the trigger's window; absent: no data
-  bool is_exceeded = false;              // the bare threshold
-  double evidence_ratio = 0;             // mean S / alarm threshold
-  bool is_firing = false;
-  std::string
-      needs;  // what is missing before it may fire: "81 more canary requests"; "" if nothing
+  std::string action;    // rollback | pause | alert
+  std::string severity;  // critical | warning
+  // Over the trigger's window: each arm's own error rate, percentile, outcome; of a sequential
+  // latency trigger the share of requests above stable's percentile; canary alone: drift. Absent:
+  // no data.
+  std::optional<double> canary, stable;
+  bool is_exceeded = false;   // the bare threshold, over the window
+  double evidence_ratio = 0;  // to what its detector alarms at; 0 of a bare threshold
+  bool is_firing = false;     // as of the last tick
+  // What is missing before it may fire, besides a worse canary: "81 more canary requests",
+  // "evidence 12 % of what it takes" (once the threshold is exceeded; percent of the logarithm,
+  // which grows evenly with requests), "no data: nobody sends user_satisfaction"; "" if nothing.
+  std::string needs;
   std::string trend;  // a warning before the threshold is met; "" for none
 };
 
@@ -99,10 +109,11 @@ struct JudgeSnapshot {
 
 // A `metrics_threshold` gate: canary's `metric` `op` `value`.
 struct MetricCondition {
-  std::string metric;  // a name that MetricValue of evaluation_window.h knows
+  std::string metric;  // a name that ParseMetric of metric.h knows
   std::string op;      // < <= > >=
   double value = 0;
-  uint64_t min_requests = 0;  // of the canary in the window; of stable too for ratios
+  uint64_t min_requests =
+      0;  // of the canary in the window; of stable too where it is compared with
 };
 
 struct GateAnswer {
@@ -137,32 +148,58 @@ class Judge {
   void LearnStableFrom(const Judge& other);
 
  private:
+  // A trigger's place: what it looks at, and since when it holds.
+  struct Case {
+    enum class Evidence { kNone, kAbsolute, kPaired, kOutcome };
+    Metric metric;
+    Evidence evidence = Evidence::kNone;
+    std::string detector;  // key in absolute_, paired_ or outcomes_
+    int in_a_row = 0;      // looks at which it held
+    std::optional<int64_t> since_ms;
+    bool is_firing = false;
+  };
+
   explicit Judge(JudgeConfig config);
+  Case Open(const Trigger& trigger);
   void AddAbsolute(const telemetry::Series& canary);
   void AddPaired(int64_t now_ms, const telemetry::Series& stable, const telemetry::Series& canary);
   void FeedPaired(const telemetry::Series& stable, bool alone);
   void LearnStable(int64_t now_ms, const telemetry::Series& stable);
 
-  std::optional<Verdict> Examine(const Trigger& trigger, int64_t now_ms) const;
-  std::optional<Verdict> ExamineRaw(const Trigger& trigger, int64_t now_ms) const;
-  bool ExceedsThreshold(const Trigger& trigger, const Verdict& verdict) const;
-  bool ExceedsLatencyRatio(const Trigger& trigger) const;
-  bool HasEnoughRequests(const Trigger& trigger) const;
+  // judge_examine.cc
+  std::optional<Verdict> Examine(const Trigger& trigger, const Case& c) const;
+  std::optional<Verdict> ExamineCounts(const Trigger& trigger, const Case& c) const;
+  std::optional<Verdict> ExamineOutcome(const Trigger& trigger, const Case& c) const;
+  std::optional<Verdict> ExamineBare(const Trigger& trigger, const Case& c) const;
+  bool ExceedsThreshold(const Trigger& trigger, const Case& c, const Verdict& verdict) const;
+  bool IsExceeded(const Trigger& trigger, const Case& c, const Arms& arms) const;
+  bool HasEnoughRequests(const Trigger& trigger, const Case& c) const;
   bool HasEnoughKeys(const Detector::Span& span) const;
-  const Detector& DetectorOf(const Trigger& trigger) const;
+  const Detector& DetectorOf(const Case& c) const;
+  double LnRatio(const Case& c) const;  // of the evidence to what it alarms at
+  double StableRate(const Case& c) const;
   double ThetaAbove(int boundary) const;
   int StableBoundary(const std::string& pair) const;
-  std::string Describe(const Trigger& trigger, const Verdict& verdict) const;
+  std::string Describe(const Trigger& trigger, const Case& c, const Verdict& verdict) const;
+
+  // judge_view.cc
+  TriggerView View(const Trigger& trigger, const Case& c, const Arms& arms) const;
+  std::string NeedsOf(const Trigger& trigger, const Case& c, const Arms& arms,
+                      const TriggerView& view) const;
+  std::string NoDataOf(const Trigger& trigger, const Case& c, const Arms& arms) const;
+  std::string TrendOf(const Trigger& trigger, const Case& c) const;
 
   // Constant after construction.
   JudgeConfig config_;
   double alarm_threshold_ = 0;
 
   int64_t last_tick_ms_ = 0;
-  std::map<int64_t, EvaluationWindow> windows_;  // by window_ms
-  std::map<std::string, Detector> absolute_;     // by trigger name
-  std::map<std::string, Detector> paired_;       // "bad", "p95", "p99"
-  telemetry::Series waiting_;                    // canary's counts that wait for stable's
+  std::vector<Case> cases_;                          // as config_.triggers
+  std::map<int64_t, EvaluationWindow> windows_;      // by window_ms
+  std::map<std::string, Detector> absolute_;         // by trigger and null
+  std::map<std::string, Detector> paired_;           // "bad", "p95", "p99"
+  std::map<std::string, OutcomeDetector> outcomes_;  // by trigger and claim
+  telemetry::Series waiting_;                        // canary's counts that wait for stable's
 
   uint64_t stable_requests_ = 0;  // past, for theta_a
   uint64_t stable_bad_ = 0;

@@ -117,7 +117,7 @@ TEST(JudgeGate, ComparesWaitsAndRefuses) {
   EXPECT_EQ(judge.Check({"p95_latency_ratio", "<", 1.5, 500})->verdict, Answer::kPassed);
   EXPECT_EQ(judge.Check({"performance_degradation", ">=", 0, 0})->verdict, Answer::kPassed);
   EXPECT_EQ(judge.Check({"requests", ">=", 500, 0})->verdict, Answer::kPassed);
-  EXPECT_EQ(judge.Check({"speed", "<", 1, 0}).status().field(), "metric");
+  EXPECT_EQ(judge.Check({"Speed!", "<", 1, 0}).status().field(), "metric");
   EXPECT_EQ(judge.Check({"error_rate", "==", 1, 0}).status().field(), "op");
 }
 

@@ -260,7 +260,7 @@ TEST(Judge, RefusesBadConfigurations) {
   config.triggers = DefaultTriggers({});
   config.triggers.push_back(config.triggers[0]);
   EXPECT_EQ(Judge::Create(config).status().field(), "triggers[3].name");
-  config.triggers = {{"x", Family::kAbsolute, "speed", 1}};
+  config.triggers = {{"x", Family::kAbsolute, "Speed!", 1}};
   EXPECT_EQ(Judge::Create(config).status().field(), "triggers[0].metric");
   config.triggers.clear();
   config.tick_ms = 0;

@@ -24,13 +24,13 @@ TEST(Trigger, RefusalNamesTheField) {
     change(x);
     return Validate(x).field();
   };
-  EXPECT_EQ(field(t, [](Trigger& x) { x.metric = "eror_rate"; }), "metric");
+  EXPECT_EQ(field(t, [](Trigger& x) { x.metric = "Error_rate"; }), "metric");
   EXPECT_EQ(field(t, [](Trigger& x) { x.threshold = 1.5; }), "threshold");
   EXPECT_EQ(field(t, [](Trigger& x) { x.threshold = -0.1; }), "threshold");
   EXPECT_EQ(field(t, [](Trigger& x) { x.window_ms = 0; }), "window");
   t.family = Trigger::Family::kSequential;
   EXPECT_EQ(field(t, [](Trigger& x) { x.raw = true; }), "raw");
-  EXPECT_NE(Validate(Trigger{"t", Trigger::Family::kAbsolute, "eror_rate", 0.1})
+  EXPECT_NE(Validate(Trigger{"t", Trigger::Family::kSequential, "eror_rate", 0.1})
                 .message()
                 .find("error_rate"),
             std::string::npos);
