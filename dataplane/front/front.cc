@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "dataplane/front/worker.h"
+#include "shared/base/log.h"
 #include "shared/base/text.h"
 
 namespace weir::node::front {
@@ -22,12 +23,17 @@ Front::Front(FrontOptions options, const Clock& clock)
   const std::string salt = RandomHex(16);
   for (int i = 0; i < options_.http.workers; ++i) {
     workers_.push_back(std::make_unique<Worker>(
-        WorkerOptions{options_.http.request_timeout_ms, true, salt}, clock_, delays_));
+        WorkerOptions{options_.http.request_timeout_ms, true, salt, static_cast<size_t>(i)}, clock_,
+        delays_));
+    workers_.back()->ListenToBreakers([this](const breaker::Change& change) {
+      ExecutorOf(0).Post([this, change] { TakeChange(change); });
+    });
     workers_.back()->ServeOfrep(options_.ofrep, streams_);
+    workers_.back()->ServeOutcomes(options_.outcome_tokens);
   }
   if (options_.admin.has_value()) {
     workers_.push_back(std::make_unique<Worker>(
-        WorkerOptions{options_.admin->request_timeout_ms, false, salt}, clock_, delays_));
+        WorkerOptions{options_.admin->request_timeout_ms, false, salt, 0}, clock_, delays_));
   }
 }
 
@@ -121,6 +127,16 @@ void Front::Stop() {
   delays_.Stop();
   server_.Stop();
   admin_.Stop();
+}
+
+void Front::TakeChange(const breaker::Change& change) {
+  const std::optional<wire::Episode> episode = episodes_.Take(change, clock_.WallMs());
+  if (!episode.has_value()) return;
+  const bool is_open = episode->to_wall_ms == 0;
+  Log("front").warn("{} {}: {}", episode->subject,
+                    is_open ? "gets no canary traffic from here" : "gets canary traffic again",
+                    is_open ? episode->detail : "its breaker has closed");
+  if (on_episode_) on_episode_(*episode);
 }
 
 void Front::Handle(Worker& worker, std::shared_ptr<http::Exchange> exchange) {

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "dataplane/front/delay.h"
+#include "dataplane/front/episodes.h"
 #include "dataplane/front/node_status.h"
 #include "dataplane/ofrep/options.h"
 #include "dataplane/ofrep/streams.h"
@@ -40,6 +41,8 @@ struct FrontOptions {
   // Absent: the application's server is the only one.
   std::optional<http::ServerOptions> admin;
   ofrep::OfrepOptions ofrep;
+  // Of whom /weir/v1/outcomes is answered, as ofrep.tokens; none: of anyone.
+  std::vector<std::string> outcome_tokens;
   // Answers /weir/v1/override on the admin address, which is 404 without it. Called on a worker's
   // thread; `respond` may be called on any.
   std::function<void(const http::Request&, std::function<void(http::Response)> respond)>
@@ -51,6 +54,11 @@ class Front {
   // `clock` outlives the front.
   explicit Front(FrontOptions options, const Clock& clock = Clock::System());
   ~Front();  // Stop()
+
+  // Told at once of what breakers did, when it begins and again, with its end, when it ends; on
+  // some worker's thread. Before Start.
+  using OnEpisode = std::function<void(const wire::Episode&)>;
+  void SetEpisodeListener(OnEpisode on_episode) { on_episode_ = std::move(on_episode); }
 
   // Listens on both. On failure nothing is left running.
   Status Start();
@@ -75,6 +83,7 @@ class Front {
  private:
   void Handle(Worker& worker, std::shared_ptr<http::Exchange> exchange);
   void Scrape(Worker& worker, std::shared_ptr<http::Exchange> exchange);
+  void TakeChange(const breaker::Change& change);
   bool IsAdmin(const Worker& worker) const;
   void Override(Worker& worker, std::shared_ptr<http::Exchange> exchange);
   Executor& ExecutorOf(const Worker& worker);
@@ -85,6 +94,9 @@ class Front {
   // Constant after construction.
   const FrontOptions options_;
   const Clock& clock_;
+
+  OnEpisode on_episode_;  // constant after Start
+  Episodes episodes_;     // the first worker's thread
 
   DelayLine delays_;
   ofrep::StreamBudget streams_;

@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "dataplane/front/open_parser.h"
 #include "dataplane/front/tensor_data.h"
 
 namespace weir::node::front {
@@ -273,12 +274,21 @@ class InferReader::Parser {
   InferRequest* out_ = nullptr;
 };
 
-InferReader::InferReader() : parser_(std::make_unique<Parser>()) {}
+InferReader::InferReader()
+    : parser_(std::make_unique<Parser>()), open_parser_(std::make_unique<OpenParser>()) {}
 InferReader::~InferReader() = default;
 
 Status InferReader::Read(std::string_view body, std::span<const routing::DeclaredInput> declared,
                          InferRequest* out) {
   return parser_->Read(body, declared, out);
+}
+
+Status InferReader::ReadOpen(std::string_view body, InferRequest* out) {
+  return open_parser_->ReadOpen(body, out);
+}
+
+Status InferReader::ReadPredict(std::string_view body, InferRequest* out) {
+  return open_parser_->ReadPredict(body, out);
 }
 
 }  // namespace weir::node::front

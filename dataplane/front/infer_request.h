@@ -3,6 +3,9 @@
 // known one, its data must fit the datatype, nested data must have the tensor's shape, and flat
 // data as many elements. What the model declares must be there, and nothing else; unknown members
 // of the protocol's objects are skipped, as it asks.
+//
+// Of a body that a service is to understand, only what routing needs is read; but it must be JSON
+// through and through, so that nobody makes a version fail by sending it garbage.
 #pragma once
 
 #include <memory>
@@ -43,10 +46,16 @@ class InferReader {
   // With no `declared` inputs any tensors are taken.
   Status Read(std::string_view body, std::span<const routing::DeclaredInput> declared,
               InferRequest* out);
+  // id and keys of a request whose inputs a service understands; no tensors, no outputs.
+  Status ReadOpen(std::string_view body, InferRequest* out);
+  // The keys among the members of any JSON, as posted to /predict.
+  Status ReadPredict(std::string_view body, InferRequest* out);
 
  private:
   class Parser;
+  class OpenParser;
   std::unique_ptr<Parser> parser_;
+  std::unique_ptr<OpenParser> open_parser_;
 };
 
 }  // namespace weir::node::front

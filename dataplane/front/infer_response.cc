@@ -81,7 +81,7 @@ void AppendJsonString(std::string_view text, fmt::memory_buffer& out) {
 
 void InferWriter::Begin(std::string_view model, std::string_view version, std::string_view id) {
   buffer_.clear();
-  first_ = true;
+  stage_ = Stage::kBegun;
   Append(R"({"model_name":)", buffer_);
   AppendJsonString(model, buffer_);
   Append(R"(,"model_version":)", buffer_);
@@ -90,7 +90,6 @@ void InferWriter::Begin(std::string_view model, std::string_view version, std::s
     Append(R"(,"id":)", buffer_);
     AppendJsonString(id, buffer_);
   }
-  Append(R"(,"outputs":[)", buffer_);
 }
 
 void InferWriter::Add(std::span<const TensorView> outputs, const std::vector<std::string>& wanted) {
@@ -98,8 +97,8 @@ void InferWriter::Add(std::span<const TensorView> outputs, const std::vector<std
     if (!wanted.empty() && std::find(wanted.begin(), wanted.end(), output.name) == wanted.end()) {
       continue;
     }
-    if (!first_) buffer_.push_back(',');
-    first_ = false;
+    Append(stage_ == Stage::kBegun ? R"(,"outputs":[)" : ",", buffer_);
+    stage_ = Stage::kTensors;
     Append(R"({"name":)", buffer_);
     AppendJsonString(output.name, buffer_);
     Append(R"(,"datatype":")", buffer_);
@@ -111,8 +110,18 @@ void InferWriter::Add(std::span<const TensorView> outputs, const std::vector<std
   }
 }
 
+void InferWriter::AddJson(std::string_view outputs, std::string_view parameters) {
+  stage_ = Stage::kJson;
+  Append(R"(,"outputs":)", buffer_);
+  Append(outputs.empty() ? "[]" : outputs, buffer_);
+  if (parameters.empty()) return;
+  Append(R"(,"parameters":)", buffer_);
+  Append(parameters, buffer_);
+}
+
 std::string InferWriter::Finish() {
-  Append("]}", buffer_);
+  if (stage_ == Stage::kBegun) Append(R"(,"outputs":[)", buffer_);
+  Append(stage_ == Stage::kJson ? "}" : "]}", buffer_);
   return fmt::to_string(buffer_);
 }
 

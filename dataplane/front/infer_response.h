@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,12 +21,15 @@ class InferWriter {
   // Outputs that are not among `wanted` are left out; an empty `wanted` wants all. Numbers that
   // JSON cannot write (NaN, infinities) become null.
   void Add(std::span<const runtime::TensorView> outputs, const std::vector<std::string>& wanted);
+  // Instead of Add: both as JSON, written as they are; empty `parameters` are left out.
+  void AddJson(std::string_view outputs, std::string_view parameters);
   // Ends the body and hands it over.
   std::string Finish();
 
  private:
   fmt::memory_buffer buffer_;
-  bool first_ = true;
+  enum class Stage : uint8_t { kBegun, kTensors, kJson };
+  Stage stage_ = Stage::kBegun;
 };
 
 // Text as a JSON string, quotes included; bytes that are no UTF-8 pass as they are.

@@ -4,12 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <stop_token>
 #include <utility>
 
-#include "dataplane/front/infer_response.h"
+#include "dataplane/front/call.h"
 #include "dataplane/routing/keys.h"
-#include "shared/base/log.h"
 #include "shared/base/text.h"
 
 namespace weir::node::front {
@@ -27,63 +25,22 @@ uint32_t KeyHash(const decision::Keys& keys, uint64_t random) {
 
 }  // namespace
 
-// One request on its way. Shared by whoever still has to touch it: the stack, the delay line, a
-// runtime that answers later (through `self`).
-class Inference::Call final : public runtime::Sink {
- public:
-  explicit Call(Inference& owner) : owner_(owner) {}
-
-  void OnHead() override {
-    writer.Begin(model->key(), route.target->version, request.id);
-    head = true;
-  }
-  void OnChunk(std::span<const runtime::TensorView> outputs) override {
-    writer.Add(outputs, request.outputs);
-  }
-  void OnEnd(Status status, const runtime::Usage& usage) override {
-    const std::shared_ptr<Call> keep = std::move(self);
-    if (!done) owner_.Finish(*this, status, usage.tokens);
-  }
-
-  std::shared_ptr<http::Exchange> exchange;
-  std::shared_ptr<const routing::Plan> plan;
-  const routing::ModelPlan* model = nullptr;
-  routing::Route route;  // views into plan, exchange and request
-  uint32_t key_hash = 0;
-  InferRequest request;
-  runtime::Request input;  // view into request
-  InferWriter writer;
-  int64_t start_ns = 0;
-  std::stop_source stop;
-  bool fails = false;  // by rehearsal
-  bool head = false;
-  bool done = false;
-  std::shared_ptr<Call> self;
-
-  // For the next request; memory stays.
-  void Reset() {
-    exchange.reset();
-    plan.reset();
-    model = nullptr;
-    route = {};
-    input = {};
-    fails = head = done = false;
-    if (stop.stop_requested()) stop = std::stop_source();
-  }
-
- private:
-  Inference& owner_;
-};
-
-Inference::Inference(int64_t request_timeout_ms, const Clock& clock, DelayLine& delays,
-                     RequestCounters& counters)
-    : request_timeout_ms_(request_timeout_ms),
+Inference::Inference(InferenceOptions options, const Clock& clock, DelayLine& delays,
+                     flags::Desk& desk, RequestCounters& counters)
+    : options_(options),
       clock_(clock),
       delays_(delays),
+      desk_(desk),
       counters_(counters),
+      shadow_(options.request_timeout_ms, clock, delays),
       random_state_(RandomU64()) {}
 
 Inference::~Inference() = default;
+
+void Inference::Bind(Executor* executor) {
+  executor_ = executor;
+  shadow_.Bind(executor);
+}
 
 // splitmix64
 uint64_t Inference::Random() {
@@ -106,95 +63,151 @@ void Inference::Recycle(std::shared_ptr<Call> call) {
   idle_.push_back(std::move(call));
 }
 
+Endpoint Inference::EndpointOf(const Call& call) const {
+  return call.is_predict ? Endpoint::kPredict : Endpoint::kInfer;
+}
+
+int64_t Inference::DeadlineNs(const Call& call) const {
+  return call.start_ns + options_.request_timeout_ms * 1'000'000;
+}
+
 void Inference::Handle(const std::shared_ptr<http::Exchange>& exchange,
-                       std::shared_ptr<const routing::Plan> plan, std::string_view model,
-                       std::optional<std::string_view> version, int64_t start_ns) {
+                       std::shared_ptr<const routing::Plan> plan, const Wanted& wanted,
+                       int64_t start_ns) {
+  ++round_requests_;
   std::shared_ptr<Call> call = Take();
   call->exchange = exchange;
   call->plan = std::move(plan);
   call->start_ns = start_ns;
+  call->is_predict = wanted.is_predict;
   if (call->plan == nullptr || !call->plan->rules().HasSnapshot()) {
     Refuse(*call, 503, "this node has no snapshot yet");
-  } else if (call->model = call->plan->Find(model); call->model == nullptr) {
-    Refuse(*call, 404, fmt::format("model \"{}\" is unknown", model));
-  } else if (Choose(*call, version)) {
-    const std::optional<domain::FaultEntry>& fault = call->route.target->fault;
-    if (fault.has_value() && clock_.WallMs() < fault->expires_wall_ms) return Rehearse(call);
-    return Run(std::move(call));
+  } else if (call->model = call->plan->Find(wanted.model); call->model == nullptr) {
+    Refuse(*call, 404, fmt::format("model \"{}\" is unknown", wanted.model));
+  } else if (Choose(*call, wanted)) {
+    return Begin(std::move(call));
   }
   Recycle(std::move(call));
 }
 
+Status Inference::Read(Call& call) {
+  const std::string_view body = call.exchange->request().body;
+  if (call.is_predict) return reader_.ReadPredict(body, &call.request);
+  if (call.model->takes_anything) return reader_.ReadOpen(body, &call.request);
+  return reader_.Read(body, call.model->inputs, &call.request);
+}
+
 // False if the call has been answered with why not.
-bool Inference::Choose(Call& call, std::optional<std::string_view> version) {
-  const http::Request& request = call.exchange->request();
+bool Inference::Choose(Call& call, const Wanted& wanted) {
   const routing::ModelPlan& model = *call.model;
-  const auto explicit_version =
-      version.has_value() ? model.by_version.find(*version) : model.by_version.end();
-  if (version.has_value() && explicit_version == model.by_version.end()) {
-    Refuse(call, 404, fmt::format("{} has no version \"{}\"", model.key(), *version));
+  const auto asked_for =
+      wanted.version.has_value() ? model.by_version.find(*wanted.version) : model.by_version.end();
+  if (wanted.version.has_value() && asked_for == model.by_version.end()) {
+    Refuse(call, 404, fmt::format("{} has no version \"{}\"", model.key(), *wanted.version));
     return false;
   }
-  if (const Status read = reader_.Read(request.body, model.inputs, &call.request); !read.ok()) {
+  if (const Status read = Read(call); !read.ok()) {
     model.stable.recorder->ClientError();
     Refuse(call, 400, read.ToString());
     return false;
   }
+  Route(call, wanted.version.has_value() ? &asked_for->second : nullptr);
+  if (call.route.target->handle == nullptr) {
+    Refuse(call, 503, call.route.target->unready);
+    return false;
+  }
+  return Fits(call);
+}
+
+// Which version, and what it is told besides the inputs.
+void Inference::Route(Call& call, const routing::Target* asked_for) {
+  const http::Request& request = call.exchange->request();
+  const routing::ModelPlan& model = *call.model;
   const decision::Keys keys = routing::KeysOf(request, call.request.keys());
   const uint64_t random = Random();
   call.key_hash = KeyHash(keys, random);
-  if (version.has_value()) {
+  if (asked_for != nullptr) {
     call.route.arm = routing::Arm::kPinned;
-    call.route.target = &explicit_version->second;
+    call.route.target = asked_for;
   } else {
     call.route = call.plan->Decide(model, keys, random);
+    if (call.route.arm == routing::Arm::kCanary && model.canary->breaker != nullptr) {
+      call.permit = model.canary->breaker->Admit(call.start_ns / 1'000'000);
+      if (call.permit == breaker::Permit::kNone) routing::Plan::Divert(model, call.route);
+    }
     if (call.route.arm == routing::Arm::kDiverted) model.canary->recorder->Diverted();
   }
+  call.flags.Clear();
+  if (!model.flags.empty()) call.flags.Decide(call.plan->rules(), model, keys, random, desk_);
+  call.input = {.inputs = call.request.inputs(),
+                .body = request.body,
+                .is_predict = call.is_predict,
+                .worker = executor_,
+                .worker_index = options_.worker_index,
+                .request_id = call.request.id,
+                .key = keys.user_id,
+                .traceparent = request.Header("traceparent"),
+                .flags = call.flags.text};
+}
+
+// False if the call has been answered with why the version cannot be asked this.
+bool Inference::Fits(Call& call) {
+  const routing::ModelPlan& model = *call.model;
   const routing::Target& target = *call.route.target;
-  if (target.handle == nullptr) {
-    Refuse(call, 503, target.unready);
+  const auto refuse = [&](const std::string& why) {
+    target.recorder->ClientError();
+    Refuse(call, 400, why);
     return false;
+  };
+  if (target.is_predict != call.is_predict) {
+    const std::string place = target.is_predict ? fmt::format("/predict/{}", model.key())
+                                                : fmt::format("/v2/models/{}/infer", model.key());
+    return refuse(fmt::format("{} {} is asked by POST {}", model.key(), target.version, place));
   }
+  const auto& known = target.handle->outputs();
+  if (known.empty()) return true;  // a service knows best
   for (const std::string& wanted : call.request.outputs) {
-    const auto& known = target.handle->outputs();
     if (std::any_of(known.begin(), known.end(), [&](const auto& o) { return o.name == wanted; })) {
       continue;
     }
-    target.recorder->ClientError();
-    Refuse(
-        call, 400,
+    return refuse(
         fmt::format("outputs: \"{}\" is no output of {} {}", wanted, model.key(), target.version));
-    return false;
   }
   return true;
+}
+
+void Inference::Begin(std::shared_ptr<Call> call) {
+  const std::optional<domain::FaultEntry>& fault = call->route.target->fault;
+  if (fault.has_value() && clock_.WallMs() < fault->expires_wall_ms) return Rehearse(call);
+  Run(std::move(call));
 }
 
 void Inference::Rehearse(std::shared_ptr<Call> call) {
   const domain::FaultEntry& fault = *call->route.target->fault;
   call->fails = static_cast<double>(Random() >> 11) * 0x1p-53 < fault.error_rate;
   if (fault.delay_ms <= 0) return Run(std::move(call));
-  call->exchange->OnClose([this, weak = std::weak_ptr<Call>(call)] {
-    if (const std::shared_ptr<Call> cut = weak.lock(); cut != nullptr && !cut->done) CutOff(*cut);
-  });
+  WatchClose(call);
   delays_.PostAfter(fault.delay_ms, *executor_, [this, call] { Run(call); });
 }
 
 void Inference::Run(std::shared_ptr<Call> call) {
   if (call->done) return;
   if (call->fails) {
-    Finish(*call, Internal("rehearsed fault"), 0);
+    Finish(*call, Internal("rehearsed fault"), {});
     return Recycle(std::move(call));
   }
-  const int64_t deadline_ns = call->start_ns + request_timeout_ms_ * 1'000'000;
   call->self = call;
-  call->input.inputs = call->request.inputs();
   runtime::Version& handle = *call->route.target->handle;
   if (batching_ && runtime::Batcher::CanTake(handle, call->input)) {
-    batcher_.Add({&handle, &call->input, deadline_ns, call->stop.get_token(), call.get()});
+    batcher_.Add({&handle, &call->input, DeadlineNs(*call), call->stop.get_token(), call.get()});
     return batched_.push_back(std::move(call));
   }
-  call->route.target->handle->Start(call->input, deadline_ns, call->stop.get_token(), *call);
+  handle.Start(call->input, DeadlineNs(*call), call->stop.get_token(), *call);
   if (call->done) return Recycle(std::move(call));
+  WatchClose(call);
+}
+
+void Inference::WatchClose(const std::shared_ptr<Call>& call) {
   call->exchange->OnClose([this, weak = std::weak_ptr<Call>(call)] {
     if (const std::shared_ptr<Call> cut = weak.lock(); cut != nullptr && !cut->done) CutOff(*cut);
   });
@@ -205,47 +218,16 @@ void Inference::Flush() {
   std::vector<std::shared_ptr<Call>> calls = std::exchange(batched_, {});
   batcher_.Flush();
   for (std::shared_ptr<Call>& call : calls) Recycle(std::move(call));
+  shadow_.Flush(std::exchange(round_requests_, 0));
 }
 
 // An answer that no version had a part in.
 void Inference::Refuse(Call& call, int status, std::string_view message) {
   call.done = true;
-  counters_.Count(Endpoint::kInfer, status,
+  TellBreaker(call, breaker::Outcome::kNothing);
+  counters_.Count(EndpointOf(call), status,
                   static_cast<double>(clock_.MonotonicNs() - call.start_ns) / 1e9);
   call.exchange->Respond(http::ErrorResponse(status, message));
-}
-
-void Inference::Finish(Call& call, const Status& status, uint64_t tokens) {
-  call.done = true;
-  const http::Request& request = call.exchange->request();
-  const routing::Target& target = *call.route.target;
-  const double latency_ns = static_cast<double>(clock_.MonotonicNs() - call.start_ns);
-  const bool late = latency_ns >= static_cast<double>(request_timeout_ms_) * 1e6;
-  http::Response response;
-  if (status.ok() && call.head) {
-    response.body = call.writer.Finish();
-  } else {
-    const std::string reason =
-        status.ok() ? "the version ended without an answer" : status.ToString();
-    response = http::ErrorResponse(
-        late ? 504 : 500, fmt::format("{} {}: {}", call.model->key(), target.version, reason));
-    Log("front").debug("{} {} failed: {} (traceparent \"{}\")", call.model->key(), target.version,
-                       reason, request.Header("traceparent"));
-  }
-  response.headers.reserve(4);
-  response.headers.push_back({"x-weir-version", target.version});
-  response.headers.push_back({"x-weir-arm", routing::ArmName(call.route.arm)});
-  response.headers.push_back({"x-weir-snapshot", call.plan->snapshot()});
-  if (const std::string_view trace = request.Header("traceparent"); !trace.empty()) {
-    response.headers.push_back({"traceparent", std::string(trace)});
-  }
-  const bool bad = response.status >= 500;
-  counters_.Count(Endpoint::kInfer, response.status, latency_ns / 1e9);
-  if (call.route.arm != routing::Arm::kDiverted) {
-    target.recorder->Answer(latency_ns / 1e6, bad, call.key_hash);
-    if (tokens > 0) target.recorder->Tokens(tokens);
-  }
-  call.exchange->Respond(std::move(response));
 }
 
 // The client went away, or the server gave up waiting and has answered 503.
@@ -253,12 +235,12 @@ void Inference::CutOff(Call& call) {
   call.done = true;
   call.stop.request_stop();
   const double latency_ns = static_cast<double>(clock_.MonotonicNs() - call.start_ns);
-  const bool timed_out = latency_ns >= static_cast<double>(request_timeout_ms_) * 1e6;
-  counters_.Count(Endpoint::kInfer, timed_out ? 503 : 499, latency_ns / 1e9);
-  if (call.route.arm == routing::Arm::kDiverted) return;
+  const bool timed_out = latency_ns >= static_cast<double>(options_.request_timeout_ms) * 1e6;
+  TellBreaker(call, timed_out ? breaker::Outcome::kBad : breaker::Outcome::kNothing);
+  counters_.Count(EndpointOf(call), timed_out ? 503 : 499, latency_ns / 1e9);
   if (timed_out) {
-    call.route.target->recorder->Answer(latency_ns / 1e6, true, call.key_hash);
-  } else {
+    Record(call, Verdict::kBad, 0, latency_ns / 1e6);
+  } else if (call.IsJudged()) {
     call.route.target->recorder->Cancelled();
   }
 }

@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// `POST …/infer` on one worker: read and check the body, choose the version, rehearse a fault if
-// one is in force, run the version, answer, and count what came of it. The worker's thread.
+// `POST …/infer` and `POST /predict/…` on one worker: read and check the body, choose the version,
+// rehearse a fault if one is in force, run the version, answer, and count what came of it. The
+// worker's thread.
 //
 // What is counted where (SURFACES, What counts as bad): a version's answer and its failure are
 // judged in its arm; so is a time-out. A body that does not fit is the client's error, a client
-// that went away is `cancelled`, a request that no READY version could take counts in no arm.
+// that went away is `cancelled`, a service that sheds is `shed`, and a request that no READY
+// version could take counts in no arm. So does an answer that stable gives in place of a canary
+// that failed (the split's `fallback`): the canary is counted as bad, and the client gets what
+// stable says.
+//
+// A canary's breaker is asked before each of its requests and told what became of it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -15,9 +22,12 @@
 #include <string_view>
 #include <vector>
 
+#include "dataplane/flags/desk.h"
 #include "dataplane/front/delay.h"
 #include "dataplane/front/infer_request.h"
 #include "dataplane/front/metrics.h"
+#include "dataplane/front/shadow.h"
+#include "dataplane/front/verdict.h"
 #include "dataplane/routing/plan.h"
 #include "dataplane/runtime/batcher.h"
 #include "shared/base/clock.h"
@@ -26,22 +36,35 @@
 
 namespace weir::node::front {
 
+struct InferenceOptions {
+  int64_t request_timeout_ms = 60'000;
+  size_t worker_index = 0;
+};
+
+// What the path asks for.
+struct Wanted {
+  std::string_view model;
+  std::optional<std::string_view> version;
+  bool is_predict = false;  // of /predict/…
+};
+
 class Inference {
  public:
-  // All references outlive the inference; `counters` are the worker's.
-  Inference(int64_t request_timeout_ms, const Clock& clock, DelayLine& delays,
+  // All references outlive the inference; `desk` and `counters` are the worker's.
+  Inference(InferenceOptions options, const Clock& clock, DelayLine& delays, flags::Desk& desk,
             RequestCounters& counters);
   ~Inference();
 
   // The worker itself, where rehearsed delays end. Before the first Handle with a plan.
-  void Bind(Executor* executor) { executor_ = executor; }
+  void Bind(Executor* executor);
 
-  // Answers now, or later if the runtime or a rehearsed delay takes its time. `version` is the one
-  // in the path, if any; `start_ns` is when the request was read.
+  // Answers now, or later if the runtime or a rehearsed delay takes its time. `start_ns` is when
+  // the request was read.
   void Handle(const std::shared_ptr<http::Exchange>& exchange,
-              std::shared_ptr<const routing::Plan> plan, std::string_view model,
-              std::optional<std::string_view> version, int64_t start_ns);
+              std::shared_ptr<const routing::Plan> plan, const Wanted& wanted, int64_t start_ns);
 
+  // No copies for shadows while it drains.
+  void SetDraining(bool on) { shadow_.SetDraining(on); }
   // Whether requests of one poll round may run as one call; then Flush must follow each round.
   void SetBatching(bool on) { batching_ = on; }
   void Flush();
@@ -54,21 +77,40 @@ class Inference {
 
   std::shared_ptr<Call> Take();
   void Recycle(std::shared_ptr<Call> call);
-  bool Choose(Call& call, std::optional<std::string_view> version);
+  Status Read(Call& call);
+  bool Choose(Call& call, const Wanted& wanted);
+  void Route(Call& call, const routing::Target* asked_for);
+  bool Fits(Call& call);
+  void Begin(std::shared_ptr<Call> call);
   void Rehearse(std::shared_ptr<Call> call);
   void Run(std::shared_ptr<Call> call);
+  void WatchClose(const std::shared_ptr<Call>& call);
   void Refuse(Call& call, int status, std::string_view message);
-  void Finish(Call& call, const Status& status, uint64_t tokens);
   void CutOff(Call& call);
+  // answering.cc
+  void Finish(Call& call, const Status& status, const runtime::Usage& usage);
+  bool CanFallBack(const Call& call, int64_t now_ns) const;
+  void FallBack(Call& call, double latency_ms);
+  void Record(Call& call, Verdict verdict, uint64_t tokens, double latency_ms);
+  void TellBreaker(Call& call, breaker::Outcome outcome);
+  http::Response ResponseTo(Call& call, Verdict verdict, const Status& status, bool late);
+  void AddHeaders(const Call& call, http::Response& response) const;
+  void Copy(Call& call, bool is_good);
 
-  const int64_t request_timeout_ms_;
+  Endpoint EndpointOf(const Call& call) const;
+  int64_t DeadlineNs(const Call& call) const;
+
+  const InferenceOptions options_;
   const Clock& clock_;
   DelayLine& delays_;
+  flags::Desk& desk_;
   RequestCounters& counters_;
   Executor* executor_ = nullptr;
   InferReader reader_;
   runtime::Batcher batcher_;
+  Shadow shadow_;
   bool batching_ = false;
+  size_t round_requests_ = 0;                   // since the last Flush
   std::vector<std::shared_ptr<Call>> batched_;  // what the batcher's items belong to
   uint64_t random_state_;
   std::vector<std::shared_ptr<Call>> idle_;  // kept for their memory

@@ -105,10 +105,13 @@ void WriteRequests(const RequestCounters& requests, Text& text) {
 }
 
 void WriteArms(const routing::Recorders::Totals& arms, Text& text) {
-  const auto labels = [](const telemetry::SeriesKey& key) {
-    return fmt::format("model=\"{}\",model_version=\"{}\",arm=\"{}\"",
+  const auto version_of = [](const telemetry::SeriesKey& key) {
+    return fmt::format("model=\"{}\",model_version=\"{}\"",
                        Escape(std::string_view(key.subject).substr(sizeof("model/") - 1)),
-                       Escape(key.version), key.arm);
+                       Escape(key.version));
+  };
+  const auto labels = [&](const telemetry::SeriesKey& key) {
+    return fmt::format("{},arm=\"{}\"", version_of(key), key.arm);
   };
   text.Family("weir_inference_requests_total", "counter", "Judged answers of a model version.");
   for (const auto& [key, totals] : arms) text.Value(labels(key), totals.requests);
@@ -117,10 +120,34 @@ void WriteArms(const routing::Recorders::Totals& arms, Text& text) {
   text.Family("weir_inference_duration_seconds", "histogram", "Latency of judged answers.");
   for (const auto& [key, totals] : arms) text.Histogram(labels(key), totals.duration);
   text.Family("weir_inference_diverted_total", "counter",
-              "Requests for a canary that is not ready here, answered by stable, in neither arm.");
+              "Requests for a canary that is not ready here or whose breaker is open, answered by "
+              "stable, in neither arm.");
   for (const auto& [key, totals] : arms) {
     if (key.arm == telemetry::kArmCanary) text.Value(labels(key), totals.diverted);
   }
+  text.Family("weir_fallbacks_total", "counter",
+              "Requests that failed on a canary and that stable answered instead.");
+  for (const auto& [key, totals] : arms) {
+    if (key.arm == telemetry::kArmCanary) text.Value(version_of(key), totals.fallbacks);
+  }
+}
+
+void WriteBreakers(const breaker::Breakers::States& states, Text& text) {
+  text.Family("weir_breaker_state", "gauge",
+              "Of a canary's breaker: 0 closed, 1 open, 0.5 probing; the highest of all workers.");
+  for (const auto& [key, state] : states) {
+    text.Value(
+        fmt::format("model=\"{}\",model_version=\"{}\"", Escape(key.first), Escape(key.second)),
+        state);
+  }
+}
+
+void WriteOutcomes(const outcomes::Totals& outcomes, Text& text) {
+  text.Family("weir_outcomes_total", "counter",
+              "Outcomes posted: accepted, late (beyond the attribution window) or rejected.");
+  text.Value("result=\"accepted\"", outcomes.accepted);
+  text.Value("result=\"late\"", outcomes.late);
+  text.Value("result=\"rejected\"", outcomes.rejected);
 }
 
 void WriteBatches(const runtime::BatchSizes& sizes, Text& text) {
@@ -258,8 +285,8 @@ void WriteProcess(const Clock& clock, Text& text) {
 
 const char* EndpointName(Endpoint endpoint) {
   constexpr std::array<const char*, kEndpoints> kNames = {
-      "infer",   "metadata", "health",   "ready",   "select",
-      "explain", "ofrep",    "override", "metrics", "other"};
+      "infer",   "predict", "metadata", "health",   "ready",   "select",
+      "explain", "ofrep",   "outcomes", "override", "metrics", "other"};
   return kNames[static_cast<size_t>(endpoint)];
 }
 
@@ -270,6 +297,8 @@ const char* ErrorType(int status) {
       return "bad_request";
     case 404:
       return "not_found";
+    case 429:
+      return "shed";
     case 499:
       return "cancelled";
     case 503:
@@ -314,21 +343,29 @@ std::string RenderMetrics(const std::vector<MetricsSample>& samples, const Clock
   routing::Recorders::Totals arms;
   flags::TotalsByFlag flags;
   runtime::BatchSizes batches;
+  outcomes::Totals outcomes;
+  breaker::Breakers::States breakers;
   for (const MetricsSample& sample : samples) {
     requests.Merge(sample.requests);
     batches.Merge(sample.batches);
+    outcomes.Merge(sample.outcomes);
     for (const auto& [flag, totals] : sample.flags) {
       flags[flag].enabled += totals.enabled;
       flags[flag].disabled += totals.disabled;
     }
     for (const auto& [key, totals] : sample.arms) arms[key].Merge(totals);
+    for (const auto& [key, state] : sample.breakers) {
+      breakers[key] = std::max(breakers[key], state);
+    }
   }
   Text text;
   text.Family("weir_build_info", "gauge", "Always 1.");
   text.Value(fmt::format("version=\"{}\",build_type=\"{}\"", BuildVersion(), BuildType()), 1);
   WriteRequests(requests, text);
   WriteArms(arms, text);
+  WriteBreakers(breakers, text);
   WriteBatches(batches, text);
+  WriteOutcomes(outcomes, text);
   if (!samples.empty()) {
     const MetricsSample& first = samples.front();
     WriteRules(first, clock.WallMs(), text);

@@ -10,8 +10,10 @@
 #include <utility>
 #include <vector>
 
+#include "dataplane/breaker/breakers.h"
 #include "dataplane/flags/desk.h"
 #include "dataplane/front/node_status.h"
+#include "dataplane/outcomes/service.h"
 #include "dataplane/routing/recorder.h"
 #include "dataplane/runtime/batcher.h"
 #include "dataplane/runtime/versions.h"
@@ -22,17 +24,19 @@ namespace weir::node::front {
 
 enum class Endpoint : uint8_t {
   kInfer,
+  kPredict,
   kMetadata,
   kHealth,
   kReady,
   kSelect,
   kExplain,
   kOfrep,
+  kOutcomes,
   kOverride,
   kMetrics,
   kOther,
 };
-inline constexpr size_t kEndpoints = 10;
+inline constexpr size_t kEndpoints = 12;
 const char* EndpointName(Endpoint endpoint);  // "infer"
 
 // One worker's answers by endpoint; that worker's thread.
@@ -57,6 +61,8 @@ struct MetricsSample {
   routing::Recorders::Totals arms;
   flags::TotalsByFlag flags;
   runtime::BatchSizes batches;
+  outcomes::Totals outcomes;
+  breaker::Breakers::States breakers;
   std::shared_ptr<const decision::Ruleset> rules;  // these four may be null
   std::shared_ptr<const runtime::VersionTable> versions;
   std::shared_ptr<const NodeStatusView> status;

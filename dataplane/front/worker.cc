@@ -20,6 +20,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view kModels = "/v2/models/";
+constexpr std::string_view kPredict = "/predict/";
 
 http::Response JsonResponse(const json& body, int status = 200) {
   http::Response response;
@@ -84,7 +85,7 @@ Worker::Worker(WorkerOptions options, const Clock& clock, DelayLine& delays)
       clock_(clock),
       delays_(delays),
       desk_(clock, options_.key_salt),
-      inference_(options_.request_timeout_ms, clock, delays, counters_) {}
+      inference_({options_.request_timeout_ms, options_.index}, clock, delays, desk_, counters_) {}
 
 void Worker::Bind(Executor* executor) {
   executor_ = executor;
@@ -96,6 +97,10 @@ void Worker::ServeOfrep(const ofrep::OfrepOptions& options, ofrep::StreamBudget&
       options, clock_, desk_, budget, [this](int64_t delay_ms, std::function<void()> task) {
         delays_.PostAfter(delay_ms, *executor_, std::move(task));
       });
+}
+
+void Worker::ServeOutcomes(const std::vector<std::string>& tokens) {
+  outcomes_ = std::make_unique<outcomes::Service>(tokens, clock_, recorders_);
 }
 
 void Worker::SetRules(std::shared_ptr<const decision::Ruleset> rules) {
@@ -118,13 +123,15 @@ void Worker::SetVersions(std::shared_ptr<const runtime::VersionTable> versions) 
 
 void Worker::Rebuild() {
   if (rules_ == nullptr) return;
-  plan_ = routing::Plan::Build(rules_, versions_.get(), recorders_);
+  plan_ = routing::Plan::Build(rules_, versions_.get(), recorders_, &breakers_);
+  breakers_.Prune();
   readiness_.Check(plan_.get(), versions_.get(), status_.get());
   SwitchFeatures();
 }
 
 void Worker::SetStatus(std::shared_ptr<const NodeStatusView> status) {
   status_ = std::move(status);
+  if (status_ != nullptr) inference_.SetDraining(status_->draining);
   SwitchFeatures();
 }
 
@@ -140,6 +147,7 @@ void Worker::SwitchFeatures() {
 
 telemetry::Window Worker::TakeTelemetry() {
   recorders_.Prune();
+  breakers_.Prune();
   telemetry::Window window = recorders_.TakeTelemetry();
   desk_.TakeInto(window);
   return window;
@@ -154,7 +162,11 @@ MetricsSample Worker::Sample() const {
   sample.status = status_;
   sample.overrides = overrides_;
   desk_.AddTo(sample.flags);
-  if (options_.inference) recorders_.AddTo(sample.arms);
+  if (options_.inference) {
+    recorders_.AddTo(sample.arms);
+    breakers_.AddTo(sample.breakers);
+  }
+  if (outcomes_ != nullptr) sample.outcomes = outcomes_->totals();
   return sample;
 }
 
@@ -171,6 +183,9 @@ void Worker::Handle(const std::shared_ptr<http::Exchange>& exchange) {
   if (options_.inference && request.path.starts_with(kModels)) {
     return HandleModels(exchange, start_ns);
   }
+  if (options_.inference && request.path.starts_with(kPredict)) {
+    return HandlePredict(exchange, start_ns);
+  }
   if (ofrep_ != nullptr && ofrep::Service::Serves(request.path)) {
     std::optional<http::Response> response = ofrep_->Handle(exchange);
     if (response.has_value()) {
@@ -184,6 +199,7 @@ void Worker::Handle(const std::shared_ptr<http::Exchange>& exchange) {
 }
 
 void Worker::Drain() {
+  inference_.SetDraining(true);
   if (ofrep_ != nullptr) ofrep_->Drain();
 }
 
@@ -199,7 +215,7 @@ void Worker::HandleModels(const std::shared_ptr<http::Exchange>& exchange, int64
   }
   if (path->verb == "infer") {
     if (request.method == "POST") {
-      return inference_.Handle(exchange, plan_, path->model, path->version, start_ns);
+      return inference_.Handle(exchange, plan_, {path->model, path->version}, start_ns);
     }
     return Respond(*exchange, Endpoint::kInfer, start_ns, WrongMethod("POST"));
   }
@@ -220,6 +236,19 @@ void Worker::HandleModels(const std::shared_ptr<http::Exchange>& exchange, int64
     return respond(ModelReady(*model, path->version.value_or(model->Serving().version)));
   }
   respond(ModelMetadata(*model));
+}
+
+void Worker::HandlePredict(const std::shared_ptr<http::Exchange>& exchange, int64_t start_ns) {
+  const http::Request& request = exchange->request();
+  const std::string model = http::PercentDecode(request.path.substr(kPredict.size()));
+  const auto respond = [&](http::Response response) {
+    Respond(*exchange, Endpoint::kPredict, start_ns, std::move(response));
+  };
+  if (model.empty() || model.find('/') != std::string::npos) {
+    return respond(http::ErrorResponse(404, "no such endpoint; POST /predict/<model>"));
+  }
+  if (request.method != "POST") return respond(WrongMethod("POST"));
+  inference_.Handle(exchange, plan_, {model, std::nullopt, /*is_predict=*/true}, start_ns);
 }
 
 http::Response Worker::ModelMetadata(const routing::ModelPlan& model) const {
@@ -255,6 +284,10 @@ http::Response Worker::Answer(const http::Request& request, Endpoint* endpoint) 
   if (path == "/weir/v1/explain") {
     *endpoint = Endpoint::kExplain;
     return request.method == "POST" ? Explain(request) : WrongMethod("POST");
+  }
+  if (path == "/weir/v1/outcomes" && outcomes_ != nullptr) {
+    *endpoint = Endpoint::kOutcomes;
+    return request.method == "POST" ? outcomes_->Handle(request, plan_.get()) : WrongMethod("POST");
   }
   using Make = std::function<http::Response()>;
   struct Row {
@@ -309,7 +342,12 @@ http::Response Worker::Select(const http::Request& request) {
   const std::string session_id = request.Query("session_id").value_or("");
   const std::string request_id = request.Query("request_id").value_or("");
   const decision::Keys keys = routing::KeysOf(request, {user_id, session_id, request_id});
-  return JsonResponse(front::Select(*model, plan_->Decide(*model, keys, inference_.Random())));
+  routing::Route route = plan_->Decide(*model, keys, inference_.Random());
+  const bool is_canary = route.arm == routing::Arm::kCanary && route.target->breaker != nullptr;
+  if (is_canary && route.target->breaker->state() != breaker::State::kClosed) {
+    routing::Plan::Divert(*model, route);
+  }
+  return JsonResponse(front::Select(*model, route));
 }
 
 http::Response Worker::Explain(const http::Request& request) {

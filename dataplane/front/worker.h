@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "dataplane/breaker/breakers.h"
 #include "dataplane/flags/desk.h"
 #include "dataplane/front/delay.h"
 #include "dataplane/front/inference.h"
@@ -18,6 +19,7 @@
 #include "dataplane/front/node_status.h"
 #include "dataplane/front/readiness.h"
 #include "dataplane/ofrep/service.h"
+#include "dataplane/outcomes/service.h"
 #include "dataplane/routing/plan.h"
 #include "dataplane/runtime/versions.h"
 #include "shared/base/clock.h"
@@ -32,6 +34,7 @@ struct WorkerOptions {
   int64_t request_timeout_ms = 60'000;
   bool inference = true;  // answers /v2…; the admin server's does not
   std::string key_salt;   // of the process, for keys in logs and samples
+  size_t index = 0;       // of the worker on its server
 };
 
 class Worker {
@@ -43,6 +46,13 @@ class Worker {
   void Bind(Executor* executor);
   // Answers /ofrep/… as well. Right after construction; `budget` outlives the worker.
   void ServeOfrep(const ofrep::OfrepOptions& options, ofrep::StreamBudget& budget);
+  // Told of this worker's breakers as they open and close. Right after construction.
+  void ListenToBreakers(breaker::Breakers::OnChange on_change) {
+    breakers_.Listen(std::move(on_change));
+  }
+  // Answers /weir/v1/outcomes as well, if one of the tokens is shown (none: to anyone). Right after
+  // construction.
+  void ServeOutcomes(const std::vector<std::string>& tokens);
   void SetRules(std::shared_ptr<const decision::Ruleset> rules);
   // Once every worker has them: a client that is told to ask again may come to any. Of two that
   // overtake each other the one with the higher number stands.
@@ -76,6 +86,7 @@ class Worker {
   void SwitchFeatures();
   bool HasSnapshot() const { return plan_ != nullptr && plan_->rules().HasSnapshot(); }
   void HandleModels(const std::shared_ptr<http::Exchange>& exchange, int64_t start_ns);
+  void HandlePredict(const std::shared_ptr<http::Exchange>& exchange, int64_t start_ns);
   http::Response Answer(const http::Request& request, Endpoint* endpoint);
   http::Response ModelMetadata(const routing::ModelPlan& model) const;
   http::Response ModelReady(const routing::ModelPlan& model, std::string_view version) const;
@@ -91,12 +102,14 @@ class Worker {
   std::shared_ptr<const NodeStatusView> status_;
   std::shared_ptr<const OverridesView> overrides_;
   routing::Recorders recorders_;
+  breaker::Breakers breakers_;
   std::shared_ptr<const routing::Plan> plan_;
   RequestCounters counters_;
   flags::Desk desk_;
   Readiness readiness_;
   Inference inference_;
-  std::unique_ptr<ofrep::Service> ofrep_;  // null on the admin server
+  std::unique_ptr<ofrep::Service> ofrep_;        // these two are null on the admin server
+  std::unique_ptr<outcomes::Service> outcomes_;  //
   uint64_t announced_ = 0;
 };
 

@@ -7,6 +7,8 @@
 // answers and counts as `pinned`: judged arms hold only keys that chance put there. It is followed
 // where the version is READY here; where it is not, the request goes where it would have gone
 // without, and not_followed() says so.
+//
+// A blocked version (an emergency rollback) answers nobody, whoever asks for it.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +19,7 @@
 #include <string_view>
 #include <vector>
 
+#include "dataplane/breaker/breakers.h"
 #include "dataplane/routing/recorder.h"
 #include "dataplane/runtime/versions.h"
 #include "shared/decision/decide.h"
@@ -24,8 +27,8 @@
 
 namespace weir::node::routing {
 
-// kDiverted: a canary key whose candidate is not READY here. Stable answers it, and it counts in
-// neither arm.
+// kDiverted: a canary key whose candidate is not READY here, or whose breaker is open. Stable
+// answers it, and it counts in neither arm.
 enum class Arm : uint8_t { kStable, kCanary, kPinned, kDiverted };
 const char* ArmName(Arm arm);  // "stable"
 
@@ -34,8 +37,11 @@ struct Target {
   std::string version;
   std::shared_ptr<runtime::Version> handle;  // null unless READY
   std::string unready;                       // why, if it is null
+  bool is_service = false;                   // called over HTTP
+  bool is_predict = false;                   // takes what is posted to /predict, and nothing else
   std::optional<domain::FaultEntry> fault;
-  std::shared_ptr<Recorder> recorder;  // of this version under this arm
+  std::shared_ptr<Recorder> recorder;         // of this version under this arm
+  std::shared_ptr<breaker::Breaker> breaker;  // of a canary; else null
 };
 
 struct DeclaredInput {
@@ -44,13 +50,27 @@ struct DeclaredInput {
   std::vector<int64_t> shape;  // -1: any size
 };
 
+// A flag that is decided for each of a model's requests.
+struct FlagPlan {
+  std::string name;
+  std::string_view hash_key;  // which of a request's keys it is decided for
+  // Of subject split/<flag>, while a rollout of the flag is under way here; else null.
+  std::shared_ptr<Recorder> on;
+  std::shared_ptr<Recorder> off;
+};
+
 struct ModelPlan {
   const decision::Model* model = nullptr;  // of the plan's ruleset
+  const decision::Split* split = nullptr;  // that is under way on this node; of the same
   Target stable;
-  std::optional<Target> canary;
+  std::optional<Target> canary;                           // of a split that is no shadow
+  std::optional<Target> shadow;                           // of one that is
   std::map<std::string, Target, std::less<>> by_version;  // explicitly asked for, or pinned
   std::string pinned;  // the one of by_version that answers all; "": none
   std::vector<DeclaredInput> inputs;
+  // Only services answer, and nothing is declared: inputs are theirs to understand.
+  bool takes_anything = false;
+  std::vector<FlagPlan> flags;
 
   std::string_view key() const { return model->name; }
   // What answers a request without a version of its own, when nothing rolls out.
@@ -65,14 +85,18 @@ struct Route {
 
 class Plan {
  public:
-  // `versions` may be null: nothing is READY then.
+  // `versions` may be null: nothing is READY then. Without `breakers` canaries have none.
   static std::shared_ptr<const Plan> Build(std::shared_ptr<const decision::Ruleset> rules,
                                            const runtime::VersionTable* versions,
-                                           Recorders& recorders);
+                                           Recorders& recorders,
+                                           breaker::Breakers* breakers = nullptr);
 
   const ModelPlan* Find(std::string_view model) const { return models_.Find(model); }
   // Views in the answer live as long as the plan and the keys. `random` is drawn by the caller.
+  // Breakers are not asked: they want to know what becomes of what they let through.
   Route Decide(const ModelPlan& model, const decision::Keys& keys, uint64_t random) const;
+  // Sends a canary's request to stable.
+  static void Divert(const ModelPlan& model, Route& route);
 
   // Without the overrides that cannot be followed.
   const decision::Ruleset& rules() const { return *rules_; }

@@ -2,6 +2,11 @@
 #include "dataplane/routing/recorder.h"
 
 namespace weir::node::routing {
+namespace {
+
+constexpr char kModelSubject[] = "model/";
+
+}  // namespace
 
 void DurationHistogram::Merge(const DurationHistogram& other) {
   for (size_t i = 0; i < counts.size(); ++i) counts[i] += other.counts[i];
@@ -12,19 +17,25 @@ void ArmTotals::Merge(const ArmTotals& other) {
   requests += other.requests;
   errors += other.errors;
   diverted += other.diverted;
+  fallbacks += other.fallbacks;
   duration.Merge(other.duration);
 }
 
 std::shared_ptr<Recorder> Recorders::Prepare(const std::string& model, const std::string& version,
                                              const char* arm) {
-  const telemetry::SeriesKey key{"model/" + model, version, arm};
+  return Prepare({kModelSubject + model, version, arm});
+}
+
+std::shared_ptr<Recorder> Recorders::Prepare(const telemetry::SeriesKey& key) {
   std::shared_ptr<Recorder>& recorder = recorders_[key];
   if (recorder == nullptr) recorder = std::make_shared<Recorder>(shard_.Prepare(key));
   return recorder;
 }
 
 void Recorders::AddTo(Totals& totals) const {
-  for (const auto& [key, recorder] : recorders_) totals[key].Merge(recorder->totals());
+  for (const auto& [key, recorder] : recorders_) {
+    if (key.subject.starts_with(kModelSubject)) totals[key].Merge(recorder->totals());
+  }
 }
 
 void Recorders::Prune() {

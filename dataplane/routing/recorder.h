@@ -35,6 +35,7 @@ struct ArmTotals {
   uint64_t requests = 0;
   uint64_t errors = 0;
   uint64_t diverted = 0;
+  uint64_t fallbacks = 0;
   DurationHistogram duration;
   void Merge(const ArmTotals& other);
 };
@@ -52,11 +53,25 @@ class Recorder {
   }
   void ClientError() { cell_->Count(telemetry::Cell::kClientErrors); }
   void Cancelled() { cell_->Count(telemetry::Cell::kCancelled); }
+  void Shed() { cell_->Count(telemetry::Cell::kShed); }
   void Tokens(uint64_t n) { cell_->Count(telemetry::Cell::kTokens, n); }
   void Diverted() {
     cell_->Count(telemetry::Cell::kDiverted);
     ++totals_.diverted;
   }
+  // The bad answer just recorded was made good by stable.
+  void FellBack() {
+    cell_->Count(telemetry::Cell::kFallback);
+    ++totals_.fallbacks;
+  }
+  // A shadow's answer was held against stable's.
+  void Compared(bool differs) {
+    cell_->Count(telemetry::Cell::kCompared);
+    if (differs) cell_->Count(telemetry::Cell::kDiffered);
+  }
+  // A number out of a good answer.
+  void Output(double value) { cell_->RecordOutput(value); }
+  telemetry::Cell& cell() { return *cell_; }
   const ArmTotals& totals() const { return totals_; }
 
  private:
@@ -70,9 +85,18 @@ class Recorders {
  public:
   using Totals = std::map<telemetry::SeriesKey, ArmTotals>;
 
+  // Of subject model/<model>.
   std::shared_ptr<Recorder> Prepare(const std::string& model, const std::string& version,
                                     const char* arm);
+  std::shared_ptr<Recorder> Prepare(const telemetry::SeriesKey& key);
+  // Where to record what is no answer of a version (outcomes, requests that a flag's rollout is
+  // judged by); the one that an arm's recorder has, if there is one. For as long as somebody holds
+  // it, and until the next TakeTelemetry after that.
+  std::shared_ptr<telemetry::Cell> CellOf(const telemetry::SeriesKey& key) {
+    return shard_.Prepare(key);
+  }
   telemetry::Window TakeTelemetry() { return shard_.Take(); }
+  // Of models only.
   void AddTo(Totals& totals) const;
   void Prune();
 
