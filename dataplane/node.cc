@@ -18,6 +18,7 @@
 #include "dataplane/override/break_glass.h"
 #include "dataplane/override/layer.h"
 #include "dataplane/runtime/loader.h"
+#include "dataplane/runtime/remote/remote_runtime.h"
 #include "dataplane/runtime/xgboost/xgboost_runtime.h"
 #include "shared/base/build_info.h"
 #include "shared/base/log.h"
@@ -36,12 +37,15 @@ constexpr int64_t kDrainMs = 10'000;
 constexpr int64_t kFinishMs = 3000;
 constexpr int64_t kFetchMs = 20'000;
 
+size_t Workers(const NodeSettings& settings) {
+  return settings.workers > 0 ? settings.workers
+                              : std::max(1u, std::thread::hardware_concurrency());
+}
+
 front::FrontOptions MakeFrontOptions(const NodeSettings& settings) {
   front::FrontOptions options;
   options.http.listen = settings.listen;
-  options.http.workers = settings.workers > 0
-                             ? static_cast<int>(settings.workers)
-                             : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  options.http.workers = static_cast<int>(Workers(settings));
   options.http.max_body = settings.max_body;
   options.http.max_concurrent_requests = settings.max_concurrent_requests;
   options.http.request_timeout_ms = settings.request_timeout.ms;
@@ -52,6 +56,12 @@ front::FrontOptions MakeFrontOptions(const NodeSettings& settings) {
     options.admin->listen = settings.admin_listen;
   }
   return options;
+}
+
+std::vector<std::shared_ptr<runtime::Runtime>> MakeRuntimes(size_t workers) {
+  auto runtimes = runtime::MakeRemoteRuntimes({.workers = workers});
+  runtimes.push_back(runtime::MakeXgboostRuntime());
+  return runtimes;
 }
 
 Result<std::string> FetchBlob(const std::vector<std::string>& control, const std::string& sha256) {
@@ -99,7 +109,7 @@ class Node {
     runtime::LoaderOptions options;
     options.cache_dir = settings_.cache_dir;
     loader_ = std::make_unique<runtime::Loader>(
-        std::vector{runtime::MakeXgboostRuntime()},
+        MakeRuntimes(Workers(settings_)),
         [control = settings_.control](const std::string& sha) { return FetchBlob(control, sha); },
         [this](std::shared_ptr<const runtime::VersionTable> table) {
           bus_->ReportVersions(ToReports(*table));
