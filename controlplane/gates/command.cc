@@ -17,11 +17,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <string_view>
 
 #include "shared/base/clock.h"
+#include "shared/base/printable.h"
 #include "shared/base/text.h"
-#include "shared/base/utf8.h"
 
 namespace weir::control::gates {
 namespace {
@@ -212,18 +211,7 @@ std::string LastLines(const std::string& output) {
   }
   if (lines.size() > kShownLines)
     lines.erase(lines.begin(), lines.end() - static_cast<std::ptrdiff_t>(kShownLines));
-  const std::string all = Join(lines, " | ");
-  std::string text;
-  for (size_t at = 0; at < all.size();) {
-    const size_t length = Utf8Length(std::string_view(all).substr(at));
-    const bool is_control = static_cast<unsigned char>(all[at]) < 0x20 || all[at] == 0x7f;
-    text += length == 0 ? "?" : is_control ? " " : all.substr(at, length);
-    at += std::max<size_t>(length, 1);
-  }
-  if (text.size() <= kShownBytes) return text;
-  size_t from = text.size() - kShownBytes;
-  while (from < text.size() && Utf8Length(std::string_view(text).substr(from)) == 0) ++from;
-  return "…" + text.substr(from);
+  return PrintableEnd(Join(lines, " | "), kShownBytes);
 }
 
 }  // namespace weir::control::gates

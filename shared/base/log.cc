@@ -4,9 +4,12 @@
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 
+#include <algorithm>
 #include <map>
 #include <mutex>
+#include <optional>
 
+#include "shared/base/log_level.h"
 #include "shared/base/text.h"
 
 namespace weir {
@@ -16,12 +19,23 @@ struct Settings {
   std::mutex mutex;  // loggers are made lazily from any thread
   spdlog::level::level_enum level = spdlog::level::info;
   std::map<std::string, spdlog::level::level_enum> areas;
+  std::optional<spdlog::level::level_enum> for_now;
+  std::map<std::string, std::shared_ptr<spdlog::logger>> loggers;
   spdlog::sink_ptr sink = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
 };
 
 Settings& Get() {
   static Settings* settings = new Settings;  // never destroyed: threads may log while exiting
   return *settings;
+}
+
+spdlog::level::level_enum LevelOf(const Settings& settings, const std::string& area) {
+  const auto own = settings.areas.find(area);
+  if (!settings.for_now.has_value()) {
+    return own == settings.areas.end() ? settings.level : own->second;
+  }
+  return own == settings.areas.end() ? *settings.for_now
+                                     : std::min(*settings.for_now, own->second);
 }
 
 // The message on one line, whatever it quotes: control characters are escaped, so that nobody
@@ -89,15 +103,25 @@ Status InitLogging(const std::string& program, const std::string& levels,
   return OkStatus();
 }
 
+Status SetLogLevelForNow(const std::string& level) {
+  std::optional<spdlog::level::level_enum> for_now;
+  if (!level.empty()) {
+    WEIR_ASSIGN_OR_RETURN(for_now, ParseLevel(level));
+  }
+  Settings& settings = Get();
+  const std::lock_guard lock(settings.mutex);
+  settings.for_now = for_now;
+  for (const auto& [area, logger] : settings.loggers) logger->set_level(LevelOf(settings, area));
+  return OkStatus();
+}
+
 spdlog::logger& Log(const char* area) {
   Settings& settings = Get();
   const std::lock_guard lock(settings.mutex);
-  static auto* loggers = new std::map<std::string, std::shared_ptr<spdlog::logger>>;
-  std::shared_ptr<spdlog::logger>& logger = (*loggers)[area];
+  std::shared_ptr<spdlog::logger>& logger = settings.loggers[area];
   if (logger == nullptr) {
     logger = std::make_shared<spdlog::logger>(area, settings.sink);
-    const auto own = settings.areas.find(area);
-    logger->set_level(own == settings.areas.end() ? settings.level : own->second);
+    logger->set_level(LevelOf(settings, area));
     logger->flush_on(spdlog::level::info);
   }
   return *logger;

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a sink is told: an event, how bad it is, and one sentence about it. Pure.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "shared/codec/json.h"
+#include "shared/domain/resource.h"
+
+namespace weir::control::notify {
+
+// An event of the event log.
+struct Notice {
+  std::string id;    // "1763683200-17"; the same at every attempt
+  std::string type;  // "rollout"
+  int64_t at_wall_ms = 0;
+  codec::Json data;
+};
+
+// Whether any sink may want it: shared/domain/sink.h.
+bool Notifies(const Notice& notice);
+
+// `data.severity` if it is one, else by type: a rollout that is being taken back and an emergency
+// are critical, what stopped or was refused is a warning.
+std::string SeverityOf(const Notice& notice);
+
+// "rollout fraud-1-2-0 is rolling_back (was progressing) at 0 %: error_rate: …".
+std::string Summary(const Notice& notice);
+
+bool Wants(const domain::SinkSpec& sink, const Notice& notice);
+
+// The body: {id, type, severity, at, summary, data}, or Slack's {text, blocks}.
+std::string Body(const std::string& format, const Notice& notice);
+
+}  // namespace weir::control::notify
