@@ -27,6 +27,7 @@ rollout::NodeFacts FactsOf(const publish::NodeStatus& node, uint64_t epoch, int6
   facts.id = node.id;
   facts.labels = node.labels;
   facts.live = node.IsLive();
+  facts.incarnation = node.incarnation;
   facts.applied_version = node.epoch == epoch ? node.version : 0;
   if (!node.applied.empty()) facts.applied_wall_ms = node.applied.back().at_ms + to_wall_ms;
   for (const wire::VersionReport& version : node.versions) {
@@ -35,6 +36,10 @@ rollout::NodeFacts FactsOf(const publish::NodeStatus& node, uint64_t epoch, int6
   for (const wire::RefusedEntry& entry : node.refused) {
     if (entry.kind == static_cast<uint32_t>(domain::EntryKind::kSplit))
       facts.refused_splits[entry.name] = entry.detail;
+  }
+  for (const wire::Episode& episode : node.episodes) {
+    facts.episodes.push_back(
+        {episode.kind, episode.subject, episode.from_wall_ms, episode.to_wall_ms, episode.detail});
   }
   return facts;
 }
@@ -103,6 +108,11 @@ void Control::MakeDriver() {
     if (!result.ok()) return result.status();
     return result->revision;
   };
+  world.notify = [this](const std::string& type, const std::string& severity, Json data) {
+    data["severity"] = severity;
+    events_->Add(type, std::move(data));
+  };
+  world.digest = [](const std::string& text) { return wire::Sha256Hex(text).substr(0, 16); };
   driver_ = std::make_unique<rollout::Driver>(std::move(world));
 }
 

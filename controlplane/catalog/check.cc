@@ -53,6 +53,7 @@ void Begin(Resource& rollout, int64_t now_wall_ms) {
   if (spec.start != "auto" || spec.phases.empty()) return;
   status.state = "progressing";
   status.percentage = spec.phases[0].percentage;
+  status.entered.push_back({now_wall_ms});
 }
 
 // What users were bucketed by must stand while they are.
@@ -114,6 +115,20 @@ Status CheckRolloutStatus(const Resource& rollout) {
   return OkStatus();
 }
 
+// Nobody is led to a version that may answer nobody.
+Status CheckBlocked(const Proposal& proposal, const Resource& rollout) {
+  const auto& spec = rollout.As<RolloutSpec>();
+  const Resource* model = proposal.Find(Kind::kModel, spec.model);
+  if (model == nullptr || rollout.status->state != "progressing") return OkStatus();
+  const auto& versions = model->As<domain::ModelSpec>().versions;
+  const auto candidate = versions.find(spec.candidate);
+  if (candidate == versions.end() || candidate->second.blocked.empty()) return OkStatus();
+  return Refuse(rollout, "spec.candidate",
+                fmt::format("version {} of {} is blocked: {} (weir rollout start {} --force lifts "
+                            "the block)",
+                            spec.candidate, spec.model, candidate->second.blocked, rollout.name));
+}
+
 Status Explained(const Resource& resource, codec::Errors violations) {
   for (domain::Violation& violation : violations) {
     violation.message = NameOf(resource) + ": " + violation.message;
@@ -124,19 +139,40 @@ Status Explained(const Resource& resource, codec::Errors violations) {
 // Removals
 // ------------------------------------------------------------------------------------------------
 
+bool Names(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// Flags, models and running rollouts that name a flag: without it they could not be committed.
+Status CheckRemovedFlag(const Proposal& proposal, const Resource& gone) {
+  Status status;
+  proposal.ForEach(Kind::kFlag, [&](const Resource& flag) {
+    const auto parents = domain::FlagParents(flag.name, flag.As<domain::FlagSpec>());
+    if (Names(parents, gone.name))
+      status = Refuse(gone, "", fmt::format("flag \"{}\" requires it", flag.name));
+  });
+  proposal.ForEach(Kind::kModel, [&](const Resource& model) {
+    if (Names(model.As<domain::ModelSpec>().flags, gone.name))
+      status = Refuse(gone, "", fmt::format("model \"{}\" lists it in its flags", model.name));
+  });
+  proposal.ForEach(Kind::kRollout, [&](const Resource& rollout) {
+    if (!IsRunning(rollout)) return;
+    for (const domain::Phase& phase : rollout.As<RolloutSpec>().phases) {
+      if (!Names(phase.flags, gone.name)) continue;
+      status = Refuse(gone, "",
+                      fmt::format("phase {} of rollout \"{}\", which is {}, switches it",
+                                  phase.name, rollout.name, rollout.status->state));
+    }
+  });
+  return status;
+}
+
 // Everything that still needs a flag or a model that goes.
 Status CheckRemoved(const Proposal& proposal, const Resource& gone) {
   if (gone.kind == Kind::kEmergency) {
     return Refuse(gone, "", "cannot be deleted; switch it off instead");
   }
-  Status status;
-  if (gone.kind == Kind::kFlag) {
-    proposal.ForEach(Kind::kFlag, [&](const Resource& flag) {
-      const auto parents = domain::FlagParents(flag.name, flag.As<domain::FlagSpec>());
-      if (std::find(parents.begin(), parents.end(), gone.name) == parents.end()) return;
-      status = Refuse(gone, "", fmt::format("flag \"{}\" requires it", flag.name));
-    });
-  }
+  Status status = gone.kind == Kind::kFlag ? CheckRemovedFlag(proposal, gone) : OkStatus();
   if (gone.kind != Kind::kFlag && gone.kind != Kind::kModel) return status;
   proposal.ForEach(Kind::kRollout, [&](const Resource& rollout) {
     const auto& spec = rollout.As<RolloutSpec>();
@@ -232,6 +268,7 @@ Status CheckProposal(const Proposal& proposal, bool force_removal) {
           Explained(*resource,
                     domain::ValidateReferences(*resource, proposal.lookup(), proposal.for_each())));
     }
+    if (key.kind == Kind::kRollout) WEIR_RETURN_IF_ERROR(CheckBlocked(proposal, *resource));
     if (key.kind == Kind::kModel && before != nullptr) {
       WEIR_RETURN_IF_ERROR(CheckCandidates(proposal, *resource, *before));
     }

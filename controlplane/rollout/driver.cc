@@ -4,9 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "shared/base/log.h"
-#include "shared/codec/domain_fields.h"
 
 namespace weir::control::rollout {
 namespace {
@@ -16,20 +16,17 @@ using domain::Resource;
 using domain::RolloutSpec;
 using domain::RolloutStatus;
 
-constexpr int64_t kLongestTickMs = 1000;  // what a hung machine may add to a phase's clock at once
+constexpr int64_t kLongestTickMs = 1000;  // what a hung machine may add to a clock at once
 constexpr int64_t kQuietMs = 10'000;      // after which a new bad answer is a new beginning
-constexpr uint64_t kRelativeMinRequests = 100;
 constexpr int64_t kNodesReturnMs = 8000;  // after a restart; a node that hangs is gone by then
+constexpr int64_t kUnloadEveryMs = 1000;
+constexpr int64_t kSettleMs = 1000;  // what was under way in the phase that failed
+constexpr char kHeard[] = "";  // in the saved state, beside the rollouts; no rollout is called so
 
-Result<analysis::Judge> MakeJudge(const domain::RollbackSpec& spec) {
+Result<analysis::Judge> MakeJudge(const domain::RollbackSpec& spec,
+                                  const domain::PhaseRollback& phase) {
   analysis::JudgeConfig config;
-  const analysis::AbsoluteLimits limits{spec.error_rate, spec.p99_latency_ms,
-                                        spec.evaluation_window.ms, spec.min_requests};
-  config.triggers = analysis::DefaultTriggers(limits);
-  for (analysis::Trigger& trigger : analysis::RelativeTriggers(
-           limits.window_ms, std::max(limits.min_requests, kRelativeMinRequests))) {
-    config.triggers.push_back(std::move(trigger));
-  }
+  WEIR_ASSIGN_OR_RETURN(config.triggers, analysis::TriggersOf(spec, phase));
   config.window_ms = spec.evaluation_window.ms;
   return analysis::Judge::Create(std::move(config));
 }
@@ -58,23 +55,49 @@ bool Outranks(const analysis::Verdict& a, const std::optional<domain::VerdictRec
   return rank(analysis::ActionName(a.action)) > rank(b->action);
 }
 
+const domain::Phase& PhaseOf(const Resource& rollout) {
+  const RolloutSpec& spec = rollout.As<RolloutSpec>();
+  return spec.phases[std::min<uint64_t>(rollout.status->phase, spec.phases.size() - 1)];
+}
+
+int64_t EnteredMs(const RolloutStatus& status) {
+  return status.phase < status.entered.size() ? status.entered[status.phase].ms : 0;
+}
+
 }  // namespace
 
 Driver::Driver(World world) : world_(std::move(world)) {}
 
 void Driver::LoadState(const codec::Json& state) {
   loaded_ = state.is_object() ? state : codec::Json::object();
+  const auto heard = loaded_.find(kHeard);
+  if (heard == loaded_.end()) return;
+  if (heard->is_object()) {
+    for (const auto& [node, until] : heard->items()) {
+      if (until.is_number_integer()) heard_wall_ms_[node] = until.get<int64_t>();
+    }
+  }
+  loaded_.erase(kHeard);
 }
 
 codec::Json Driver::SaveState() const {
   codec::Json state = codec::Json::object();
   for (const auto& [name, run] : runs_) {
+    codec::Json gates = codec::Json::array();
+    for (const GateMemory& gate : run.gates)
+      gates.push_back({{"state", gate.state}, {"since", gate.since_wall_ms}});
     state[name] = {{"phase", run.phase},
+                   {"entered", run.entered_wall_ms},
                    {"phase_age_ms", run.phase_age_ms},
                    {"phase_requests", run.phase_requests},
+                   {"phase_stable_requests", run.phase_stable_requests},
+                   {"rollback_step", run.rollback_step},
+                   {"rollback_age_ms", run.rollback_age_ms},
                    {"rollback_revision", run.rollback_revision},
+                   {"gates", std::move(gates)},
                    {"judge", run.judge.Save()}};
   }
+  if (!heard_wall_ms_.empty()) state[kHeard] = heard_wall_ms_;
   return state;
 }
 
@@ -88,47 +111,88 @@ std::vector<std::string> Driver::ActiveRollouts() const {
 
 Driver::Run* Driver::RunOf(const Resource& rollout, int64_t now_ms) {
   const RolloutSpec& spec = rollout.As<RolloutSpec>();
+  const domain::Phase& phase = PhaseOf(rollout);
+  JudgedBy by{spec.rollback, phase.rollback, domain::IsShadow(spec, phase)};
   const auto found = runs_.find(rollout.name);
-  if (found != runs_.end() && found->second.judged_by == spec.rollback) return &found->second;
-  Result<analysis::Judge> judge = MakeJudge(spec.rollback);
+  if (found != runs_.end() && found->second.judged_by == by) return &found->second;
+  Result<analysis::Judge> judge = MakeJudge(by.rollback, by.phase);
   if (!judge.ok()) {
-    Log("rollout").error("{}: cannot be judged: {}", rollout.name, judge.status().ToString());
+    std::string& told = unjudged_[rollout.name];
+    const std::string why = "cannot be judged: " + judge.status().ToString();
+    if (std::exchange(told, why) != why) Log("rollout").error("{}: {}", rollout.name, why);
     return nullptr;
   }
+  unjudged_.erase(rollout.name);
+  if (found != runs_.end()) {
+    // The clocks go on, the evidence starts anew.
+    Run& run = found->second;
+    judge->LearnStableFrom(run.judge);
+    run.judge = *std::move(judge);
+    run.judged_by = std::move(by);
+    run.verdict.reset();
+    return &run;
+  }
   Run run(*std::move(judge));
-  if (found !=
-      runs_.end()) {  // the spec changed on the way: the clock goes on, the evidence starts anew
-    run.phase_age_ms = found->second.phase_age_ms;
-    run.phase_requests = found->second.phase_requests;
-  }
-  run.judged_by = spec.rollback;
+  run.judged_by = std::move(by);
   run.phase = rollout.status->phase;
-  if (const auto saved = loaded_.find(rollout.name);
-      loaded_.is_object() && saved != loaded_.end()) {
-    if (saved->value("phase", uint64_t{0}) == run.phase) {
-      run.phase_age_ms = saved->value("phase_age_ms", int64_t{0});
-      run.phase_requests = saved->value("phase_requests", uint64_t{0});
-    }
-    run.rollback_revision = saved->value("rollback_revision", uint64_t{0});
-    const Status restored = run.judge.Restore((*saved)["judge"], now_ms);
-    if (!restored.ok())
-      Log("rollout").warn("{}: judged anew: {}", rollout.name, restored.ToString());
-    loaded_.erase(rollout.name);
-  }
-  if (rollout.status->state == "rolling_back") run.hold_until_ms = now_ms + kNodesReturnMs;
+  run.entered_wall_ms = EnteredMs(*rollout.status);
+  run.rollback_step = rollout.status->rollback_step;
+  run.began_ms = now_ms;
+  TakeOver(rollout, run, now_ms);
+  if (is_taking_over_ && rollout.status->state == "rolling_back")
+    run.hold_until_ms = now_ms + kNodesReturnMs;
   return &runs_.insert_or_assign(rollout.name, std::move(run)).first->second;
+}
+
+// What the process before knew of it, as far as it still fits.
+void Driver::TakeOver(const Resource& rollout, Run& run, int64_t now_ms) {
+  if (!loaded_.is_object()) return;
+  const auto saved = loaded_.find(rollout.name);
+  if (saved == loaded_.end()) return;
+  const bool same_phase = saved->value("phase", uint64_t{0}) == run.phase &&
+                          saved->value("entered", run.entered_wall_ms) == run.entered_wall_ms;
+  if (same_phase) {
+    run.phase_age_ms = saved->value("phase_age_ms", int64_t{0});
+    run.phase_requests = saved->value("phase_requests", uint64_t{0});
+    run.phase_stable_requests = saved->value("phase_stable_requests", uint64_t{0});
+    for (const codec::Json& gate : saved->value("gates", codec::Json::array())) {
+      GateMemory& memory = run.gates.emplace_back();
+      memory.state = memory.told = gate.value("state", "waiting");
+      memory.since_wall_ms = gate.value("since", int64_t{0});
+    }
+  }
+  if (saved->value("rollback_step", uint64_t{0}) == run.rollback_step)
+    run.rollback_age_ms = saved->value("rollback_age_ms", int64_t{0});
+  run.rollback_revision = saved->value("rollback_revision", uint64_t{0});
+  analysis::Judge before = run.judge;
+  const Status restored = before.Restore((*saved)["judge"], now_ms);
+  if (!restored.ok()) {
+    Log("rollout").warn("{}: judged anew: {}", rollout.name, restored.ToString());
+  } else if (same_phase) {
+    run.judge = std::move(before);
+  } else {
+    run.judge.LearnStableFrom(before);
+  }
+  loaded_.erase(rollout.name);
 }
 
 void Driver::OnTelemetry(const telemetry::Window& delta, int64_t now_ms, int64_t now_wall_ms) {
   for (const std::string& name : ActiveRollouts()) {
     const Resource& rollout = *world_.find(Kind::kRollout, name);
     const RolloutSpec& spec = rollout.As<RolloutSpec>();
-    Run* run = spec.model.empty() ? nullptr : RunOf(rollout, now_ms);
+    Run* run = RunOf(rollout, now_ms);
     if (run == nullptr) continue;
+    const std::string subject =
+        spec.model.empty() ? telemetry::kSplitSubject + spec.flag : "model/" + spec.model;
+    const std::string& version = spec.model.empty() ? name : spec.candidate;
+    const char* arm = run->judged_by.is_shadow ? telemetry::kArmShadow : telemetry::kArmCanary;
     for (const auto& [key, series] : delta) {
-      if (key.subject != "model/" + spec.model) continue;
-      if (key.arm == telemetry::kArmStable) run->stable.Merge(series);
-      if (key.arm != telemetry::kArmCanary || key.version != spec.candidate) continue;
+      if (key.subject != subject) continue;
+      // Of a flag's series the version names the rollout, in both arms.
+      const bool is_ours = key.version == version;
+      if (key.arm == telemetry::kArmStable && (is_ours || !spec.model.empty()))
+        run->stable.Merge(series);
+      if (key.arm != arm || !is_ours) continue;
       run->canary.Merge(series);
       if (series.Counter(telemetry::kBad) == 0) continue;
       if (now_wall_ms - run->last_bad_wall_ms > kQuietMs) run->first_bad_wall_ms = now_wall_ms;
@@ -138,8 +202,18 @@ void Driver::OnTelemetry(const telemetry::Window& delta, int64_t now_ms, int64_t
 }
 
 void Driver::OnNodes(std::vector<NodeFacts> nodes, uint64_t published) {
+  constexpr size_t kRestartsKept = 8;
   nodes_ = std::move(nodes);
   published_ = published;
+  for (const NodeFacts& node : nodes_) {
+    const auto [known, is_new] = incarnations_.try_emplace(node.id, node.incarnation);
+    if (is_new || known->second == node.incarnation) continue;
+    known->second = node.incarnation;
+    std::deque<int64_t>& restarts = restarts_ms_[node.id];
+    restarts.push_back(last_tick_ms_);
+    if (restarts.size() > kRestartsKept) restarts.pop_front();
+  }
+  TellEpisodes();
 }
 
 bool Driver::Tick(int64_t now_ms, int64_t now_wall_ms) {
@@ -161,22 +235,47 @@ bool Driver::Tick(int64_t now_ms, int64_t now_wall_ms) {
     if (Run* run = RunOf(*rollout, now_ms))
       committed |= TickOne(*rollout, *run, elapsed_ms, now_ms, now_wall_ms);
   }
+  is_taking_over_ = false;
+  if (now_ms - last_unload_ms_ >= kUnloadEveryMs) {
+    last_unload_ms_ = now_ms;
+    committed |= UnloadPrevious(now_wall_ms);
+  }
   return committed;
+}
+
+// The clocks begin anew with each phase and each step of a rollback.
+void Driver::FollowPhase(const Resource& rollout, Run& run) {
+  const RolloutStatus& status = *rollout.status;
+  if (run.phase != status.phase || run.entered_wall_ms != EnteredMs(status)) {
+    run.phase = status.phase;
+    run.entered_wall_ms = EnteredMs(status);
+    run.phase_age_ms = 0;
+    run.phase_requests = 0;
+    run.phase_stable_requests = 0;
+    run.gates.clear();
+  }
+  if (run.rollback_step != status.rollback_step) {
+    run.rollback_step = status.rollback_step;
+    run.rollback_age_ms = 0;
+  }
 }
 
 bool Driver::TickOne(const Resource& rollout, Run& run, int64_t elapsed_ms, int64_t now_ms,
                      int64_t now_wall_ms) {
   const RolloutStatus& status = *rollout.status;
-  if (run.phase != status.phase) {
-    run.phase = status.phase;
-    run.phase_age_ms = 0;
-    run.phase_requests = 0;
-  }
+  FollowPhase(rollout, run);
   run.phase_requests += run.canary.Counter(telemetry::kRequests);
-  if (status.state != "rolling_back") Judge(rollout, run, now_ms, now_wall_ms);
+  run.phase_stable_requests += run.stable.Counter(telemetry::kRequests);
+  const bool is_back = status.state == "rolling_back" && status.percentage == 0;
+  if (!is_back && now_ms >= run.settles_until_ms) Judge(rollout, run, now_ms, now_wall_ms);
   run.stable = {};
   run.canary = {};
-  const Step step = Next(rollout.As<RolloutSpec>(), status, Gather(rollout, run), now_wall_ms);
+  if (status.state == "rolling_back") run.rollback_age_ms += elapsed_ms;
+  if (status.state != "rolling_back" && LoadWanted(rollout)) return true;
+  const Evidence evidence = Gather(rollout, run, now_ms, now_wall_ms);
+  TellTrends(rollout, run, now_ms);
+  TellIncomplete(rollout, run, evidence, now_ms);
+  const Step step = Next(rollout.As<RolloutSpec>(), status, evidence, now_wall_ms);
   run.waiting_for = step.waiting_for;
   run.shown_state = step.shown_state;
   if (step.kind == Step::Kind::kStay) {
@@ -188,7 +287,8 @@ bool Driver::TickOne(const Resource& rollout, Run& run, int64_t elapsed_ms, int6
     return false;
   }
   const std::string name = rollout.name;
-  const Result<uint64_t> revision = Carry(rollout, step, "rollout/" + name, step.reason);
+  const Result<uint64_t> revision =
+      Carry(rollout, step, "rollout/" + name, step.reason, now_wall_ms);
   if (!revision.ok()) {
     if (run.failed_commit != revision.status().ToString()) {
       Log("rollout").error("{}: {} cannot be committed: {}", name, step.reason,
@@ -197,152 +297,48 @@ bool Driver::TickOne(const Resource& rollout, Run& run, int64_t elapsed_ms, int6
     run.failed_commit = revision.status().ToString();
     return false;
   }
-  run.failed_commit.clear();
-  if (step.kind == Step::Kind::kRollback) run.rollback_revision = *revision;
   Log("rollout").info("{}: {} (revision {})", name, step.reason, *revision);
+  AfterCommit(run, step, *revision);
   if (!domain::IsActive(step.next)) runs_.erase(name);  // `run` is gone; a retry begins anew
   return true;
+}
+
+void Driver::AfterCommit(Run& run, const Step& step, uint64_t revision) {
+  run.failed_commit.clear();
+  run.shown_state = step.shown_state;
+  run.waiting_for = step.waiting_for;
+  if (step.kind == Step::Kind::kRollback) run.rollback_revision = revision;
+  // What was acted on must not act again on the same evidence.
+  if (step.kind == Step::Kind::kRollback || step.kind == Step::Kind::kBack) {
+    JudgeAnew(run);
+    run.settles_until_ms = last_tick_ms_ + kSettleMs;
+  }
+}
+
+void Driver::JudgeAnew(Run& run) {
+  run.verdict.reset();
+  Result<analysis::Judge> judge = MakeJudge(run.judged_by.rollback, run.judged_by.phase);
+  if (!judge.ok()) return;  // it was made from the same before
+  judge->LearnStableFrom(run.judge);
+  run.judge = *std::move(judge);
 }
 
 void Driver::Judge(const Resource& rollout, Run& run, int64_t now_ms, int64_t now_wall_ms) {
   const std::vector<analysis::Verdict> verdicts = run.judge.Tick(now_ms, run.stable, run.canary);
   for (const analysis::Verdict& verdict : verdicts) {
+    if (verdict.action == analysis::Trigger::Action::kAlert &&
+        IsNews(run, "alert " + verdict.trigger, 600'000, now_ms)) {
+      Notify("rollout_alert", "warning",
+             {{"rollout", rollout.name},
+              {"trigger", verdict.trigger},
+              {"evidence", verdict.evidence}});
+    }
     if (!Outranks(verdict, run.verdict)) continue;
     const int64_t first_bad = run.first_bad_wall_ms == 0 ? now_wall_ms : run.first_bad_wall_ms;
     run.verdict = Record(verdict, first_bad, now_wall_ms);
     Log("rollout").warn("{}: {} {}: {}", rollout.name, verdict.trigger,
                         analysis::ActionName(verdict.action), verdict.evidence);
   }
-}
-
-Evidence Driver::Gather(const Resource& rollout, const Run& run) const {
-  const RolloutSpec& spec = rollout.As<RolloutSpec>();
-  Evidence evidence;
-  evidence.phase_age_ms = run.phase_age_ms;
-  evidence.phase_requests = run.phase_requests;
-  evidence.verdict = run.verdict;
-  const Resource* emergency = world_.find(Kind::kEmergency, "default");
-  evidence.emergency_freeze = emergency != nullptr && emergency->As<domain::EmergencySpec>().freeze;
-  for (const domain::Gate& gate : spec.phases[std::min(run.phase, spec.phases.size() - 1)].gates) {
-    GateState state;
-    if (gate.type == "metrics_threshold") {
-      const Result<domain::Condition> condition = domain::ParseCondition(gate.condition);
-      if (condition.ok()) {
-        const Result<analysis::GateAnswer> answer =
-            run.judge.Check({gate.metric, condition->op, condition->value, gate.min_requests});
-        state.passed = answer.ok() && answer->verdict == analysis::GateAnswer::Verdict::kPassed;
-        state.reason = answer.ok() ? answer->reason : answer.status().ToString();
-      }
-    }
-    evidence.gates.push_back(std::move(state));
-  }
-  GatherNodes(rollout, run, evidence);
-  return evidence;
-}
-
-void Driver::GatherNodes(const Resource& rollout, const Run& run, Evidence& evidence) const {
-  const RolloutSpec& spec = rollout.As<RolloutSpec>();
-  // A commit that changed no entry was not published; then whatever went out last must be applied.
-  const uint64_t wanted = run.rollback_revision == 0 ? rollout.revision : run.rollback_revision;
-  const uint64_t needed = std::min(wanted, published_);
-  int selected = 0;
-  std::vector<std::string> failed;
-  for (const NodeFacts& node : nodes_) {
-    if (!node.live) continue;
-    ++evidence.live_nodes;
-    if (node.applied_version >= needed) {
-      ++evidence.applied_nodes;
-      evidence.last_applied_wall_ms = std::max(evidence.last_applied_wall_ms, node.applied_wall_ms);
-    }
-    if (const auto refused = node.refused_splits.find(rollout.name);
-        refused != node.refused_splits.end()) {
-      evidence.frozen_by = fmt::format("{} refused it: {}", node.id, refused->second);
-    }
-    if (spec.model.empty() || !domain::Selects(spec.nodes, node.labels)) continue;
-    ++selected;
-    const auto version =
-        std::find_if(node.versions.begin(), node.versions.end(), [&](const NodeFacts::Version& v) {
-          return v.model == spec.model && v.version == spec.candidate;
-        });
-    const std::string state = version == node.versions.end() ? "LOADING" : version->state;
-    if (state == "READY") continue;
-    const std::string detail = version == node.versions.end() || version->detail.empty()
-                                   ? ""
-                                   : " (" + version->detail + ")";
-    evidence.not_ready.push_back(fmt::format("{}: {}{}", node.id, state, detail));
-    if (state == "FAILED") failed.push_back(fmt::format("{}{}", node.id, detail));
-  }
-  if (selected > 0 && static_cast<int>(failed.size()) == selected) {
-    evidence.failed_everywhere = fmt::format("version {} of {} FAILED on every node: {}",
-                                             spec.candidate, spec.model, failed[0]);
-  }
-  if (selected == 0 && !spec.model.empty())
-    evidence.not_ready.push_back("no live node that the rollout selects");
-}
-
-Result<uint64_t> Driver::Carry(const Resource& rollout, const Step& step, const std::string& actor,
-                               const std::string& reason) {
-  const RolloutSpec& spec = rollout.As<RolloutSpec>();
-  CommitPlan plan{.resources = {rollout}, .actor = actor, .reason = reason, .evidence = {}};
-  RolloutStatus next = step.next;
-  const Resource* model = spec.model.empty() ? nullptr : world_.find(Kind::kModel, spec.model);
-  if (model != nullptr &&
-      (step.kind == Step::Kind::kPromote || step.kind == Step::Kind::kRollback)) {
-    next.previous_stable = model->As<domain::ModelSpec>().stable;
-  }
-  if (step.kind == Step::Kind::kComplete) {
-    const auto run = runs_.find(rollout.name);
-    next.rollback_revision = run != runs_.end() && run->second.rollback_revision != 0
-                                 ? run->second.rollback_revision
-                                 : rollout.revision;
-  }
-  if (step.kind == Step::Kind::kRollback && next.last_verdict)
-    plan.evidence = codec::ToJson(*next.last_verdict);
-  plan.resources[0].status = next;
-  if (step.kind == Step::Kind::kPromote) {
-    if (model != nullptr) {
-      plan.resources.push_back(*model);
-      plan.resources.back().As<domain::ModelSpec>().stable = spec.candidate;
-    } else if (const Resource* flag = world_.find(Kind::kFlag, spec.flag)) {
-      plan.resources.push_back(*flag);
-      plan.resources.back().As<domain::FlagSpec>().rollout_percentage = 100;
-    }
-  }
-  return world_.commit(plan);
-}
-
-Result<uint64_t> Driver::Obey(const std::string& name, const Command& command,
-                              int64_t now_wall_ms) {
-  const Resource* rollout = world_.find(Kind::kRollout, name);
-  if (rollout == nullptr) return NotFound(fmt::format("rollout \"{}\" does not exist", name));
-  const RolloutStatus status = rollout->status.value_or(RolloutStatus{});
-  WEIR_ASSIGN_OR_RETURN(const Step step,
-                        rollout::Obey(rollout->As<RolloutSpec>(), status, command, now_wall_ms));
-  WEIR_ASSIGN_OR_RETURN(const uint64_t revision,
-                        Carry(*rollout, step, command.actor, command.reason));
-  if (const auto run = runs_.find(name); run != runs_.end()) {
-    run->second.shown_state = step.shown_state;
-    run->second.waiting_for = step.waiting_for;
-    if (step.kind == Step::Kind::kRollback) run->second.rollback_revision = revision;
-  }
-  return revision;
-}
-
-Result<RolloutView> Driver::View(const std::string& name) const {
-  const Resource* rollout = world_.find(Kind::kRollout, name);
-  if (rollout == nullptr) return NotFound(fmt::format("rollout \"{}\" does not exist", name));
-  RolloutView view;
-  view.status = rollout->status.value_or(RolloutStatus{});
-  const auto run = runs_.find(name);
-  if (run == runs_.end() || !domain::IsActive(view.status)) return view;
-  view.phase_age_ms = run->second.phase_age_ms;
-  view.phase_requests = run->second.phase_requests;
-  view.judge = run->second.judge.Snapshot();
-  view.status.waiting_for =
-      run->second.failed_commit.empty() ? run->second.waiting_for : run->second.failed_commit;
-  if (!run->second.shown_state.empty()) view.status.state = run->second.shown_state;
-  if (run->second.verdict) view.status.last_verdict = run->second.verdict;
-  return view;
 }
 
 }  // namespace weir::control::rollout

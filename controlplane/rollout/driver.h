@@ -4,12 +4,17 @@
 // an argument; it reads resources and commits through the functions it is given, so that it runs
 // the same in a simulation. Call OnTelemetry and OnNodes as things arrive and Tick every 100 ms.
 //
-// What must survive a restart (phase clocks, detectors) is saved with the telemetry that it was
-// computed from: SaveState goes into the same group commit, LoadState comes before the first Tick.
-// A judge's verdict is a level, so an action lost in a crash is taken after the restart.
+// What must survive a restart (phase and rollback clocks, detectors, what was told) is saved with
+// the telemetry that it was computed from: SaveState goes into the same group commit, LoadState
+// comes before the first Tick. A judge's verdict is a level, so an action lost in a crash is taken
+// after the restart.
+//
+// driver.cc keeps the runs, gather.cc makes evidence, carry.cc commits, notices.cc tells people,
+// view.cc shows.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -18,6 +23,7 @@
 #include <vector>
 
 #include "controlplane/analysis/judge.h"
+#include "controlplane/rollout/command.h"
 #include "controlplane/rollout/step.h"
 #include "shared/base/status.h"
 #include "shared/codec/json.h"
@@ -31,7 +37,8 @@ namespace weir::control::rollout {
 struct NodeFacts {
   std::string id;
   domain::Labels labels;
-  bool live = false;             // not gone: one that is joining may still serve the canary
+  bool live = false;  // not gone: one that is joining may still serve the canary
+  uint64_t incarnation = 0;
   uint64_t applied_version = 0;  // of the current epoch, by every worker
   int64_t applied_wall_ms = 0;   // when that was heard
   struct Version {
@@ -42,6 +49,15 @@ struct NodeFacts {
   };
   std::vector<Version> versions;
   std::map<std::string, std::string> refused_splits;  // rollout → why
+  // What it did by itself, as far as it still tells.
+  struct Episode {
+    std::string kind;     // breaker, unwatched, …
+    std::string subject;  // "model/fraud_detection/1.1.0", a rollout
+    int64_t from_wall_ms = 0;
+    int64_t to_wall_ms = 0;  // 0: going on
+    std::string detail;
+  };
+  std::vector<Episode> episodes{};
 };
 
 struct CommitPlan {
@@ -77,7 +93,7 @@ struct RolloutView {
   std::vector<PhaseView> phases;
   std::vector<GateView> gates;                  // of the current phase
   std::vector<analysis::TriggerView> triggers;  // what would act, and how far it is from it
-  std::optional<double> actual_percentage;      // of judged requests, over the judge's window
+  std::optional<double> actual_percentage;      // of the phase's judged requests
   int live_nodes = 0;
   int applied_nodes = 0;  // of them, at or past the rollout's last revision
 };
@@ -95,6 +111,8 @@ class Driver {
     // Something that people want to hear of: type ("rollout_trend", "rollback_incomplete", …),
     // severity (info | warning | critical), data.
     std::function<void(const std::string&, const std::string&, codec::Json)> notify{};
+    // A short digest of a text: two specs are the same when theirs is.
+    std::function<std::string(const std::string&)> digest{};
   };
   explicit Driver(World world);
 
@@ -109,49 +127,116 @@ class Driver {
   bool Tick(int64_t now_ms, int64_t now_wall_ms);
 
   // A person's command. NotFound, FailedPrecondition, or the commit's error.
-  Result<uint64_t> Obey(const std::string& name, const Command& command, int64_t now_wall_ms);
+  Result<uint64_t> Obey(const std::string& name, Command command, int64_t now_wall_ms);
 
   // NotFound when there is no such rollout.
   Result<RolloutView> View(const std::string& name) const;
 
  private:
+  // What a judge was made from; another one is made when it changes.
+  struct JudgedBy {
+    domain::RollbackSpec rollback;
+    domain::PhaseRollback phase;
+    bool is_shadow = false;
+    bool operator==(const JudgedBy&) const = default;
+  };
+  struct GateMemory {
+    std::string state = "waiting";
+    int64_t since_wall_ms = 0;
+    std::string reason;
+    std::string told = "waiting";  // the state that people heard of
+    int64_t told_ms = 0;           // monotonic
+    bool is_excused = false;       // it had failed when a person resumed: no reason to pause again
+  };
   // What belongs to one rollout while it is active.
   struct Run {
     explicit Run(analysis::Judge j) : judge(std::move(j)) {}
     analysis::Judge judge;
-    domain::RollbackSpec judged_by;  // the spec the judge was made from
+    JudgedBy judged_by;
     uint64_t phase = 0;
+    int64_t entered_wall_ms = 0;  // of the phase: which visit of it the clock belongs to
     int64_t phase_age_ms = 0;
-    uint64_t phase_requests = 0;
+    uint64_t phase_requests = 0;         // of the candidate
+    uint64_t phase_stable_requests = 0;  // meanwhile
+    uint64_t rollback_step = 0;
+    int64_t rollback_age_ms = 0;    // since that step
     int64_t first_bad_wall_ms = 0;  // of the current run of bad answers
     int64_t last_bad_wall_ms = 0;
     uint64_t rollback_revision = 0;
     // Taken over while rolling back: nodes that serve the canary may still be on their way back.
     int64_t hold_until_ms = 0;
+    int64_t settles_until_ms = 0;  // what arrives till then speaks of the share before
+    int64_t began_ms = 0;          // monotonic, in this process
     std::optional<domain::VerdictRecord> verdict;
     telemetry::Series stable;  // arrived since the last tick
     telemetry::Series canary;
+    std::vector<GateMemory> gates;  // of the phase
+    domain::RolloutSpec digested;   // what `digest` is of
+    std::string digest;
+    std::map<std::string, int64_t> told;  // what people heard of, and when (monotonic)
+    int64_t looked_ms = 0;                // for what is worth telling
     std::string waiting_for;
     std::string shown_state;
     std::string failed_commit;  // why the last action could not be committed
   };
 
+  // driver.cc
   std::vector<std::string> ActiveRollouts() const;
   Run* RunOf(const domain::Resource& rollout, int64_t now_ms);
+  void TakeOver(const domain::Resource& rollout, Run& run, int64_t now_ms);
+  void FollowPhase(const domain::Resource& rollout, Run& run);
   bool TickOne(const domain::Resource& rollout, Run& run, int64_t elapsed_ms, int64_t now_ms,
                int64_t now_wall_ms);
   void Judge(const domain::Resource& rollout, Run& run, int64_t now_ms, int64_t now_wall_ms);
-  Evidence Gather(const domain::Resource& rollout, const Run& run) const;
-  void GatherNodes(const domain::Resource& rollout, const Run& run, Evidence& evidence) const;
+  void JudgeAnew(Run& run);
+  void AfterCommit(Run& run, const Step& step, uint64_t revision);
+  // gather.cc
+  Evidence Gather(const domain::Resource& rollout, Run& run, int64_t now_ms, int64_t now_wall_ms);
+  void GatherGates(const domain::Resource& rollout, Run& run, Evidence& evidence, int64_t now_ms,
+                   int64_t now_wall_ms);
+  GateState AskGate(const domain::Resource& rollout, const Run& run, size_t index,
+                    const std::string& spec_digest) const;
+  void GatherNodes(const domain::Resource& rollout, const Run* run, Evidence& evidence) const;
+  void GatherFailures(const domain::Resource& rollout, const Run& run, int64_t now_wall_ms,
+                      Evidence& evidence) const;
+  std::string DigestOf(const domain::RolloutSpec& spec) const;
+  const std::string& DigestOf(const domain::RolloutSpec& spec, Run& run) const;
+  // carry.cc
   Result<uint64_t> Carry(const domain::Resource& rollout, const Step& step,
-                         const std::string& actor, const std::string& reason);
+                         const std::string& actor, const std::string& reason, int64_t now_wall_ms);
+  Result<domain::Resource> ModelAfter(const domain::Resource& model,
+                                      const domain::Resource& rollout, const Step& step,
+                                      const std::string& actor, const std::string& reason) const;
+  // Somebody besides this rollout needs the version loaded.
+  bool IsWanted(const domain::Resource& model, const std::string& version,
+                const std::string& besides, int64_t now_wall_ms) const;
+  Status CheckGraceful(const domain::Resource& rollout) const;
+  bool LoadWanted(const domain::Resource& rollout);
+  bool UnloadPrevious(int64_t now_wall_ms);
+  // notices.cc
+  void Notify(const std::string& type, const std::string& severity, codec::Json data) const;
+  // `what` was not told in the last 10 minutes; now it is.
+  static bool IsNews(Run& run, const std::string& what, int64_t every_ms, int64_t now_ms);
+  void TellGates(const domain::Resource& rollout, Run& run, int64_t now_ms) const;
+  void TellTrends(const domain::Resource& rollout, Run& run, int64_t now_ms) const;
+  void TellIncomplete(const domain::Resource& rollout, Run& run, const Evidence& evidence,
+                      int64_t now_ms) const;
+  void TellEpisodes();
+  // view.cc
+  std::vector<PhaseView> PhasesOf(const domain::Resource& rollout, const Run* run) const;
 
   const World world_;
   std::map<std::string, Run> runs_;
-  codec::Json loaded_;  // of LoadState, until its rollout asks for it
+  std::map<std::string, std::string> unjudged_;  // rollouts without a run, and why
+  codec::Json loaded_;                           // of LoadState, until its rollout asks for it
   std::vector<NodeFacts> nodes_;
+  std::map<std::string, uint64_t> incarnations_;            // by node, as last seen
+  std::map<std::string, std::deque<int64_t>> restarts_ms_;  // by node, monotonic, the last ones
+  std::map<std::string, int64_t> heard_wall_ms_;  // by node: its episodes up to here were told
   uint64_t published_ = 0;
   int64_t last_tick_ms_ = 0;
+  int64_t last_unload_ms_ = 0;
+  bool is_taking_over_ = true;  // until the first tick has ended
 };
 
 }  // namespace weir::control::rollout

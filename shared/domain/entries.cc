@@ -46,6 +46,12 @@ std::vector<ScheduledEntry> ScheduleOf(const FlagSpec& spec) {
   return schedule;
 }
 
+// When the percentage in force began to hold: a pause does not change it.
+int64_t PercentageSinceMs(const RolloutStatus& status) {
+  const bool is_phase = status.state != "rolling_back" && status.phase < status.entered.size();
+  return is_phase ? status.entered[status.phase].ms : status.since.ms;
+}
+
 }  // namespace
 
 FlagEntry FlagEntryOf(const Resource& flag, const ForEach& for_each) {
@@ -120,7 +126,7 @@ std::optional<SplitEntry> SplitEntryOf(const Resource& rollout) {
                    .fallback = spec.fallback == "stable",
                    .flags = phase.flags,
                    .log_level = phase.log_level,
-                   .since_wall_ms = status.since.ms,
+                   .since_wall_ms = PercentageSinceMs(status),
                    .attribution_ms = spec.attribution_window.ms};
   entry.nodes.insert(spec.nodes.begin(), spec.nodes.end());
   if (spec.when_unwatched.action == "stable")

@@ -301,6 +301,16 @@ TEST_F(ApiChanges, CommandsRollouts) {
   ASSERT_EQ(promoted.status, 200) << promoted.body;
   EXPECT_EQ(promoted.json["resource"]["status"]["state"], "promoted");
   EXPECT_EQ(Get("/v1/models/fraud_detection").json["spec"]["stable"], "1.1.0");
+  EXPECT_EQ(command("pause", {{"emergency", true}}).json["field"], "emergency");
+  EXPECT_EQ(command("rollback", {{"force", true}}).json["field"], "force");
+  const Reply both = command("rollback", {{"emergency", true}, {"graceful", true}});
+  EXPECT_EQ(both.status, 400);
+  EXPECT_EQ(both.json["field"], "graceful");
+  const Reply back = command("rollback", {{"reason", "not after all"}});
+  ASSERT_EQ(back.status, 200) << back.body;
+  EXPECT_EQ(back.json["resource"]["status"]["state"], "rolling_back");
+  EXPECT_EQ(back.json["resource"]["status"]["rollback_by"], "api");
+  EXPECT_EQ(Get("/v1/models/fraud_detection").json["spec"]["stable"], "1.0.0");
   EXPECT_EQ(command("rollback", Json::object()).status, 409);
   EXPECT_EQ(command("retry", {{"full", true}}).json["field"], "full");
   EXPECT_EQ(command("retry", {{"forse", true}}).json["field"], "forse");

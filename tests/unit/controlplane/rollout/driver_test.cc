@@ -1,114 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The driver against a world in memory: resources in a map, every commit recorded.
+// The driver keeps rollouts moving, over phases, gates and restarts.
 #include "controlplane/rollout/driver.h"
 
 #include <gtest/gtest.h>
 
+#include "tests/unit/controlplane/rollout/driver_fixture.h"
+
 namespace weir::control::rollout {
 namespace {
 
-using domain::Kind;
-using domain::Resource;
-
-class RolloutDriver : public testing::Test {
- protected:
-  RolloutDriver() {
-    Resource model;
-    model.kind = Kind::kModel;
-    model.name = "m";
-    domain::ModelSpec spec;
-    spec.stable = "1";
-    spec.versions["1"];
-    spec.versions["2"];
-    model.spec = spec;
-    Put(model);
-    Resource rollout;
-    rollout.kind = Kind::kRollout;
-    rollout.name = "r";
-    domain::RolloutSpec plan;
-    plan.model = "m";
-    plan.candidate = "2";
-    plan.phases = {
-        {.name = "ten", .percentage = 10, .duration = {2000}, .min_requests = 50, .gates = {}},
-        {.name = "full", .percentage = 100, .duration = {1000}, .min_requests = 50, .gates = {}}};
-    rollout.spec = plan;
-    rollout.status.emplace();
-    rollout.status->state = "progressing";
-    rollout.status->percentage = 10;
-    Put(rollout);
-    SetNodes("READY", 1);
-  }
-
-  Driver::World World() {
-    return {.find = [this](Kind kind, const std::string& name) -> const Resource* {
-              const auto found = resources_.find({kind, name});
-              return found == resources_.end() ? nullptr : &found->second;
-            },
-            .for_each =
-                [this](Kind kind, const std::function<void(const Resource&)>& visit) {
-                  for (const auto& [key, resource] : resources_) {
-                    if (key.kind == kind) visit(resource);
-                  }
-                },
-            .commit = [this](const CommitPlan& plan) -> Result<uint64_t> {
-              if (!refuse_.ok()) return refuse_;
-              ++revision_;
-              for (Resource resource : plan.resources) {
-                resource.revision = revision_;
-                Put(resource);
-              }
-              plans_.push_back(plan);
-              return revision_;
-            }};
-  }
-
-  void Put(const Resource& resource) { resources_[{resource.kind, resource.name}] = resource; }
-  const domain::RolloutStatus& RolloutNow() { return *resources_.at({Kind::kRollout, "r"}).status; }
-  std::string Stable() { return resources_.at({Kind::kModel, "m"}).As<domain::ModelSpec>().stable; }
-
-  void SetNodes(const std::string& state, uint64_t applied) {
-    nodes_.clear();
-    for (const char* id : {"n1", "n2"}) {
-      NodeFacts node;
-      node.id = id;
-      node.live = true;
-      node.applied_version = applied;
-      node.versions = {{"m", "2", state, state == "FAILED" ? "not a model" : ""}};
-      nodes_.push_back(node);
-    }
-  }
-
-  // `ticks` ticks of 100 ms with so many requests each.
-  void Run(Driver& driver, int ticks, int stable, int canary, int canary_bad) {
-    for (int i = 0; i < ticks; ++i) {
-      now_ms_ += 100;
-      telemetry::Window window;
-      Fill(window[{"model/m", "1", telemetry::kArmStable}], stable, 0);
-      Fill(window[{"model/m", "2", telemetry::kArmCanary}], canary, canary_bad);
-      driver.OnNodes(nodes_, revision_);
-      driver.OnTelemetry(window, now_ms_, now_ms_);
-      driver.Tick(now_ms_, now_ms_);
-    }
-  }
-
-  void Fill(telemetry::Series& series, int requests, int bad) {
-    series.counters[telemetry::kRequests] = static_cast<uint64_t>(requests);
-    if (bad > 0) series.counters[telemetry::kBad] = static_cast<uint64_t>(bad);
-    for (int i = 0; i < requests; ++i) {
-      series.latency.Add(1.0);
-      series.latency_digest.Add(1.0);
-    }
-    for (int i = 0; i < bad; ++i) series.AddBadKey(++next_key_);
-  }
-
-  std::map<domain::ResourceKey, Resource> resources_;
-  std::vector<CommitPlan> plans_;
-  std::vector<NodeFacts> nodes_;
-  Status refuse_;
-  uint64_t revision_ = 1;
-  int64_t now_ms_ = 1'000'000;
-  uint32_t next_key_ = 0;
-};
+using RolloutDriver = RolloutDriverTest;
 
 TEST_F(RolloutDriver, HealthyCandidateIsPromoted) {
   Driver driver(World());
@@ -132,7 +33,7 @@ TEST_F(RolloutDriver, BrokenCandidateIsTakenBackWithEvidenceAndThenComplete) {
   SetNodes("READY", revision_);
   nodes_[1].applied_version = revision_ - 1;
   Run(driver, 1, 90, 0, 0);
-  EXPECT_EQ(driver.View("r")->status.waiting_for, "1/2 nodes are back at stable");
+  EXPECT_EQ(driver.View("r")->status.waiting_for, "1/2 nodes are back at stable; n2 is missing");
   SetNodes("READY", revision_);
   Run(driver, 1, 90, 0, 0);
   EXPECT_EQ(RolloutNow().state, "rolled_back");
@@ -174,7 +75,7 @@ TEST_F(RolloutDriver, CandidateThatLoadsNowhereIsTakenBack) {
 }
 
 TEST_F(RolloutDriver, CandidateThatFailsOnOneNodeHoldsThePhase) {
-  nodes_[1].versions[0] = {"m", "2", "FAILED", "disk full"};
+  nodes_[1].versions[1] = {"m", "2", "FAILED", "disk full"};
   Driver driver(World());
   Run(driver, 60, 90, 10, 0);
   EXPECT_EQ(RolloutNow().phase, 0u);
@@ -192,6 +93,184 @@ TEST_F(RolloutDriver, ActionThatCannotBeCommittedIsTriedAgain) {
   refuse_ = OkStatus();
   Run(driver, 1, 90, 10, 10);
   EXPECT_EQ(RolloutNow().state, "rolling_back");
+}
+
+TEST_F(RolloutDriver, ClockOfAnEarlierVisitOfThePhaseIsNotTakenOver) {
+  auto first = std::make_unique<Driver>(World());
+  Run(*first, 12, 90, 10, 0);
+  const codec::Json state = first->SaveState();
+  first.reset();
+  resources_.at({Kind::kRollout, "r"}).status->entered = {{now_ms_}};  // begun anew since
+  Driver second(World());
+  second.LoadState(state);
+  Run(second, 2, 90, 10, 0);
+  EXPECT_LT(second.View("r")->phase_age_ms, 300);
+}
+
+TEST_F(RolloutDriver, PhasesHaveTheirOwnThresholds) {
+  SpecNow().phases[0].duration = {600'000};
+  SpecNow().phases[0].rollback.error_rate = 0.2;
+  SpecNow().rollback.error_rate = 0.9;
+  Driver driver(World());
+  Run(driver, 1, 90, 10, 0);
+  const auto threshold = [&]() -> double {
+    for (const auto& trigger : driver.View("r")->triggers) {
+      if (trigger.metric == "error_rate" && trigger.threshold >= 0.1) return trigger.threshold;
+    }
+    return 0;
+  };
+  EXPECT_EQ(threshold(), 0.2);
+  ASSERT_TRUE(Order(driver, Verb::kPromote).ok());
+  Run(driver, 1, 90, 10, 0);
+  EXPECT_EQ(RolloutNow().phase, 1u);
+  EXPECT_EQ(threshold(), 0.9);
+}
+
+TEST_F(RolloutDriver, PhaseAppliesToItsNodesOnly) {
+  nodes_[0].labels = {{"environment", "staging"}};
+  nodes_[1].versions[1].state = "LOADING";
+  SpecNow().phases[0].nodes = {{"environment", "staging"}};
+  Driver driver(World());
+  Run(driver, 30, 90, 10, 0);
+  EXPECT_EQ(RolloutNow().phase, 1u) << driver.View("r")->status.waiting_for;
+  Run(driver, 1, 90, 10, 0);
+  EXPECT_NE(driver.View("r")->status.waiting_for.find("not ready on n2"), std::string::npos);
+}
+
+TEST_F(RolloutDriver, ShadowPhaseIsJudgedOnCopiesAndStays) {
+  SpecNow().mode = "shadow";
+  SpecNow().phases.resize(1);
+  arm_ = telemetry::kArmShadow;
+  Driver driver(World());
+  Run(driver, 60, 90, 9, 0);
+  EXPECT_EQ(RolloutNow().state, "progressing");
+  const RolloutView view = *driver.View("r");
+  EXPECT_EQ(view.phases[0].mode, "shadow");
+  EXPECT_EQ(view.phase_requests, 60u * 9);
+  EXPECT_DOUBLE_EQ(*view.actual_percentage, 10);
+  EXPECT_NE(view.status.waiting_for.find("promote --full"), std::string::npos);
+  Run(driver, 10, 90, 9, 9);
+  EXPECT_EQ(RolloutNow().state, "rolling_back");
+}
+
+TEST_F(RolloutDriver, FlagsRolloutIsJudgedOnItsSplit) {
+  Resource flag;
+  flag.kind = Kind::kFlag;
+  flag.name = "f";
+  domain::FlagSpec five;
+  five.enabled = true;
+  five.rollout_percentage = 5;
+  flag.spec = five;
+  Put(flag);
+  SpecNow().model.clear();
+  SpecNow().candidate.clear();
+  SpecNow().flag = "f";
+  Driver driver(World());
+  const auto run = [&](int ticks, int bad, const std::string& version) {
+    for (int i = 0; i < ticks; ++i) {
+      now_ms_ += 100;
+      telemetry::Window window;
+      Fill(window[{"split/f", version, telemetry::kArmStable}], 90, 0);
+      Fill(window[{"split/f", version, telemetry::kArmCanary}], 10, bad);
+      driver.OnTelemetry(window, now_ms_, now_ms_);
+      driver.Tick(now_ms_, now_ms_);
+    }
+  };
+  run(10, 10, "another rollout of the flag");
+  EXPECT_EQ(driver.View("r")->phase_requests, 0u);
+  run(60, 0, "r");
+  EXPECT_EQ(RolloutNow().state, "promoted");
+  const auto percentage = [&] {
+    return resources_.at({Kind::kFlag, "f"}).As<domain::FlagSpec>().rollout_percentage;
+  };
+  EXPECT_EQ(percentage(), 100);
+  ASSERT_TRUE(Order(driver, Verb::kRollback).ok());
+  EXPECT_EQ(percentage(), 5);
+  EXPECT_EQ(RolloutNow().percentage_before, 100);
+}
+
+TEST_F(RolloutDriver, AsksGatesAndSaysSinceWhenTheyWait) {
+  SpecNow().phases[0].gates = {{.type = "time_based", .name = "office_hours"}};
+  gate_ = {false, false, "opens at 09:00"};
+  Driver driver(World());
+  Run(driver, 30, 90, 10, 0);
+  RolloutView view = *driver.View("r");
+  ASSERT_EQ(view.gates.size(), 1u);
+  EXPECT_EQ(view.gates[0].state, "waiting");
+  EXPECT_EQ(view.gates[0].since_wall_ms, 1'000'100);
+  EXPECT_EQ(view.status.waiting_for, "gate office_hours: opens at 09:00");
+  gate_ = {true, false, "09:00 to 17:00"};
+  Run(driver, 1, 90, 10, 0);
+  EXPECT_EQ(RolloutNow().phase, 1u);
+  ASSERT_EQ(Notices("gate").size(), 1u);
+  EXPECT_EQ(Notices("gate")[0]["to"], "passed");
+}
+
+TEST_F(RolloutDriver, FailedGatePausesOnceAndResumeLetsItTryAgain) {
+  SpecNow().phases[0].gates = {{.type = "automated_test", .name = "smoke"}};
+  gate_ = {false, true, "exit code 1"};
+  Driver driver(World());
+  Run(driver, 1, 90, 10, 0);
+  EXPECT_EQ(RolloutNow().state, "paused");
+  EXPECT_EQ(plans_.back().reason, "gate smoke failed: exit code 1");
+  ASSERT_TRUE(Order(driver, Verb::kResume).ok());
+  Run(driver, 30, 90, 10, 0);
+  EXPECT_EQ(RolloutNow().state, "progressing");
+  EXPECT_EQ(driver.View("r")->status.waiting_for, "gate smoke: exit code 1");
+  gate_ = {false, false, "runs"};
+  Run(driver, 1, 90, 10, 0);
+  gate_ = {false, true, "exit code 1"};
+  Run(driver, 1, 90, 10, 0);
+  EXPECT_EQ(RolloutNow().state, "paused") << "it failed once more";
+}
+
+TEST_F(RolloutDriver, ApprovalHoldsForTheSpecThatWasApproved) {
+  SpecNow().phases[0].gates = {{.type = "manual_approval"}};
+  Driver driver(World());
+  Run(driver, 5, 90, 10, 0);
+  ASSERT_TRUE(Order(driver, Verb::kApprove).ok());
+  SpecNow().phases[1].percentage = 60;
+  Run(driver, 30, 90, 10, 0);
+  EXPECT_EQ(RolloutNow().phase, 0u);
+  EXPECT_EQ(driver.View("r")->status.waiting_for,
+            "approval of phase ten; the spec changed since alice approved");
+  ASSERT_TRUE(Order(driver, Verb::kApprove).ok());
+  Run(driver, 1, 90, 10, 0);
+  EXPECT_EQ(RolloutNow().phase, 1u);
+}
+
+TEST_F(RolloutDriver, ViewHasPhasesShareAndNodes) {
+  Driver driver(World());
+  Run(driver, 10, 90, 10, 0);
+  const RolloutView view = *driver.View("r");
+  ASSERT_EQ(view.phases.size(), 2u);
+  EXPECT_EQ(view.phases[0].state, "current");
+  EXPECT_EQ(view.phases[0].age_ms, view.phase_age_ms);
+  EXPECT_EQ(view.phases[1].state, "pending");
+  EXPECT_DOUBLE_EQ(*view.actual_percentage, 10);
+  EXPECT_EQ(view.live_nodes, 2);
+  EXPECT_EQ(view.applied_nodes, 2);
+  EXPECT_FALSE(view.triggers.empty());
+}
+
+TEST_F(RolloutDriver, TellsOfEpisodesOnceAlsoOverARestart) {
+  nodes_[0].episodes = {{"unwatched", "r", 900'000, 950'000, ""},
+                        {"breaker", "model/other/1", 960'000, 0, "10 of 20 failed"}};
+  auto first = std::make_unique<Driver>(World());
+  Run(*first, 3, 90, 10, 0);
+  ASSERT_EQ(Notices("unwatched").size(), 1u);
+  EXPECT_EQ(Notices("unwatched")[0]["lasted_ms"], 50'000);
+  ASSERT_EQ(Notices("breaker").size(), 1u);
+  EXPECT_EQ(Notices("breaker")[0]["state"], "began");
+  const codec::Json state = first->SaveState();
+  Driver second(World());
+  second.LoadState(state);
+  Run(second, 3, 90, 10, 0);
+  EXPECT_EQ(Notices("breaker").size(), 1u);
+  nodes_[0].episodes[1].to_wall_ms = 970'000;
+  Run(second, 3, 90, 10, 0);
+  ASSERT_EQ(Notices("breaker").size(), 2u);
+  EXPECT_EQ(Notices("breaker")[1]["state"], "ended");
 }
 
 }  // namespace

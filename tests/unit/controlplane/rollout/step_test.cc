@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "controlplane/rollout/step.h"
 
+#include "controlplane/rollout/command.h"
+
 #include <gtest/gtest.h>
 
 namespace weir::control::rollout {
@@ -74,15 +76,39 @@ TEST(RolloutStep, HoldsWhileTheCandidateIsNotReady) {
             "candidate is not ready on n2: LOADING");
 }
 
-TEST(RolloutStep, WaitsForApprovalOfItsOwnPhase) {
-  domain::RolloutStatus status = InPhase(1);
-  status.approvals = {{"alice", "canary", {1}}};
-  EXPECT_EQ(Next(Spec(), status, Enough(), 5).waiting_for, "approval of phase half");
-  const auto approved =
-      Obey(Spec(), status, {.verb = Verb::kApprove, .actor = "bob", .reason = ""}, 6);
-  ASSERT_TRUE(approved.ok());
-  EXPECT_EQ(approved->next.approvals.back().actor, "bob");
-  EXPECT_EQ(Next(Spec(), approved->next, Enough(), 7).next.phase, 2u);
+TEST(RolloutStep, RemembersWhenEachPhaseWasEntered) {
+  domain::RolloutStatus status = EnterPhase(Spec(), {}, 0, 3);
+  status = Next(Spec(), status, Enough(), 5).next;
+  EXPECT_EQ(status.entered, (std::vector<domain::TimeMs>{{3}, {5}}));
+}
+
+TEST(RolloutStep, LastShadowPhaseIsNeverLeftByItself) {
+  domain::RolloutSpec spec = Spec();
+  spec.phases[1].gates.clear();
+  spec.phases[2].mode = "shadow";
+  EXPECT_EQ(Next(spec, InPhase(1), Enough(), 5).next.phase, 2u);
+  const Step step = Next(spec, InPhase(2), Enough(), 5);
+  EXPECT_EQ(step.kind, Step::Kind::kStay);
+  EXPECT_NE(step.waiting_for.find("promote --full makes 2 stable"), std::string::npos)
+      << step.waiting_for;
+  const Command promote{.verb = Verb::kPromote, .actor = "alice", .reason = ""};
+  EXPECT_EQ(Obey(spec, InPhase(2), promote, 6).status().code(), Code::kFailedPrecondition);
+  const Command full{.verb = Verb::kPromoteFull, .actor = "alice", .reason = ""};
+  EXPECT_EQ(Obey(spec, InPhase(2), full, 6)->next.state, "promoted");
+}
+
+TEST(RolloutStep, GateThatHasFailedPausesWithTheReason) {
+  domain::RolloutSpec spec = Spec();
+  spec.phases[0].gates = {{.type = "automated_test", .command = {"/opt/checks/smoke.sh"}}};
+  Evidence evidence = Enough();
+  evidence.gates = {{false, true, "exit code 3"}};
+  const Step step = Next(spec, InPhase(0), evidence, 5);
+  EXPECT_EQ(step.kind, Step::Kind::kPause);
+  EXPECT_EQ(step.next.state, "paused");
+  EXPECT_EQ(step.reason, "gate automated_test smoke.sh failed: exit code 3");
+  evidence.gates = {{false, false, "runs again in 20s"}};
+  EXPECT_EQ(Next(spec, InPhase(0), evidence, 5).waiting_for,
+            "gate automated_test smoke.sh: runs again in 20s");
 }
 
 TEST(RolloutStep, PromotesAfterTheLastPhase) {
@@ -128,7 +154,7 @@ TEST(RolloutStep, FreezeStopsProgressAndShows) {
 
 TEST(RolloutStep, FailedEverywhereIsASystemFailure) {
   Evidence evidence = Enough();
-  evidence.failed_everywhere = "not a model";
+  evidence.system_failure = "not a model";
   const Step step = Next(Spec(), InPhase(0), evidence, 5);
   EXPECT_EQ(step.kind, Step::Kind::kRollback);
   EXPECT_EQ(step.next.last_verdict->trigger, "system_failure");
@@ -137,49 +163,16 @@ TEST(RolloutStep, FailedEverywhereIsASystemFailure) {
 TEST(RolloutStep, IsRolledBackOnlyWhenEveryLiveNodeHasIt) {
   domain::RolloutStatus status = InPhase(0);
   status.state = "rolling_back";
+  status.percentage = 0;
   Evidence evidence;
   evidence.live_nodes = 12;
   evidence.applied_nodes = 11;
-  EXPECT_EQ(Next(Spec(), status, evidence, 5).waiting_for, "11/12 nodes are back at stable");
+  evidence.missing_nodes = {"n3"};
+  EXPECT_EQ(Next(Spec(), status, evidence, 5).waiting_for,
+            "11/12 nodes are back at stable; n3 is missing");
   evidence.applied_nodes = 12;
+  evidence.missing_nodes.clear();
   EXPECT_EQ(Next(Spec(), status, evidence, 5).next.state, "rolled_back");
-}
-
-TEST(RolloutObey, RefusesWhatDoesNotFitTheState) {
-  EXPECT_EQ(Obey(Spec(), InPhase(0), {.verb = Verb::kResume, .actor = "", .reason = ""}, 1)
-                .status()
-                .code(),
-            Code::kFailedPrecondition);
-  EXPECT_FALSE(Obey(Spec(), InPhase(0), {.verb = Verb::kStart, .actor = "", .reason = ""}, 1).ok());
-  EXPECT_FALSE(
-      Obey(Spec(), InPhase(0), {.verb = Verb::kApprove, .actor = "", .reason = ""}, 1).ok());
-  domain::RolloutStatus done = InPhase(2);
-  done.state = "promoted";
-  EXPECT_FALSE(Obey(Spec(), done, {.verb = Verb::kPause, .actor = "", .reason = ""}, 1).ok());
-}
-
-TEST(RolloutObey, RestartAfterRollbackNeedsForceOrACoolDown) {
-  domain::RolloutStatus status = InPhase(0);
-  status.state = "rolled_back";
-  status.since = {1'000'000};
-  EXPECT_FALSE(
-      Obey(Spec(), status, {.verb = Verb::kStart, .actor = "", .reason = ""}, 9'000'000).ok());
-  EXPECT_TRUE(Obey(Spec(), status, {.verb = Verb::kStart, .actor = "", .reason = "", .force = true},
-                   1'000'001)
-                  .ok());
-  EXPECT_FALSE(
-      Obey(Spec(), status, {.verb = Verb::kRetry, .actor = "", .reason = ""}, 1'599'999).ok());
-  EXPECT_TRUE(
-      Obey(Spec(), status, {.verb = Verb::kRetry, .actor = "", .reason = ""}, 1'600'000).ok());
-}
-
-TEST(RolloutObey, PromoteGoesOnePhaseOrAllTheWay) {
-  EXPECT_EQ(
-      Obey(Spec(), InPhase(0), {.verb = Verb::kPromote, .actor = "", .reason = ""}, 1)->next.phase,
-      1u);
-  EXPECT_EQ(
-      Obey(Spec(), InPhase(0), {.verb = Verb::kPromoteFull, .actor = "", .reason = ""}, 1)->kind,
-      Step::Kind::kPromote);
 }
 
 }  // namespace

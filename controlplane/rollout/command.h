@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// The transitions that people ask for. Pure: FailedPrecondition names the state that does not fit.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "controlplane/rollout/step.h"
+#include "shared/base/status.h"
+#include "shared/domain/resource.h"
+
+namespace weir::control::rollout {
+
+enum class Verb {
+  kStart,
+  kPause,
+  kResume,
+  kPromote,
+  kPromoteFull,
+  kApprove,
+  kAbort,
+  kRetry,
+  kRollback
+};
+std::optional<Verb> ParseVerb(const std::string& text);  // "start" …; promote_full is an option
+
+struct Command {
+  Verb verb = Verb::kStart;
+  std::string actor;
+  std::string reason;
+  bool force = false;  // start or retry after a rollback, inside the cool-down; lifts a block
+  // Of kRollback, one at most. Emergency: at once, and nobody is answered by the candidate any
+  // more. Graceful: what is in flight ends, then the candidate is unloaded.
+  bool emergency = false;
+  bool graceful = false;
+  std::string spec{};  // digest of the spec, for an approval
+};
+Result<Step> Obey(const domain::RolloutSpec& spec, const domain::RolloutStatus& status,
+                  const Command& command, int64_t now_wall_ms);
+
+}  // namespace weir::control::rollout

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// Gates: what they are called, and whether people have approved. Pure.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "controlplane/rollout/step.h"
+#include "shared/domain/resource.h"
+
+namespace weir::control::rollout {
+
+// The gate's name, by default from its type and subject: "error_rate", "automated_test smoke.sh".
+std::string GateName(const domain::Gate& gate);
+
+// A manual_approval gate of a phase. An approval counts from those who may give it, once for each,
+// and only for the spec (its digest) that was approved.
+GateState ApprovalState(const domain::Gate& gate, const std::string& phase,
+                        const domain::RolloutStatus& status, const std::string& spec);
+
+// `approval` added, if it is one that the phase waits for. FailedPrecondition says why not.
+Result<domain::RolloutStatus> Approve(const domain::Phase& phase, domain::RolloutStatus status,
+                                      const domain::Approval& approval);
+
+}  // namespace weir::control::rollout

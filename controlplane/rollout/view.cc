@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a rollout stands, for people.
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "controlplane/rollout/driver.h"
+#include "controlplane/rollout/gates.h"
+
+namespace weir::control::rollout {
+
+using domain::Kind;
+using domain::Resource;
+using domain::RolloutSpec;
+
+std::vector<PhaseView> Driver::PhasesOf(const Resource& rollout, const Run* run) const {
+  const RolloutSpec& spec = rollout.As<RolloutSpec>();
+  const domain::RolloutStatus status = rollout.status.value_or(domain::RolloutStatus{});
+  std::vector<PhaseView> phases;
+  for (size_t i = 0; i < spec.phases.size(); ++i) {
+    const domain::Phase& phase = spec.phases[i];
+    PhaseView& view = phases.emplace_back();
+    view.name = phase.name;
+    view.percentage = phase.percentage;
+    view.mode = domain::IsShadow(spec, phase) ? "shadow" : "canary";
+    if (i < status.entered.size()) view.since_wall_ms = status.entered[i].ms;
+    // After a promotion by hand the phases that were skipped are done as well.
+    view.state = status.state == "pending"                        ? "pending"
+                 : status.state == "promoted" || i < status.phase ? "done"
+                 : i == status.phase                              ? "current"
+                                                                  : "pending";
+    if (i == status.phase && run != nullptr) view.age_ms = run->phase_age_ms;
+  }
+  return phases;
+}
+
+Result<RolloutView> Driver::View(const std::string& name) const {
+  const Resource* rollout = world_.find(Kind::kRollout, name);
+  if (rollout == nullptr) return NotFound(fmt::format("rollout \"{}\" does not exist", name));
+  RolloutView view;
+  view.status = rollout->status.value_or(domain::RolloutStatus{});
+  const auto found = runs_.find(name);
+  const bool is_running = found != runs_.end() && domain::IsActive(view.status);
+  if (const auto why = unjudged_.find(name); why != unjudged_.end() && !is_running)
+    view.status.waiting_for = why->second;
+  view.phases = PhasesOf(*rollout, is_running ? &found->second : nullptr);
+  if (!is_running) return view;
+  const Run& run = found->second;
+  Evidence nodes;
+  GatherNodes(*rollout, &run, nodes);
+  view.live_nodes = nodes.live_nodes;
+  view.applied_nodes = nodes.applied_nodes;
+  view.judge = run.judge.Snapshot();
+  view.triggers = run.judge.Triggers();
+  view.status.waiting_for = run.failed_commit.empty() ? run.waiting_for : run.failed_commit;
+  if (!run.shown_state.empty()) view.status.state = run.shown_state;
+  if (run.verdict) view.status.last_verdict = run.verdict;
+  if (run.phase != view.status.phase) return view;  // entered just now; the next tick follows
+  view.phase_age_ms = run.phase_age_ms;
+  view.phase_requests = run.phase_requests;
+  const uint64_t judged = run.phase_requests + run.phase_stable_requests;
+  // A copy is beside stable's answer, not instead of it.
+  const uint64_t whole = run.judged_by.is_shadow ? run.phase_stable_requests : judged;
+  if (whole > 0) {
+    view.actual_percentage =
+        100.0 * static_cast<double>(run.phase_requests) / static_cast<double>(whole);
+  }
+  const auto& gates = rollout->As<RolloutSpec>().phases[view.status.phase].gates;
+  for (size_t i = 0; i < gates.size() && i < run.gates.size(); ++i) {
+    const GateMemory& gate = run.gates[i];
+    view.gates.push_back(
+        {GateName(gates[i]), gates[i].type, gate.state, gate.since_wall_ms, gate.reason});
+  }
+  return view;
+}
+
+}  // namespace weir::control::rollout

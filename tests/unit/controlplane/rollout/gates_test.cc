@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controlplane/rollout/gates.h"
+
+#include <gtest/gtest.h>
+
+#include "controlplane/rollout/command.h"
+
+namespace weir::control::rollout {
+namespace {
+
+domain::RolloutSpec TwoOfThree() {
+  domain::RolloutSpec spec;
+  spec.model = "m";
+  spec.candidate = "2";
+  spec.phases = {{.name = "half",
+                  .percentage = 50,
+                  .gates = {{.type = "manual_approval",
+                             .approvers = {"alice", "bob", "carol"},
+                             .approvals = 2}}},
+                 {.name = "full", .percentage = 100}};
+  return spec;
+}
+
+domain::RolloutStatus Running() { return EnterPhase(TwoOfThree(), {}, 0, 1); }
+
+Evidence With(const std::string& spec) {
+  Evidence evidence;
+  evidence.live_nodes = 1;
+  evidence.spec = spec;
+  return evidence;
+}
+
+Result<Step> ApproveAs(const domain::RolloutStatus& status, const std::string& actor,
+                       const std::string& spec) {
+  return Obey(TwoOfThree(), status,
+              {.verb = Verb::kApprove, .actor = actor, .reason = "", .spec = spec}, 6);
+}
+
+TEST(RolloutGates, NeedsSoManyDifferentApproversOfTheList) {
+  domain::RolloutStatus status = Running();
+  EXPECT_EQ(Next(TwoOfThree(), status, With("s1"), 5).waiting_for,
+            "approval of phase half (0 of 2) by alice or bob or carol");
+  EXPECT_EQ(ApproveAs(status, "mallory", "s1").status().message(),
+            "mallory may not approve phase half; that is for alice or bob or carol");
+  status = ApproveAs(status, "alice", "s1")->next;
+  EXPECT_EQ(ApproveAs(status, "alice", "s1").status().message(),
+            "alice has approved phase half already; approval of phase half (1 of 2) by alice or "
+            "bob or carol");
+  EXPECT_EQ(Next(TwoOfThree(), status, With("s1"), 7).kind, Step::Kind::kStay);
+  status = ApproveAs(status, "bob", "s1")->next;
+  EXPECT_EQ(ApproveAs(status, "carol", "s1").status().message(), "phase half is approved already");
+  EXPECT_EQ(Next(TwoOfThree(), status, With("s1"), 8).next.phase, 1u);
+}
+
+TEST(RolloutGates, ApprovalIsVoidForAnotherSpec) {
+  domain::RolloutStatus status = ApproveAs(Running(), "alice", "s1")->next;
+  status = ApproveAs(status, "bob", "s1")->next;
+  EXPECT_EQ(Next(TwoOfThree(), status, With("s2"), 8).waiting_for,
+            "approval of phase half (0 of 2) by alice or bob or carol; the spec changed since "
+            "alice, bob approved");
+  status = ApproveAs(status, "alice", "s2")->next;
+  EXPECT_EQ(Next(TwoOfThree(), status, With("s2"), 9).waiting_for,
+            "approval of phase half (1 of 2) by alice or bob or carol; the spec changed since bob "
+            "approved");
+  status = ApproveAs(status, "carol", "s2")->next;
+  EXPECT_EQ(Next(TwoOfThree(), status, With("s2"), 9).next.phase, 1u);
+}
+
+TEST(RolloutGates, AnyoneMayApproveWithoutAListAndOnlyTheirOwnPhase) {
+  domain::RolloutSpec spec = TwoOfThree();
+  spec.phases[0].gates = {{.type = "manual_approval"}};
+  domain::RolloutStatus status = Running();
+  status.approvals = {{"alice", "full", {1}, "s1"}};
+  EXPECT_EQ(Next(spec, status, With("s1"), 5).waiting_for, "approval of phase half");
+  const auto approved =
+      Obey(spec, status, {.verb = Verb::kApprove, .actor = "dave", .reason = "", .spec = "s1"}, 6);
+  ASSERT_TRUE(approved.ok()) << approved.status().ToString();
+  EXPECT_EQ(approved->next.approvals.back().actor, "dave");
+  EXPECT_EQ(Next(spec, approved->next, With("s1"), 7).next.phase, 1u);
+}
+
+TEST(RolloutGates, AreNamedByTypeAndSubject) {
+  EXPECT_EQ(GateName({.type = "metrics_threshold", .metric = "error_rate"}), "error_rate");
+  EXPECT_EQ(GateName({.type = "automated_test", .command = {"/opt/smoke.sh", "-v"}}),
+            "automated_test smoke.sh");
+  EXPECT_EQ(GateName({.type = "automated_test", .url = "http://ci/ok"}),
+            "automated_test http://ci/ok");
+  EXPECT_EQ(GateName({.type = "time_based"}), "time_based");
+  EXPECT_EQ(GateName({.type = "prometheus", .name = "revenue"}), "revenue");
+}
+
+}  // namespace
+}  // namespace weir::control::rollout
