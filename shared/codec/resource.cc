@@ -5,11 +5,13 @@
 #include <cstdio>
 #include <map>
 
+#include "shared/codec/deployment_file.h"
+#include "shared/codec/document_check.h"
 #include "shared/codec/domain_fields.h"
-#include "shared/codec/flag_check.h"
 #include "shared/codec/flagd_file.h"
 #include "shared/codec/flags_file.h"
 #include "shared/codec/json_lines.h"
+#include "shared/codec/rollout_text.h"
 #include "shared/codec/yaml.h"
 
 namespace weir::codec {
@@ -99,49 +101,19 @@ std::optional<domain::Kind> CheckEnvelope(const Envelope& envelope, const std::s
   return kind;
 }
 
-// `uri` stands for a blob that apply fills in.
-void StandInForBlobs(domain::Resource& resource) {
-  auto* model = std::get_if<domain::ModelSpec>(&resource.spec);
-  if (model == nullptr) return;
-  for (auto& [name, version] : model->versions) {
-    if (version.blob.empty() && !version.uri.empty())
-      version.blob = "sha256:" + std::string(64, '0');
-  }
+// A file of alerting rules, or one rule: the source documents have such, and Weir does without.
+bool LooksLikeAlertRule(const Json& value) {
+  if (!value.is_object() || value.contains("kind")) return false;
+  if (value.contains("alert") && value.contains("expr")) return true;
+  const auto groups = value.find("groups");
+  return groups != value.end() && groups->is_array() && !groups->empty() &&
+         (*groups)[0].is_object() && (*groups)[0].contains("rules");
 }
 
-// Something that an edit may leave out, because it stands already.
-bool IsIncomplete(const domain::Violation& violation, const domain::Resource& resource) {
-  const auto* flag = std::get_if<domain::FlagSpec>(&resource.spec);
-  return flag != nullptr && ((violation.path == "spec.enabled" && !flag->enabled) ||
-                             (violation.path == "spec.allowlist" && flag->allowlist.empty()));
-}
-
-// A resource with its defaults must be valid by itself. What a partial document lacks goes to
-// `incomplete`.
-void CheckAlone(const ResourceDocument& document, Errors& errors, Errors& incomplete) {
-  domain::Resource resource;
-  resource.kind = document.kind;
-  resource.name = document.name;
-  Errors found;
-  resource.spec = SpecFromJson(document.kind, document.spec, found);
-  StandInForBlobs(resource);
-  domain::FillDefaults(resource, 0);
-  // What could not be read is not also missing or out of range.
-  const Errors unreadable = found;
-  Errors violations = domain::Validate(resource);
-  if (const auto* flag = std::get_if<domain::FlagSpec>(&resource.spec)) {
-    for (domain::Violation& violation : CheckFlag(*flag)) violations.push_back(violation);
-  }
-  for (domain::Violation& violation : violations) {
-    const bool follows = std::any_of(unreadable.begin(), unreadable.end(), [&](const auto& error) {
-      return error.path.rfind(violation.path, 0) == 0 || violation.path.rfind(error.path, 0) == 0;
-    });
-    if (follows) continue;
-    const bool may_stand = document.is_partial && IsIncomplete(violation, resource);
-    (may_stand ? incomplete : found).push_back(std::move(violation));
-  }
-  errors.insert(errors.end(), found.begin(), found.end());
-}
+constexpr char kAlertRule[] =
+    "is an alerting rule of Prometheus, which belongs into a rule file of Prometheus; a Rollout "
+    "watches by itself (rollback: {triggers: [\"error_rate > 0.05\"]}), and may ask Prometheus "
+    "before a phase ends (gates: [{type: prometheus, url, query, condition}])";
 
 class Reader {
  public:
@@ -149,20 +121,10 @@ class Reader {
 
   Reader(const std::string& file, FileContent& out) : file_(file), out_(out) {}
 
-  void Document(const Json& value, const std::string& path, const LineOf& line_of) {
-    if (value.is_array() || (value.is_object() && value.contains("items"))) {
-      const Json& items = value.is_array() ? value : value.at("items");
-      if (!items.is_array()) return Fail({path + "items", "is not a list"}, line_of);
-      const std::string base = path + (value.is_array() ? "" : "items");
-      for (size_t i = 0; i < items.size(); ++i)
-        Document(items[i], fmt::format("{}[{}].", base, i), line_of);
-    } else if (LooksLikeFlagdFile(value)) {
-      ReadFlagdFile(value, file_, line_of, out_);
-    } else if (LooksLikeFlagsFile(value)) {
-      ReadFlagsFile(value, file_, line_of, out_);
-    } else {
-      Resource(value, path, line_of);
-    }
+  void Document(const YamlDocument& document) {
+    const LineOf line_of = [&](const std::string& path) { return document.LineOf(path); };
+    if (!LooksLikeDeploymentFile(document.value)) return Tree(document.value, "", line_of);
+    ReadDeploymentFile(document, file_, out_);
   }
   // After the last document.
   void Finish() {
@@ -173,6 +135,23 @@ class Reader {
   }
 
  private:
+  void Tree(const Json& value, const std::string& path, const LineOf& line_of) {
+    if (value.is_array() || (value.is_object() && value.contains("items"))) {
+      const Json& items = value.is_array() ? value : value.at("items");
+      if (!items.is_array()) return Fail({path + "items", "is not a list"}, line_of);
+      const std::string base = path + (value.is_array() ? "" : "items");
+      for (size_t i = 0; i < items.size(); ++i)
+        Tree(items[i], fmt::format("{}[{}].", base, i), line_of);
+    } else if (LooksLikeAlertRule(value)) {
+      Fail({path.empty() ? "" : path.substr(0, path.size() - 1), kAlertRule}, line_of);
+    } else if (LooksLikeFlagdFile(value)) {
+      ReadFlagdFile(value, file_, line_of, out_);
+    } else if (LooksLikeFlagsFile(value)) {
+      ReadFlagsFile(value, file_, line_of, out_);
+    } else {
+      Resource(value, path, line_of);
+    }
+  }
   void Resource(const Json& value, const std::string& path, const LineOf& line_of) {
     Errors errors;
     PostedEnvelope envelope;
@@ -206,9 +185,17 @@ class Reader {
               {file_, line_of(path + error.path), path + error.path, error.message});
         }
       }
-      if (errors.empty()) out_.documents.push_back(std::move(document));
+      if (errors.empty()) Keep(std::move(document), path, line_of);
     }
     for (domain::Violation& error : errors) Fail(std::move(error), line_of);
+  }
+
+  void Keep(ResourceDocument document, const std::string& path, const LineOf& line_of) {
+    for (const domain::Violation& warning : WarningsOf(document)) {
+      const std::string at = path + warning.path;
+      out_.warnings.push_back({file_, line_of(at), at, warning.message});
+    }
+    out_.documents.push_back(std::move(document));
   }
 
   void Fail(domain::Violation error, const LineOf& line_of) {
@@ -236,7 +223,7 @@ YamlStream ReadJson(std::string_view text) {
   const JsonLines lines =
       text.find('\n') == std::string_view::npos ? JsonLines() : FindJsonLines(text);
   if (json.ok()) {
-    stream.documents.push_back({*std::move(json), lines.lines});
+    stream.documents.push_back({*std::move(json), lines.lines, {}});
     return stream;
   }
   stream.is_cut = true;
@@ -249,6 +236,19 @@ YamlStream ReadJson(std::string_view text) {
         {line, path, fmt::format("is given twice (first at line {})", lines.lines.at(path))});
   }
   if (stream.errors.empty()) stream.errors.push_back({LineIn(message), "", message});
+  return stream;
+}
+
+YamlStream ReadYamlAsMeant(std::string_view text) {
+  YamlStream stream = ReadYaml(text);
+  if (!stream.is_cut) return stream;
+  if (const std::string quoted = QuoteComparisons(text); quoted != text) stream = ReadYaml(quoted);
+  if (const int line = LineThatLostItsIndentation(text); stream.is_cut && line > 0) {
+    stream.errors.insert(
+        stream.errors.begin(),
+        {line, "deployment",
+         "holds nothing: the text has lost its indentation; indent what belongs to it"});
+  }
   return stream;
 }
 
@@ -271,15 +271,12 @@ FileContent ReadResources(std::string_view text, const std::string& file) {
   const size_t first = text.find_first_not_of(" \t\r\n");
   const bool is_json =
       first != std::string_view::npos && (text[first] == '{' || text[first] == '[');
-  const YamlStream stream = is_json ? ReadJson(text) : ReadYaml(text);
+  const YamlStream stream = is_json ? ReadJson(text) : ReadYamlAsMeant(text);
   content.is_parsed = !stream.is_cut;
   for (const YamlError& error : stream.errors)
     content.errors.push_back({file, error.line, error.path, error.message});
   Reader reader(file, content);
-  for (const YamlDocument& document : stream.documents) {
-    reader.Document(document.value, "",
-                    [&](const std::string& path) { return document.LineOf(path); });
-  }
+  for (const YamlDocument& document : stream.documents) reader.Document(document);
   ApplyRolloutDefaults(content);
   CheckDuplicates(content);
   reader.Finish();
@@ -292,6 +289,14 @@ FileContent ReadResources(std::string_view text, const std::string& file) {
 
 domain::Spec SpecFromJson(domain::Kind kind, const Json& spec, Errors& errors) {
   domain::Spec out = domain::EmptySpec(kind);
+  if (kind == domain::Kind::kRollout) {
+    const PlainRollout plain = PlainRolloutSpec(spec, errors);
+    Errors found;
+    JsonReader::Read(plain.spec, "spec", std::get<domain::RolloutSpec>(out), found);
+    for (domain::Violation& error : found)
+      errors.push_back({WrittenPath(plain.written, error.path), std::move(error.message)});
+    return out;
+  }
   std::visit([&](auto& typed) { JsonReader::Read(spec, "spec", typed, errors); }, out);
   return out;
 }

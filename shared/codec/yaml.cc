@@ -120,6 +120,8 @@ class Converter {
       const std::string child = path.empty() ? key : path + "." + key;
       if (!Spend(item.first, key.size() + child.size())) return nullptr;
       document_.lines.try_emplace(child, item.first.Mark().line + 1);
+      if (node.Style() == YAML::EmitterStyle::Flow)
+        document_.columns.try_emplace(child, item.first.Mark().column + 1);
       if (key == "<<") {
         Fail(item.first, child, "merge keys are not supported");
         continue;
@@ -269,6 +271,13 @@ int YamlDocument::LineOf(const std::string& path) const {
     if (at.empty()) return 0;
     at = cut == std::string::npos ? "" : at.substr(0, cut);
   }
+}
+
+int64_t YamlDocument::PlaceOf(const std::string& path) const {
+  const auto line = lines.find(path);
+  const auto column = columns.find(path);
+  return (line == lines.end() ? 0 : int64_t{line->second} << 32) +
+         (column == columns.end() ? 0 : column->second);
 }
 
 YamlStream ReadYaml(std::string_view text) {

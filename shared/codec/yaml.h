@@ -4,6 +4,7 @@
 // line.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
@@ -16,9 +17,12 @@ namespace weir::codec {
 
 struct YamlDocument {
   Json value;
-  std::map<std::string, int> lines;  // path ("spec.phases[0].name") → line, from 1
+  std::map<std::string, int> lines;    // path ("spec.phases[0].name") → line, from 1
+  std::map<std::string, int> columns;  // of keys in flow style, {a: 1, b: 2}
   // The line of the path, or of its nearest ancestor that has one; 0 if none.
   int LineOf(const std::string& path) const;
+  // Greater for what stands later in the text: trees sort their keys. 0 if unknown.
+  int64_t PlaceOf(const std::string& path) const;
 };
 
 // All documents of a stream; empty ones are left out. The Status names line and key.

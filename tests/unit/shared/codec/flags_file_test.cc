@@ -62,7 +62,7 @@ TEST(FlagsFile, EveryBlockOfTheDocumentsIsReadAsItDeserves) {
     EXPECT_THAT(content.errors[0].message, HasSubstr(cells[3]));
   }
   EXPECT_EQ(rows, files);
-  EXPECT_EQ(rows, 34u);
+  EXPECT_EQ(rows, 37u);
 }
 
 TEST(FlagsFile, ABlockThatDoesNotSayAllOfAFlagIsAnEdit) {
