@@ -7,33 +7,29 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <limits>
-#include <optional>
 
 #include "shared/base/clock.h"
-#include "shared/http/address.h"
+#include "shared/http/answer_reader.h"
 #include "shared/http/input_buffer.h"
-#include "shared/http/response_parser.h"
+#include "shared/http/request_head.h"
+#include "shared/http/stream.h"
+#include "shared/http/url.h"
 
 namespace weir::http {
 namespace {
 
-namespace beast = boost::beast;
+using internal::AnswerReader;
+using internal::Io;
 
 constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 constexpr size_t kReadSpace = size_t{16} * 1024;
 constexpr size_t kReadLimit = size_t{256} * 1024;
-
-bool HasLineBreak(std::string_view text) {
-  return text.find_first_of(std::string_view("\r\n\0", 3)) != std::string_view::npos;
-}
 
 bool IsIdempotent(std::string_view method) {
   return method == "GET" || method == "HEAD" || method == "PUT" || method == "DELETE" ||
@@ -62,7 +58,7 @@ class Client::Connection {
   Result<ClientResponse> Call(std::string_view method, std::string_view target,
                               const std::vector<Header>& headers, std::string_view body,
                               const internal::ResponseParser::OnData* on_data);
-  std::string name() const { return address_.ToString(); }
+  std::string name() const { return url_.name(); }
 
  private:
   Status ParseBase(std::string_view base_url);
@@ -74,23 +70,25 @@ class Client::Connection {
   }
   void RestartClock();
   Status Build(std::string_view method, std::string_view target, const std::vector<Header>& headers,
-               std::string_view body);
+               size_t body_size);
   bool PeerHasClosed() const;
   Status Connect();
   Status ConnectTo(const addrinfo& to);
+  Status Handshake();
   void Disconnect();
-  Status Await(int16_t events);
+  Status Await(Io::Kind wanted);
   Status Send(std::string_view body);
   Status Receive(bool head_only, ClientResponse* response,
                  const internal::ResponseParser::OnData* on_data);
-  Status Fill(internal::ResponseParser* parser, bool* ended);
+  Status Fill(bool* ended);
 
   const ClientOptions options_;
-  Address address_;
-  std::string prefix_;
-  const Status bad_base_;  // ParseBase sets the two above
+  internal::Url url_;
+  const Status bad_base_;                            // ParseBase sets the one above
+  std::shared_ptr<const internal::TlsContext> tls_;  // from the first connection on
 
   int fd_ = -1;
+  internal::Stream stream_;
   int64_t deadline_ms_ = kNever;
   bool answering_ = false;  // bytes of the answer have come
   bool stale_ = false;      // the peer closed before it answered anything
@@ -102,21 +100,7 @@ Client::Connection::Connection(std::string_view base_url, ClientOptions options)
     : options_(std::move(options)), bad_base_(ParseBase(base_url)) {}
 
 Status Client::Connection::ParseBase(std::string_view base_url) {
-  std::string_view rest = base_url;
-  if (rest.substr(0, 8) == "https://") {
-    return InvalidArgument(
-        "", fmt::format("{}: https is not supported by this build of the client", base_url));
-  }
-  if (rest.substr(0, 7) == "http://") rest.remove_prefix(7);
-  const size_t slash = std::min(rest.find('/'), rest.size());
-  prefix_ = rest.substr(slash);
-  while (!prefix_.empty() && prefix_.back() == '/') prefix_.pop_back();
-  std::string authority(rest.substr(0, slash));
-  const bool has_port =
-      !authority.empty() && authority.back() != ']' && authority.find(':') != std::string::npos;
-  if (!has_port) authority += ":80";
-  WEIR_ASSIGN_OR_RETURN(address_, ParseAddress(authority));
-  if (address_.host.empty()) address_.host = "127.0.0.1";
+  WEIR_ASSIGN_OR_RETURN(url_, internal::ParseUrl(base_url));
   return OkStatus();
 }
 
@@ -126,33 +110,17 @@ void Client::Connection::RestartClock() {
 }
 
 Status Client::Connection::Build(std::string_view method, std::string_view target,
-                                 const std::vector<Header>& headers, std::string_view body) {
-  if (target.empty() || target.front() != '/' || HasLineBreak(target) ||
-      target.find(' ') != std::string_view::npos || method.empty() || HasLineBreak(method)) {
-    return InvalidArgument("", fmt::format("\"{} {}\" is not a request", method, target));
+                                 const std::vector<Header>& headers, size_t body_size) {
+  std::string lines = "Host: " + url_.HostHeader() + "\r\n";
+  if (!options_.bearer_token.empty()) {
+    if (internal::HasLineBreak(options_.bearer_token)) {
+      return InvalidArgument("", "the token has line breaks");
+    }
+    lines.append("Authorization: Bearer ").append(options_.bearer_token).append("\r\n");
   }
   request_.clear();
-  request_.append(method).append(" ").append(prefix_).append(target).append(" HTTP/1.1\r\n");
-  request_.append("Host: ").append(name()).append("\r\n");
-  if (!options_.bearer_token.empty()) {
-    if (HasLineBreak(options_.bearer_token))
-      return InvalidArgument("", "the token has line breaks");
-    request_.append("Authorization: Bearer ").append(options_.bearer_token).append("\r\n");
-  }
-  for (const Header& header : headers) {
-    if (HasLineBreak(header.name) || HasLineBreak(header.value)) {
-      return InvalidArgument("", fmt::format("the header {} has line breaks", header.name));
-    }
-    request_.append(header.name).append(": ").append(header.value).append("\r\n");
-  }
-  if (!body.empty() && FindHeader(headers, "Content-Type").empty()) {
-    request_.append("Content-Type: application/json\r\n");
-  }
-  if (!body.empty() || method == "POST" || method == "PUT" || method == "PATCH") {
-    request_.append(fmt::format("Content-Length: {}\r\n", body.size()));
-  }
-  request_.append("\r\n");
-  return OkStatus();
+  return internal::AppendRequestHead({method, url_.prefix, target, lines, headers, body_size},
+                                     &request_);
 }
 
 Result<ClientResponse> Client::Connection::Call(std::string_view method, std::string_view target,
@@ -160,7 +128,7 @@ Result<ClientResponse> Client::Connection::Call(std::string_view method, std::st
                                                 std::string_view body,
                                                 const internal::ResponseParser::OnData* on_data) {
   WEIR_RETURN_IF_ERROR(bad_base_);
-  WEIR_RETURN_IF_ERROR(Build(method, target, headers, body));
+  WEIR_RETURN_IF_ERROR(Build(method, target, headers, body.size()));
   RestartClock();
   if (fd_ >= 0 && PeerHasClosed()) Disconnect();
   for (bool reused = fd_ >= 0;; reused = false) {
@@ -192,11 +160,14 @@ bool Client::Connection::PeerHasClosed() const {
 }
 
 Status Client::Connection::Connect() {
+  if (url_.is_tls && tls_ == nullptr) {
+    WEIR_ASSIGN_OR_RETURN(tls_, internal::TlsContext::Create(options_.ca_file));
+  }
   addrinfo hints = {};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
-  const int error =
-      getaddrinfo(address_.host.c_str(), std::to_string(address_.port).c_str(), &hints, &found);
+  const int error = getaddrinfo(url_.address.host.c_str(),
+                                std::to_string(url_.address.port).c_str(), &hints, &found);
   if (error != 0) return Failed(gai_strerror(error));
   Status status = Failed("no address");
   for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
@@ -205,7 +176,7 @@ Status Client::Connection::Connect() {
     Disconnect();
   }
   freeaddrinfo(found);
-  return status;
+  return status.ok() ? Handshake() : status;
 }
 
 Status Client::Connection::ConnectTo(const addrinfo& to) {
@@ -215,20 +186,32 @@ Status Client::Connection::ConnectTo(const addrinfo& to) {
   setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   if (connect(fd_, to.ai_addr, to.ai_addrlen) == 0) return OkStatus();
   if (errno != EINPROGRESS) return Failed(std::strerror(errno));
-  WEIR_RETURN_IF_ERROR(Await(POLLOUT));
+  WEIR_RETURN_IF_ERROR(Await(Io::Kind::kWantWrite));
   int error = 0;
   socklen_t size = sizeof error;
   getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size);
   return error == 0 ? OkStatus() : Failed(std::strerror(error));
 }
 
+Status Client::Connection::Handshake() {
+  stream_.Attach(fd_, tls_.get(), url_.address.host);
+  for (;;) {
+    const Io io = stream_.Handshake();
+    if (io.kind == Io::Kind::kDone) return OkStatus();
+    if (io.kind == Io::Kind::kFailed || io.kind == Io::Kind::kEnd) return Failed(io.reason);
+    WEIR_RETURN_IF_ERROR(Await(io.kind));
+  }
+}
+
 void Client::Connection::Disconnect() {
+  stream_.Reset();
   if (fd_ >= 0) close(fd_);
   fd_ = -1;
   input_.Clear();
 }
 
-Status Client::Connection::Await(int16_t events) {
+Status Client::Connection::Await(Io::Kind wanted) {
+  const int16_t events = wanted == Io::Kind::kWantRead ? POLLIN : POLLOUT;
   for (;;) {
     int wait_ms = -1;
     if (deadline_ms_ != kNever) {
@@ -246,84 +229,61 @@ Status Client::Connection::Await(int16_t events) {
 Status Client::Connection::Send(std::string_view body) {
   std::string_view head = request_;
   while (!head.empty() || !body.empty()) {
-    std::array<iovec, 2> parts = {iovec{const_cast<char*>(head.data()), head.size()},
-                                  iovec{const_cast<char*>(body.data()), body.size()}};
-    msghdr message = {};
-    message.msg_iov = parts.data();
-    message.msg_iovlen = parts.size();
-    const ssize_t n = sendmsg(fd_, &message, MSG_NOSIGNAL);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-      WEIR_RETURN_IF_ERROR(Await(POLLOUT));
+    const Io io = stream_.Write(head, body);
+    if (io.kind == Io::Kind::kFailed || io.kind == Io::Kind::kEnd) {
+      stale_ = io.is_gone;
+      return Failed(io.reason);
+    }
+    if (io.kind != Io::Kind::kDone) {
+      WEIR_RETURN_IF_ERROR(Await(io.kind));
       continue;
     }
-    if (n < 0) {
-      stale_ = errno == EPIPE || errno == ECONNRESET;
-      return Failed(std::strerror(errno));
-    }
-    const size_t of_head = std::min(static_cast<size_t>(n), head.size());
+    const size_t of_head = std::min(io.bytes, head.size());
     head.remove_prefix(of_head);
-    body.remove_prefix(static_cast<size_t>(n) - of_head);
+    body.remove_prefix(io.bytes - of_head);
   }
   return OkStatus();
 }
 
 Status Client::Connection::Receive(bool head_only, ClientResponse* response,
                                    const internal::ResponseParser::OnData* on_data) {
-  std::optional<internal::ResponseParser> parser;
-  do {  // interim answers (100 Continue) come before the real one
-    parser.emplace(response, on_data);
-    // (Not boost::none: Beast 1.74 takes that for a limit of nothing.)
-    parser->body_limit(on_data == nullptr ? options_.max_body : std::numeric_limits<size_t>::max());
-    parser->skip(head_only);
+  AnswerReader reader;
+  reader.Begin(response, head_only, options_.max_body, on_data);
+  AnswerReader::State state = AnswerReader::State::kMore;
+  while (state == AnswerReader::State::kMore) {
     bool ended = false;
-    while (!parser->is_done() && !parser->stopped()) {
-      beast::error_code ec = beast::http::error::need_more;
-      if (!input_.empty()) {
-        input_.Consume(parser->put({input_.data(), input_.size()}, ec));
-      }
-      if (ec == beast::http::error::body_limit) {
-        return Failed(fmt::format("the answer exceeds {} bytes", options_.max_body));
-      }
-      if (ec && ec != beast::http::error::need_more) {
-        return Failed("not an HTTP answer: " + ec.message());
-      }
-      if (parser->is_done() || parser->stopped()) break;
-      if (ended) return Failed("the server closed the connection in the middle of its answer");
-      if (ec || input_.empty()) WEIR_RETURN_IF_ERROR(Fill(&*parser, &ended));
-      if (on_data != nullptr) RestartClock();
-    }
-  } while (!parser->stopped() && response->status / 100 == 1);
-  if (parser->stopped() || !parser->keep_alive() || parser->need_eof()) Disconnect();
+    WEIR_RETURN_IF_ERROR(Fill(&ended));
+    state = ended ? reader.ParseEnd() : reader.Parse(&input_);
+    if (on_data != nullptr) RestartClock();
+  }
+  if (state == AnswerReader::State::kFailed) return Failed(reader.reason());
+  if (!reader.keep_alive() || !input_.empty() || stream_.HasPending()) Disconnect();
   return OkStatus();
 }
 
-// Reads what there is. `ended` if the peer has closed, which may be the end of the answer.
-Status Client::Connection::Fill(internal::ResponseParser* parser, bool* ended) {
+// Reads what there is, at least something. `ended` if the peer has closed, which may be the end of
+// the answer.
+Status Client::Connection::Fill(bool* ended) {
   if (!input_.Prepare(kReadSpace, kReadLimit)) return Failed("a header of the answer is too large");
   for (;;) {
-    const ssize_t n = recv(fd_, input_.space(), input_.space_size(), 0);
-    if (n > 0) {
-      answering_ = true;
-      input_.Commit(static_cast<size_t>(n));
-      return OkStatus();
+    const Io io = stream_.Read(input_.space(), input_.space_size());
+    switch (io.kind) {
+      case Io::Kind::kDone:
+        answering_ = true;
+        input_.Commit(io.bytes);
+        return OkStatus();
+      case Io::Kind::kEnd:
+        *ended = true;
+        stale_ = !answering_;
+        if (stale_) return Failed("the server closed the connection without an answer");
+        return OkStatus();
+      case Io::Kind::kFailed:
+        stale_ = io.is_gone;
+        return Failed(io.reason);
+      case Io::Kind::kWantRead:
+      case Io::Kind::kWantWrite:
+        WEIR_RETURN_IF_ERROR(Await(io.kind));
     }
-    if (n == 0) {
-      *ended = true;
-      if (!answering_) {
-        stale_ = true;
-        return Failed("the server closed the connection without an answer");
-      }
-      beast::error_code ignored;
-      if (parser->got_some()) parser->put_eof(ignored);
-      return OkStatus();
-    }
-    if (errno == EINTR) continue;
-    if (errno != EAGAIN && errno != EWOULDBLOCK) {
-      stale_ = errno == ECONNRESET || errno == EPIPE;
-      return Failed(std::strerror(errno));
-    }
-    WEIR_RETURN_IF_ERROR(Await(POLLIN));
   }
 }
 

@@ -20,6 +20,7 @@ struct ClientOptions {
                               // for Stream, until the head and between pieces; 0: no limit
   std::string bearer_token;   // sent as Authorization: Bearer …, if not empty
   size_t max_body = size_t{256} * 1024 * 1024;  // of an answer, bytes
+  std::string ca_file{};  // for https, PEM; "" trusts the system's certificates
 };
 
 struct ClientResponse {
@@ -32,16 +33,18 @@ struct ClientResponse {
 
 class Client {
  public:
-  // "http://host:port[/prefix]" or "host:port". A bad address, or https, which this client does not
-  // speak, is the error of the first call.
+  // "http://host[:port][/prefix]", "https://…" or "host:port". A bad address, or a ca_file that
+  // cannot be read, is the error of the first call. With https the server's certificate must be
+  // trusted, and the host's.
   explicit Client(std::string_view base_url, ClientOptions options = {});
   ~Client();
   Client(Client&&) noexcept;
   Client& operator=(Client&&) noexcept;
 
   // Any answer, 500 too, is a Result with a value. Unavailable names host:port and the reason
-  // ("Connection refused", "timed out after 5000 ms"). A kept-alive connection that turns out to be
-  // stale is replaced once, silently, for GET, HEAD, PUT, DELETE and OPTIONS.
+  // ("Connection refused", "timed out after 5000 ms", "its certificate is not trusted: …"). A
+  // kept-alive connection that turns out to be stale is replaced once, silently, for GET, HEAD,
+  // PUT, DELETE and OPTIONS.
   Result<ClientResponse> Do(std::string_view method, std::string_view target,
                             const std::vector<Header>& headers = {}, std::string_view body = {});
 

@@ -30,8 +30,8 @@ class UpstreamPool;
 }  // namespace internal
 
 struct UpstreamOptions {
-  std::string url;      // "http://host[:port][/prefix]", "https://…", "host:port"
-  std::string ca_file;  // for https, PEM; "" trusts the system's certificates
+  std::string url{};      // "http://host[:port][/prefix]", "https://…", "host:port"
+  std::string ca_file{};  // for https, PEM; "" trusts the system's certificates
   size_t max_connections = 64;
   size_t max_waiting = 1024;          // calls beyond the connections; more are Unavailable at once
   int64_t connect_timeout_ms = 1000;  // names looked up and TLS agreed within it
@@ -41,9 +41,9 @@ struct UpstreamOptions {
 
 struct UpstreamCall {
   std::string method = "POST";
-  std::string target;           // "/v2/models/m/infer", below the url's prefix
-  std::vector<Header> headers;  // beside Host and Content-Length; Content-Type is JSON by default
-  std::string body;
+  std::string target{};           // "/v2/models/m/infer", below the url's prefix
+  std::vector<Header> headers{};  // beside Host and Content-Length; Content-Type is JSON by default
+  std::string body{};
   int64_t deadline_ns = 0;  // monotonic, as Clock::MonotonicNs; 0: none
 };
 

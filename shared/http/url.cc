@@ -29,8 +29,9 @@ Result<Url> ParseUrl(std::string_view text) {
         "", fmt::format("\"{}\" is not an address: blanks, ? and # cannot stand in it", text));
   }
   std::string authority(rest.substr(0, slash));
+  if (authority.empty()) return InvalidArgument("", fmt::format("\"{}\" has no host", text));
   const bool has_port =
-      !authority.empty() && authority.back() != ']' && authority.find(':') != std::string::npos;
+      authority.back() != ']' && authority.find(':') != std::string::npos;
   if (!has_port) authority += url.is_tls ? ":443" : ":80";
   WEIR_ASSIGN_OR_RETURN(url.address, ParseAddress(authority));
   if (url.address.host.empty()) url.address.host = "127.0.0.1";

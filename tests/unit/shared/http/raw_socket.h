@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace weir::http {
 
@@ -28,13 +29,15 @@ class RawSocket {
     if (receive_buffer > 0) {
       setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
     }
-    const timeval limit = {20, 0};
-    setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    Limit();
     EXPECT_EQ(connect(fd_, reinterpret_cast<const sockaddr*>(&to), sizeof to), 0) << address;
   }
+  // A connection that somebody else made.
+  explicit RawSocket(int fd) : fd_(fd) { Limit(); }
   ~RawSocket() { Close(); }
-  RawSocket(const RawSocket&) = delete;
-  RawSocket& operator=(const RawSocket&) = delete;
+  RawSocket(RawSocket&& other) noexcept
+      : fd_(std::exchange(other.fd_, -1)), kept_(std::move(other.kept_)) {}
+  RawSocket& operator=(RawSocket&&) = delete;
 
   void Send(std::string_view bytes) {
     while (!bytes.empty()) {
@@ -83,6 +86,10 @@ class RawSocket {
   }
 
  private:
+  void Limit() const {
+    const timeval limit = {20, 0};
+    setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  }
   bool ReadMore() {
     char bytes[16384];
     const ssize_t n = recv(fd_, bytes, sizeof bytes, 0);
