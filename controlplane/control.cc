@@ -59,6 +59,8 @@ Status Control::Start() {
 
 Status Control::StartOnCore() {
   WEIR_RETURN_IF_ERROR(LoadState());
+  MakeNotifier();
+  MakeGates();
   MakeDriver();
   const auto state = store_->LoadStates(kRolloutState);
   if (!state.ok()) return state.status();
@@ -89,10 +91,33 @@ Status Control::LoadState() {
   return OkStatus();
 }
 
+void Control::MakeNotifier() {
+  notifier_ = std::make_unique<notify::Notifier>(notify::NotifierOptions{
+      clock_, core_,
+      [this](domain::Kind kind, const std::string& name) { return catalog_->Find(kind, name); },
+      [this](domain::Kind kind, const auto& visit) { catalog_->ForEach(kind, visit); }});
+  events_->AddListener([this](const api::Event& event) {
+    if (notifier_ != nullptr && event.type != "flag_decision")
+      notifier_->OnEvent({event.id, event.type, event.at_wall_ms, event.data});
+  });
+}
+
+void Control::MakeGates() {
+  gates_ = std::make_unique<gates::Gates>(gates::GatesOptions{
+      clock_, core_,
+      [this](domain::Kind kind, const std::string& name) { return catalog_->Find(kind, name); },
+      settings_.gate_commands,
+      [this] { return api_ == nullptr ? "" : "http://" + api_->address(); }});
+}
+
 void Control::MakeDriver() {
   rollout::Driver::World world;
   world.find = [this](domain::Kind kind, const std::string& name) {
     return catalog_->Find(kind, name);
+  };
+  world.gate = [this](const domain::Resource& rollout, uint64_t phase, size_t gate,
+                      int64_t phase_age_ms) {
+    return gates_->Ask(rollout, phase, gate, phase_age_ms);
   };
   world.for_each = [this](domain::Kind kind, const auto& visit) { catalog_->ForEach(kind, visit); };
   world.commit = [this](const rollout::CommitPlan& plan) -> Result<uint64_t> {
@@ -173,6 +198,8 @@ api::Dependencies Control::MakeDependencies() {
                                                 query.step_ms, clock_.WallMs());
               },
           .past = [this](const api::PastQuery& query) { return Past(query); },
+          .sink_status = [this](const std::string& sink) { return notifier_->StatusOf(sink); },
+          .test_sink = [this](const std::string& sink) { return notifier_->Test(sink); },
           .metrics = [this] { return Metrics(); },
           .problems = [this] { return Problems(); },
           .not_ready = [this] { return last_commit_.ok() ? "" : last_commit_.ToString(); }};
@@ -245,6 +272,8 @@ void Control::Tick() {
   if (IsStopped()) return;
   const bool acted = driver_->Tick(clock_.MonotonicMs(), clock_.WallMs());
   if (acted || ledger_->IsDue()) CommitTelemetry();
+  gates_->Tick();
+  notifier_->Tick();
   api_->Tick();
 }
 
@@ -383,6 +412,14 @@ std::string Control::Metrics() const {
       {{"applied", files.files_applied}, {"refused", files.files_refused}});
   add("weir_resource_reloads_total", "counter", "result",
       {{"applied", files.applied}, {"refused", files.refused}, {"unchanged", files.unchanged}});
+  text += "# TYPE weir_notifications_total counter\n";
+  for (const auto& [sink, counts] : notifier_->Counts()) {
+    const std::pair<const char*, uint64_t> results[] = {
+        {"delivered", counts.delivered}, {"failed", counts.failed}, {"dropped", counts.dropped}};
+    for (const auto& [result, count] : results)
+      text += fmt::format("weir_notifications_total{{sink=\"{}\",result=\"{}\"}} {}\n", sink,
+                          result, count);
+  }
   return text;
 }
 
@@ -393,6 +430,10 @@ std::vector<api::Problem> Control::Problems() const {
       problems.push_back(
           {"warning", trouble.what, trouble.since_wall_ms, trouble.why, trouble.remedy});
     }
+  }
+  for (const notify::Trouble& trouble : notifier_->Troubles()) {
+    problems.push_back({"warning", fmt::format("sink {} cannot be told", trouble.sink),
+                        trouble.since_wall_ms, trouble.why, "weir sink test " + trouble.sink});
   }
   if (schedule_problem_.has_value()) problems.push_back(*schedule_problem_);
   if (!last_commit_.ok()) {
@@ -420,6 +461,8 @@ void Control::StopOnCore() {
   api_.reset();
   bus_.reset();
   driver_.reset();
+  gates_.reset();
+  notifier_.reset();
   ledger_.reset();
   catalog_.reset();
   store_.reset();

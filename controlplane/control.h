@@ -15,7 +15,9 @@
 #include "controlplane/api/event_log.h"
 #include "controlplane/catalog/catalog.h"
 #include "controlplane/control_settings.h"
+#include "controlplane/gates/gates.h"
 #include "controlplane/ingest/ledger.h"
+#include "controlplane/notify/notifier.h"
 #include "controlplane/publish/bus.h"
 #include "controlplane/resources/reloader.h"
 #include "controlplane/rollout/driver.h"
@@ -52,6 +54,8 @@ class Control {
   Status StartBus();
   Status StartApi();
   void StartTimers();
+  void MakeGates();
+  void MakeNotifier();
   void MakeDriver();
 
   void OnCommitted(const catalog::Committed& committed);
@@ -84,8 +88,10 @@ class Control {
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<catalog::Catalog> catalog_;
   std::unique_ptr<ingest::Ledger> ledger_;
-  std::unique_ptr<rollout::Driver> driver_;
   std::unique_ptr<api::EventLog> events_;
+  std::unique_ptr<notify::Notifier> notifier_;
+  std::unique_ptr<gates::Gates> gates_;
+  std::unique_ptr<rollout::Driver> driver_;
   std::unique_ptr<publish::Bus> bus_;
   std::unique_ptr<api::Api> api_;
   std::unique_ptr<resources::Reloader> reloader_;  // null without a directory

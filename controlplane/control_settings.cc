@@ -26,6 +26,8 @@ const settings::Program& ControlProgram() {
           {"telemetry_listen", "ADDRESS", "for nodes: what they count"},
           {"resources", "DIR", "files to apply at the start and whenever they change"},
           {"require_token", "", "nodes of this machine need an enrolment token too"},
+          {"gate_commands", "PATHS",
+           "files and folders whose programs gates may run; none without"},
           {"drain_delay", "DURATION", "unready for so long before SIGTERM stops the program"},
           {"log_level", "LEVELS", "such as info,publish=debug"},
           {"log_format", "FORMAT", "text or json"},
@@ -70,6 +72,12 @@ Status Check(const ControlSettings& settings) {
   if (!settings.resources.empty() &&
       (::stat(settings.resources.c_str(), &found) != 0 || !S_ISDIR(found.st_mode)))
     return InvalidArgument("resources", settings.resources + " is not a directory");
+  for (const std::string& path : settings.gate_commands) {
+    if (!path.starts_with('/'))
+      return InvalidArgument("gate_commands", "\"" + path + "\" is not an absolute path");
+    if (::stat(path.c_str(), &found) != 0)
+      return InvalidArgument("gate_commands", path + " does not exist");
+  }
   if (settings.drain_delay.ms < 0 || settings.drain_delay.ms > kMaxDrainDelayMs)
     return InvalidArgument("drain_delay", "is not in 0s..10m");
   if (settings.log_format != "text" && settings.log_format != "json")

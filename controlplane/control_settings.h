@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "shared/base/status.h"
 #include "shared/domain/units.h"
@@ -18,6 +19,7 @@ struct ControlSettings {
   std::string telemetry_listen = "127.0.0.1:7083";
   std::string resources;
   bool require_token = false;
+  std::vector<std::string> gate_commands;  // files and folders; empty: gates run no command
   domain::DurationMs drain_delay{0};
   std::string log_level = "info";
   std::string log_format = "text";
@@ -39,6 +41,7 @@ void Describe(V& v, ControlSettings& f) {
   v(10, "log_format", f.log_format);
   v(11, "pid_file", f.pid_file);
   v(12, "ready_file", f.ready_file);
+  v(13, "gate_commands", f.gate_commands);
 }
 
 Result<settings::Outcome> LoadControlSettings(ControlSettings& settings, int argc, char** argv);

@@ -191,8 +191,8 @@ void Api::Core::AnswerOnWorker(const std::shared_ptr<http::Exchange>& exchange,
 World Api::Core::MakeWorld() const {
   static const auto kNobody = std::make_shared<const publish::NodesView>();
   std::shared_ptr<const publish::NodesView> nodes = deps_.nodes();
-  return {deps_.clock, deps_.catalog, deps_.rollouts, nodes == nullptr ? kNobody : nodes,
-          deps_.flag_totals};
+  return {deps_.clock,       deps_.catalog,    deps_.rollouts, nodes == nullptr ? kNobody : nodes,
+          deps_.flag_totals, deps_.sink_status};
 }
 
 void Api::Core::OnCommitted(const catalog::Committed& committed) {
@@ -209,6 +209,13 @@ void Api::Core::OnCommitted(const catalog::Committed& committed) {
     data["reason"] = rows->front().reason;
   }
   deps_.events.Add("commit", data);
+  if (committed.emergency_changed) {
+    Json emergency = codec::ToJson(deps_.catalog.emergency());
+    for (const char* field : {"revision", "actor", "reason"}) {
+      if (data.contains(field)) emergency[field] = data[field];
+    }
+    deps_.events.Add("emergency", std::move(emergency));
+  }
   for (const domain::ResourceKey& key : committed.resources) {
     if (key.kind != domain::Kind::kRollout) continue;
     const domain::Resource* rollout = deps_.catalog.Find(key.kind, key.name);

@@ -33,6 +33,9 @@
 //   POST   /v1/revert            {revision, reason?} → commit answer
 //   POST   /v1/undo              {kind, name, to_revision?, reason?} → commit answer
 //   POST   /v1/rollouts/NAME/VERB    {reason?, full?, force?} → {revision, version, resource}
+//   POST   /v1/sinks/NAME/test   {} → 202 {id}; GET /v1/sinks/NAME has status: {waiting, delivered,
+//                                failed, dropped, last?: {id, type, at, attempts, result: delivered |
+//                                retry | failed, detail}}
 //   GET    /v1/snapshot          {epoch, version, digest, emergency, entries: [{kind, name, entry}]}
 //   GET    /v1/nodes[/ID]        publish::ToJson
 //   GET    /v1/status            {head, version, epoch, build, nodes: {total, live, applied,
@@ -146,6 +149,10 @@ struct Dependencies {
   std::function<Result<codec::Json>(const TelemetryQuery&)> telemetry;
   // What was in force in a span of the past. NotFound: a node that nobody has heard of.
   std::function<Result<Past>(const PastQuery&)> past{};
+  // Optional: how a sink stands, for its status; and one that is told as a test, which gives the id
+  // that status.last has once it was tried.
+  std::function<codec::Json(const std::string& sink)> sink_status{};
+  std::function<Result<std::string>(const std::string& sink)> test_sink{};
   // Optional: more lines for /metrics, in Prometheus text, each ending with a newline.
   std::function<std::string()> metrics;
   // Optional: more problems for /v1/status (a resource file that was refused, …).

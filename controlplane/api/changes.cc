@@ -196,6 +196,7 @@ void Api::Core::AddChangeRoutes(std::vector<Route>& routes) {
   add("GET", "/v1/history", Body::kNone, {"kind", "name", "limit", "before"}, &Core::History);
   add("POST", "/v1/revert", Body::kJson, {}, &Core::Revert);
   add("POST", "/v1/undo", Body::kJson, {}, &Core::Undo);
+  add("POST", "/v1/sinks/{name}/test", Body::kJson, {}, &Core::TestSink);
   for (const char* verb :
        {"start", "pause", "resume", "promote", "approve", "abort", "retry", "rollback"}) {
     routes.push_back({.method = "POST",
@@ -206,6 +207,14 @@ void Api::Core::AddChangeRoutes(std::vector<Route>& routes) {
                         return CommandRollout(verb, call);
                       }});
   }
+}
+
+Answer Api::Core::TestSink(const Call& call) {
+  if (deps_.catalog.Find(domain::Kind::kSink, call.args[0]) == nullptr)
+    return NoSuchResource(deps_.catalog, domain::Kind::kSink, call.args[0]);
+  if (!deps_.test_sink) return FailedPrecondition("this control plane tells no sinks");
+  WEIR_ASSIGN_OR_RETURN(const std::string id, deps_.test_sink(call.args[0]));
+  return JsonResponse({{"id", id}}, 202);
 }
 
 Json Api::Core::CommitView(const catalog::CommitResult& result) const {

@@ -71,6 +71,7 @@ class Api::Core {
   Answer Revert(const Call& call);
   Answer Undo(const Call& call);
   Answer CommandRollout(const std::string& verb, const Call& call);
+  Answer TestSink(const Call& call);
   codec::Json CommitView(const catalog::CommitResult& result) const;
   // Every version of a model names a blob that is here, unless it stands so already.
   Status CheckBlobs(const domain::ModelSpec& spec, const std::string& name,

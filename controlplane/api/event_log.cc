@@ -24,11 +24,16 @@ uint64_t SequenceOf(std::string_view id, uint64_t epoch) {
 EventLog::EventLog(uint64_t epoch, const Clock& clock, size_t capacity)
     : epoch_(epoch), clock_(clock), capacity_(capacity) {}
 
+uint64_t EventLog::AddListener(std::function<void(const Event&)> listener) {
+  listeners_[++last_listener_] = std::move(listener);
+  return last_listener_;
+}
+
 void EventLog::AddTo(std::deque<Event>& ring, std::string type, codec::Json data) {
   ++last_;
   ring.push_back({last_, std::to_string(epoch_) + "-" + std::to_string(last_), std::move(type),
                   clock_.WallMs(), std::move(data)});
-  if (listener_) listener_(ring.back());
+  for (const auto& [number, listener] : listeners_) listener(ring.back());
 }
 
 void EventLog::Add(std::string type, codec::Json data) {

@@ -6,16 +6,19 @@
 // Types: commit {revision, actor, reason, resources}, rollout {rollout, from, to, reason},
 // node {node, from, to}, nack {node, version, refused}, version {node, model, version, state,
 // detail}, override {node, overrides: [sentence]} (none: they ended), resource_file {file, result:
-// applied | unchanged | refused | gone, changed, errors}, and flag_decision {node, flag, key,
-// outcome, reason, at}: a few of the decisions that nodes make. `key` is a salted hash ("#ab12…")
-// unless the Observability resource says log_keys; `outcome` is on, off, a variant, or "" where the
-// caller's default holds; `at` is when the node decided. Decisions have a ring of their own, so
-// that they push out nothing else, and are no reason to call a tail incomplete.
+// applied | unchanged | refused | gone, changed, errors}, emergency {kill_switch,
+// rollback_to_baseline, freeze, revision, actor, reason} when one of them changes, and
+// flag_decision {node, flag, key, outcome, reason, at}: a few of the decisions that nodes make.
+// `key` is a salted hash ("#ab12…") unless the Observability resource says log_keys; `outcome` is
+// on, off, a variant, or "" where the caller's default holds; `at` is when the node decided.
+// Decisions have a ring of their own, so that they push out nothing else, and are no reason to call
+// a tail incomplete.
 #pragma once
 
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -50,8 +53,9 @@ class EventLog {
   Tail Since(std::string_view id) const;
   const std::deque<Event>& events() const { return events_; }  // without decisions
 
-  // Called for every new event. One listener.
-  void SetListener(std::function<void(const Event&)> listener) { listener_ = std::move(listener); }
+  // Called for every new event, in the order of AddListener; the number is for RemoveListener.
+  uint64_t AddListener(std::function<void(const Event&)> listener);
+  void RemoveListener(uint64_t listener) { listeners_.erase(listener); }
 
  private:
   void AddTo(std::deque<Event>& ring, std::string type, codec::Json data);
@@ -64,7 +68,8 @@ class EventLog {
   uint64_t lost_ = 0;  // of the newest event, no decision, that is no longer kept
   std::deque<Event> events_;
   std::deque<Event> decisions_;
-  std::function<void(const Event&)> listener_;
+  uint64_t last_listener_ = 0;
+  std::map<uint64_t, std::function<void(const Event&)>> listeners_;
 };
 
 }  // namespace weir::control::api

@@ -28,13 +28,13 @@ codec::Json ToJson(const Event& event) {
 
 EventStreams::EventStreams(EventLog& log, const Clock& clock, PostToWorker post)
     : log_(log), clock_(clock), post_(std::move(post)), kept_alive_ms_(clock.MonotonicMs()) {
-  log_.SetListener([this](const Event& event) {
+  listener_ = log_.AddListener([this](const Event& event) {
     const std::string frame = Frame(event);
     for (const auto& [id, exchange] : streams_) Send(exchange, frame);
   });
 }
 
-EventStreams::~EventStreams() { log_.SetListener({}); }
+EventStreams::~EventStreams() { log_.RemoveListener(listener_); }
 
 uint64_t EventStreams::Open(const std::shared_ptr<http::Exchange>& exchange,
                             const std::string& since, std::function<void(uint64_t)> on_close) {

@@ -39,6 +39,7 @@ class EventStreams {
   EventLog& log_;
   const Clock& clock_;
   const PostToWorker post_;
+  uint64_t listener_ = 0;  // of the log
   uint64_t last_id_ = 0;
   int64_t kept_alive_ms_ = 0;
   std::map<uint64_t, std::shared_ptr<http::Exchange>> streams_;

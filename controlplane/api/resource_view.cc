@@ -158,7 +158,9 @@ Json ViewOf(const Resource& resource, const World& world) {
     case Kind::kExperiment:
     case Kind::kEmergency:
     case Kind::kObservability:
+      break;
     case Kind::kSink:
+      if (world.sink_status) json["status"] = world.sink_status(resource.name);
       break;
   }
   return json;

@@ -2,6 +2,7 @@
 // Resources as the API shows them: the document, with the status that the system works out now.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,6 +25,7 @@ struct World {
   const rollout::Driver& rollouts;
   std::shared_ptr<const publish::NodesView> nodes;  // never null
   const ingest::FlagTotals& flag_totals;
+  std::function<codec::Json(const std::string& sink)> sink_status{};  // may be empty
 };
 
 // The catalog's ForEach as domain functions want it.

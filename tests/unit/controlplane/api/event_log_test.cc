@@ -69,5 +69,17 @@ TEST(EventLog, DecisionsPushOutNothingElseAndComeInOrder) {
   EXPECT_TRUE(log.Since("7-12").complete);
 }
 
+TEST(EventLog, TellsAllThatListen) {
+  ManualClock clock;
+  EventLog log(7, clock);
+  std::string heard;
+  const uint64_t one = log.AddListener([&](const Event& event) { heard += "1" + event.type; });
+  log.AddListener([&](const Event& event) { heard += "2" + event.type; });
+  log.Add("a", {});
+  log.RemoveListener(one);
+  log.AddDecision({});
+  EXPECT_EQ(heard, "1a2a2flag_decision");
+}
+
 }  // namespace
 }  // namespace weir::control::api
