@@ -14,6 +14,7 @@
 
 #include "dataplane/bus/bus.h"
 #include "dataplane/front/front.h"
+#include "dataplane/logging/phase_level.h"
 #include "dataplane/node_settings.h"
 #include "dataplane/override/break_glass.h"
 #include "dataplane/override/layer.h"
@@ -51,6 +52,7 @@ front::FrontOptions MakeFrontOptions(const NodeSettings& settings) {
   options.http.request_timeout_ms = settings.request_timeout.ms;
   options.ofrep.cors_origins = settings.cors_origins;
   options.ofrep.tokens = settings.ofrep_tokens;
+  options.outcome_tokens = settings.outcome_tokens;
   if (settings.admin_listen != settings.listen) {
     options.admin.emplace();
     options.admin->listen = settings.admin_listen;
@@ -105,6 +107,8 @@ class Node {
 
   Status Start() {
     WEIR_RETURN_IF_ERROR(layer_.Load());
+    front_.SetEpisodeListener(
+        [this](const wire::Episode& episode) { bus_->ReportEpisode(episode); });
     WEIR_RETURN_IF_ERROR(front_.Start());
     runtime::LoaderOptions options;
     options.cache_dir = settings_.cache_dir;
@@ -167,12 +171,15 @@ class Node {
     override::LayerHooks hooks;
     hooks.publish_rules = [this](std::shared_ptr<const decision::Ruleset> rules,
                                  std::function<void()> taken) {
+      phase_logging_.Apply(*rules);
       front_.PublishRules(std::move(rules), std::move(taken));
     };
+    hooks.publish_episode = [this](const wire::Episode& episode) { bus_->ReportEpisode(episode); };
+    hooks.current_at_ms = [this] { return bus_->current_at_ms(); };
     hooks.publish_standing = [this](std::shared_ptr<const override::Standing> standing) {
       bus_->ReportOverrides(standing->sentences);
       front_.PublishOverrides(std::make_shared<const front::OverridesView>(
-          front::OverridesView{standing->is_active, standing->sentences}));
+          front::OverridesView{standing->is_active, standing->sentences, standing->unwatched}));
     };
     return hooks;
   }
@@ -207,6 +214,7 @@ class Node {
   const NodeSettings& settings_;
   const std::string id_;
   const transport::KeyPair keys_;
+  logging::PhaseLogging phase_logging_;  // the layer's thread
   override::Layer layer_;
   override::BreakGlass break_glass_;
   front::Front front_;

@@ -35,6 +35,7 @@ const settings::Program& NodeProgram() {
           {"break_glass_token", "TOKEN", "lets operators override over the admin address", true},
           {"ofrep_tokens", "TOKEN[,TOKEN...]", "who may evaluate flags over OFREP; none: all",
            true},
+          {"outcome_tokens", "TOKEN[,TOKEN...]", "who may post outcomes; none: all", true},
           {"cors_origins", "ORIGIN[,ORIGIN...]", "browsers of these may use OFREP; *: all"},
           {"max_body", "BYTES", "of a request"},
           {"max_concurrent_requests", "N", "more are refused; 0: no limit"},
@@ -72,8 +73,11 @@ Status Check(const NodeSettings& settings) {
   if (!settings.break_glass_token.empty() && settings.break_glass_token.size() < kMinToken) {
     return InvalidArgument("break_glass_token", "is shorter than 16 characters");
   }
-  for (const std::string& token : settings.ofrep_tokens) {
-    if (token.empty()) return InvalidArgument("ofrep_tokens", "holds an empty token");
+  for (const auto& [name, tokens] : {std::pair("ofrep_tokens", &settings.ofrep_tokens),
+                                     std::pair("outcome_tokens", &settings.outcome_tokens)}) {
+    for (const std::string& token : *tokens) {
+      if (token.empty()) return InvalidArgument(name, "holds an empty token");
+    }
   }
   for (const std::string& origin : settings.cors_origins) {
     if (origin != "*" && !IsOrigin(origin)) {

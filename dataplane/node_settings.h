@@ -34,6 +34,7 @@ struct NodeSettings {
   std::string break_glass_token;
   std::vector<std::string> ofrep_tokens;
   std::vector<std::string> cors_origins;
+  std::vector<std::string> outcome_tokens;
 };
 
 template <class V>
@@ -58,6 +59,7 @@ void Describe(V& v, NodeSettings& f) {
   v(18, "break_glass_token", f.break_glass_token);
   v(19, "ofrep_tokens", f.ofrep_tokens);
   v(20, "cors_origins", f.cors_origins);
+  v(21, "outcome_tokens", f.outcome_tokens);
 }
 
 Result<settings::Outcome> LoadNodeSettings(NodeSettings& settings, int argc, char** argv);

@@ -29,6 +29,14 @@ report::ReporterOptions MakeReporterOptions(const BusOptions& options) {
   return reporter;
 }
 
+// At a character's end: a report with broken UTF-8 would be refused.
+void Cut(std::string& text) {
+  if (text.size() <= kMaxDetail) return;
+  size_t end = kMaxDetail;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  text.resize(end);
+}
+
 BusOptions WithKey(BusOptions options) {
   options.join.public_key = options.keys.public_key;
   return options;
@@ -64,9 +72,7 @@ void Bus::Start() {
 }
 
 void Bus::ReportVersions(std::vector<wire::VersionReport> versions) {
-  for (wire::VersionReport& version : versions) {
-    if (version.detail.size() > kMaxDetail) version.detail.resize(kMaxDetail);
-  }
+  for (wire::VersionReport& version : versions) Cut(version.detail);
   loop_.Post([this, versions = std::move(versions)]() mutable {
     versions_ = std::move(versions);
     is_report_due_ = true;
@@ -80,11 +86,18 @@ void Bus::ReportOverrides(std::vector<std::string> overrides) {
     overrides.resize(kMaxOverrides - 1);
     overrides.push_back(fmt::format("and {} more", more));
   }
-  for (std::string& sentence : overrides) {
-    if (sentence.size() > kMaxDetail) sentence.resize(kMaxDetail);
-  }
+  for (std::string& sentence : overrides) Cut(sentence);
   loop_.Post([this, overrides = std::move(overrides)]() mutable {
     overrides_ = std::move(overrides);
+    is_report_due_ = true;
+    SendNews();
+  });
+}
+
+void Bus::ReportEpisode(wire::Episode episode) {
+  Cut(episode.detail);
+  loop_.Post([this, episode = std::move(episode)]() mutable {
+    episodes_.Take(std::move(episode));
     is_report_due_ = true;
     SendNews();
   });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <future>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "dataplane/bus/bootstrap.h"
+#include "dataplane/bus/episode_log.h"
 #include "dataplane/report/reporter.h"
 #include "dataplane/snapshot/receiver.h"
 #include "shared/base/clock.h"
@@ -67,7 +69,8 @@ struct BusHooks {
 // since the control plane may be elsewhere or have another key.
 //
 // Lifecycle: construct → Start → [SetDraining] → [Finish] → Stop, on one thread. ReportVersions,
-// ReportOverrides: any thread. Hooks must stay valid until Stop has returned.
+// ReportOverrides, ReportEpisode, current_at_ms: any thread. Hooks must stay valid until Stop has
+// returned.
 class Bus {
  public:
   Bus(transport::Context& context, BusOptions options, BusHooks hooks,
@@ -79,6 +82,11 @@ class Bus {
   void ReportVersions(std::vector<wire::VersionReport> versions);
   // What an operator forces on this node, one sentence each; sent like the versions.
   void ReportOverrides(std::vector<std::string> overrides);
+  // What this node does by itself: once when it begins, and again, with its end, when it ends (see
+  // EpisodeLog); sent at once, and after each WELCOME.
+  void ReportEpisode(wire::Episode episode);
+  // BusStatus::current_at_ms as it is now.
+  int64_t current_at_ms() const { return current_at_ms_.load(std::memory_order_relaxed); }
   // Tells the control plane and /ready.
   void SetDraining();
   // Sends what is left of telemetry, waits for its acknowledgement until the deadline at most, says
@@ -156,13 +164,14 @@ class Bus {
   bool is_applied_due_ = false;
   std::vector<wire::VersionReport> versions_;
   std::vector<std::string> overrides_;
+  EpisodeLog episodes_;
   bool is_report_due_ = false;
   bool is_draining_ = false;
   bool is_watched_ = false;  // a split is in force
   bool is_unsaved_ = false;
   int64_t saved_at_ms_ = 0;
   bool is_collecting_ = false;
-  int64_t current_at_ms_ = 0;
+  std::atomic<int64_t> current_at_ms_{0};  // written here, read by any thread
   int64_t last_second_ms_ = 0;
   uint64_t logged_nacks_ = 0;
 

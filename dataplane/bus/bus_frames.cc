@@ -186,7 +186,8 @@ void Bus::SendNews() {
   }
   if (is_report_due_) {
     const Status sent =
-        SendSession(wire::Type::kNodeReport, wire::NodeReport{is_draining_, versions_, overrides_});
+        SendSession(wire::Type::kNodeReport,
+                    wire::NodeReport{is_draining_, versions_, overrides_, episodes_.all()});
     is_report_due_ = sent.code() == Code::kUnavailable;
     if (sent.code() == Code::kResourceExhausted) Log("bus").error("report: {}", sent.ToString());
   }

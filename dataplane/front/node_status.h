@@ -22,7 +22,8 @@ struct NodeStatusView {
 // What an operator forces on this node.
 struct OverridesView {
   bool is_active = false;
-  std::vector<std::string> sentences;  // one each
+  std::vector<std::string> sentences;    // one each
+  std::vector<std::string> unwatched{};  // rollouts that nobody watches, one sentence each
 };
 
 }  // namespace weir::node::front

@@ -105,6 +105,7 @@ http::Response Readiness::Answer(const routing::Plan* plan, const runtime::Versi
   body["stale"] = stale;
   body["draining"] = status != nullptr && status->draining;
   body["overrides"] = std::move(forced);
+  body["unwatched"] = overrides == nullptr ? std::vector<std::string>() : overrides->unwatched;
   body["versions"] = std::move(unready);
   body["missing"] = std::move(missing);
   http::Response response;

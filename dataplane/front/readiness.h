@@ -20,7 +20,7 @@ class Readiness {
   bool Check(const routing::Plan* plan, const runtime::VersionTable* versions,
              const NodeStatusView* status);
   // 200 or 503 with what is missing, versions that are not READY, faults in rehearsal, and what an
-  // operator forces here, pins that cannot be followed included.
+  // operator forces here, pins that cannot be followed included; rollouts that nobody watches.
   http::Response Answer(const routing::Plan* plan, const runtime::VersionTable* versions,
                         const NodeStatusView* status, const OverridesView* overrides,
                         int64_t wall_ms);

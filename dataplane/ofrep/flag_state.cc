@@ -20,13 +20,28 @@ uint64_t HashOf(const Flag& flag) {
   return HashName(codec::ToMsgpack(static_cast<const domain::FlagEntry&>(flag)));
 }
 
+// What a phase's flags stand on beside the split: "" while nothing holds its canary back.
+std::string_view HoldOn(const Ruleset& rules, const decision::Split& split) {
+  const decision::Model* model = rules.models().Find(split.model);
+  if (model != nullptr && !model->pinned.empty()) return "pinned";
+  const bool is_forced =
+      rules.overrides != nullptr && (rules.overrides->splits.contains(split.model) ||
+                                     rules.overrides->pins.contains(split.model));
+  return is_forced ? "forced" : "";
+}
+
 // Splits are keyed by their own names, so that their hashes may be added up in any order.
 uint64_t HashOfRest(const Ruleset& rules) {
   uint64_t sum = 0;
-  rules.flag_splits().ForEach([&](const decision::Split& split) {
-    if (split.applies) sum += HashName(codec::ToMsgpack<domain::SplitEntry>(split));
-  });
   std::string rest = rules.emergency.kill_switch ? "kill" : rules.emergency.baseline ? "base" : "";
+  const auto add = [&](const decision::Split& split, std::string_view hold) {
+    if (!split.applies || split.IsUnwatched(rules.unwatched_ms)) return;
+    sum += HashName(codec::ToMsgpack<domain::SplitEntry>(split).append(hold));
+  };
+  rules.flag_splits().ForEach([&](const decision::Split& split) { add(split, ""); });
+  rules.model_splits().ForEach([&](const decision::Split& split) {
+    if (!split.flags.empty()) add(split, HoldOn(rules, split));
+  });
   if (rules.overrides != nullptr) {
     for (const auto& [flag, outcome] : rules.overrides->flags) {
       rest.append("\n").append(flag).append("=").append(outcome);

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "shared/base/log.h"
@@ -11,6 +12,9 @@ namespace weir::node::override {
 namespace {
 
 using decision::Ruleset;
+
+constexpr int64_t kTickMs = 100;
+constexpr int64_t kStallMs = 1000;  // of this process; what was missed comes first
 
 const char* SwitchName(const std::string& name) {
   return name == kKillSwitch ? "kill switch" : "rollback to baseline";
@@ -33,6 +37,18 @@ std::string SplitNote(const Ruleset& rules, const std::string& model, const std:
   if (rules.models().Find(model) == nullptr) return " (there is no such model)";
   const bool is_rolling = rules.model_splits().Find(model) != nullptr;
   return arm == "canary" && !is_rolling ? " (nothing is rolling out, so stable answers)" : "";
+}
+
+void LogChange(const Standing& before, const Standing& now) {
+  if (now.sentences != before.sentences) {
+    for (const std::string& sentence : now.sentences) Log("override").warn("{}", sentence);
+  }
+  if (before.is_active && !now.is_active) {
+    Log("override").warn("nothing is forced on this node any more");
+  }
+  if (now.unwatched == before.unwatched) return;
+  for (const std::string& sentence : now.unwatched) Log("override").warn("{}", sentence);
+  if (now.unwatched.empty()) Log("override").warn("every rollout is watched again");
 }
 
 std::string PinNote(const Ruleset& rules, const std::string& name, const std::string& version) {
@@ -65,8 +81,10 @@ Status Layer::Load() {
 
 void Layer::Start() {
   loop_.Post([this] {
+    started_ms_ = last_tick_ms_ = clock_.MonotonicMs();
     if (forced_ != nullptr || !hand_.emergency.empty()) Publish({});
     Tell();
+    loop_.Every(kTickMs, [this] { EveryTick(); });
   });
   loop_.Start();
 }
@@ -77,6 +95,7 @@ void Layer::SetRules(std::shared_ptr<const Ruleset> rules, std::function<void()>
   loop_.Post([this, rules = std::move(rules), taken = std::move(taken)]() mutable {
     rules_ = std::move(rules);
     const bool is_dropped = Reconcile();
+    Look();
     Publish(std::move(taken));
     Tell();
     if (is_dropped) static_cast<void>(Keep());  // logged
@@ -150,6 +169,7 @@ void Layer::Show(std::function<void(const codec::Json&)> done) {
   loop_.Post([this, done = std::move(done)] {
     codec::Json shown = {{"active", standing_->is_active},
                          {"overrides", standing_->sentences},
+                         {"unwatched", standing_->unwatched},
                          {"by_hand", codec::ToJson(hand_)}};
     if (!options_.file.empty()) {
       shown["file"] = {{"path", options_.file},
@@ -185,12 +205,26 @@ bool Layer::Reconcile() {
   return ended > 0;
 }
 
+void Layer::EveryTick() {
+  const int64_t now_ms = clock_.MonotonicMs();
+  const bool is_late = now_ms - std::exchange(last_tick_ms_, now_ms) > kStallMs;
+  if (is_late || !Look()) return;
+  Publish({});
+  Tell();
+}
+
+// True if other rollouts than before are unwatched.
+bool Layer::Look() {
+  const int64_t heard_ms = std::max(hooks_.current_at_ms(), started_ms_);
+  return watch_.Look(rules_.get(), clock_.MonotonicMs() - heard_ms, clock_.WallMs());
+}
+
 void Layer::Publish(std::function<void()> taken) {
-  if (forced_ == nullptr && hand_.emergency.empty() && rules_ != nullptr) {
-    return hooks_.publish_rules(rules_, std::move(taken));
-  }
+  const bool is_bare = forced_ == nullptr && hand_.emergency.empty() && watch_.unwatched_ms() == 0;
+  if (is_bare && rules_ != nullptr) return hooks_.publish_rules(rules_, std::move(taken));
   auto laid = std::make_shared<Ruleset>(rules_ != nullptr ? *rules_ : Ruleset());
   laid->overrides = forced_;
+  laid->unwatched_ms = watch_.unwatched_ms();
   laid->emergency.kill_switch |= hand_.emergency.contains(kKillSwitch);
   laid->emergency.baseline |= hand_.emergency.contains(kBaseline);
   hooks_.publish_rules(std::move(laid), std::move(taken));
@@ -201,9 +235,11 @@ void Layer::Tell() {
   auto now = std::make_shared<Standing>();
   now->is_active = forced_ != nullptr || !hand_.emergency.empty();
   now->sentences = Sentences();
-  if (now->is_active == standing_->is_active && now->sentences == standing_->sentences) return;
-  for (const std::string& sentence : now->sentences) Log("override").warn("{}", sentence);
-  if (!now->is_active) Log("override").warn("nothing is forced on this node any more");
+  now->unwatched = watch_.Sentences();
+  const auto changes = episodes_.Update(WhatStands(file_, hand_, watch_), clock_.WallMs());
+  for (const wire::Episode& episode : changes) hooks_.publish_episode(episode);
+  if (*now == *standing_) return;
+  LogChange(*standing_, *now);
   standing_ = std::move(now);
   hooks_.publish_standing(standing_);
 }

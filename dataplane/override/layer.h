@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lays what an operator forces on this node over every ruleset, between the bus and the workers.
+// Lays what an operator forces on this node over every ruleset, between the bus and the workers,
+// and for how long the control plane has been silent, where a rollout wants to know.
 //
 // Two sources: the file of --override, and what is forced by hand over the admin address, which is
 // kept on disk so that a restart keeps it. Neither is ever stored in the last good snapshot nor
@@ -8,6 +9,11 @@
 // An emergency by hand is in force beside the control plane's, works without a snapshot, and ends
 // by itself when the control plane is in reach and has the same switch on: from then on that one
 // holds. While the two differ it stays, and its sentence says so.
+//
+// A rollout is unwatched once the snapshot in force has not been known to be the head for as long
+// as it allows; the workers get a ruleset that says so within 100 ms, and one that does not at the
+// first contact. A node that starts from its last good snapshot counts from its start: for how long
+// nobody had watched before, it cannot know.
 //
 // Lifecycle: construct → Load → Start → Stop. Everything but these three may be called from any
 // thread; it is done, in order, on the layer's own thread, which may wait for the disk. Hooks are
@@ -20,12 +26,15 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/override/episodes.h"
 #include "dataplane/override/forced.h"
+#include "dataplane/override/watch.h"
 #include "shared/base/clock.h"
 #include "shared/base/status.h"
 #include "shared/codec/json.h"
 #include "shared/decision/ruleset.h"
 #include "shared/transport/loop.h"
+#include "shared/wire/messages.h"
 
 namespace weir::node::override {
 
@@ -38,6 +47,8 @@ struct LayerOptions {
 struct Standing {
   bool is_active = false;              // something is forced
   std::vector<std::string> sentences;  // one each, also for a file that could not be read again
+  std::vector<std::string> unwatched;  // rollouts that nobody watches, one sentence each
+  bool operator==(const Standing&) const = default;
 };
 
 struct LayerHooks {
@@ -45,6 +56,10 @@ struct LayerHooks {
   std::function<void(std::shared_ptr<const decision::Ruleset>, std::function<void()> taken)>
       publish_rules;
   std::function<void(std::shared_ptr<const Standing>)> publish_standing;
+  // What begins, and again, with its end, when it ends.
+  std::function<void(const wire::Episode&)> publish_episode = [](const wire::Episode&) {};
+  // Monotonic: when the snapshot was last known to be the head; 0: never since the start.
+  std::function<int64_t()> current_at_ms = [] { return int64_t{0}; };
 };
 
 class Layer {
@@ -73,8 +88,8 @@ class Layer {
   void Force(Change change, std::string by, std::function<void(const Done&)> done);
   // Takes back all that is forced by hand.
   void Clear(std::string by, std::function<void(const Done&)> done);
-  // All of it as JSON: {active, overrides[], file?, by_hand, control: {in_reach, kill_switch,
-  // baseline}}. `done` is called on the layer's thread.
+  // All of it as JSON: {active, overrides[], unwatched[], file?, by_hand, control: {in_reach,
+  // kill_switch, baseline}}. `done` is called on the layer's thread.
   void Show(std::function<void(const codec::Json&)> done);
 
  private:
@@ -83,6 +98,8 @@ class Layer {
   bool Reconcile();
   void Publish(std::function<void()> taken);
   void Tell();
+  void EveryTick();
+  bool Look();
   void Finish(int64_t start_ns, std::function<void(const Done&)> done);
   Status Keep() const;
   std::vector<std::string> Sentences() const;
@@ -101,6 +118,10 @@ class Layer {
   std::shared_ptr<const decision::Overrides> forced_;  // both together; null: nothing
   std::shared_ptr<const decision::Ruleset> rules_;     // the bus's; null before the first
   bool in_reach_ = false;
+  int64_t started_ms_ = 0;
+  int64_t last_tick_ms_ = 0;
+  Watch watch_;
+  Episodes episodes_;
   std::shared_ptr<const Standing> standing_ = std::make_shared<const Standing>();
 };
 

@@ -34,8 +34,7 @@ spdlog::level::level_enum LevelOf(const Settings& settings, const std::string& a
   if (!settings.for_now.has_value()) {
     return own == settings.areas.end() ? settings.level : own->second;
   }
-  return own == settings.areas.end() ? *settings.for_now
-                                     : std::min(*settings.for_now, own->second);
+  return own == settings.areas.end() ? *settings.for_now : std::min(*settings.for_now, own->second);
 }
 
 // The message on one line, whatever it quotes: control characters are escaped, so that nobody

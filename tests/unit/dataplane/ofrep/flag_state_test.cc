@@ -112,6 +112,39 @@ TEST(OfrepFlagState, ASplitForOtherNodesIsNotOurs) {
   EXPECT_NE(IdOf(After(*rules, [&](Ruleset& r) { r.Set(split); })), id);
 }
 
+TEST(OfrepFlagState, AnUnwatchedRolloutIsNone) {
+  auto rules = std::make_shared<Ruleset>();
+  rules->Set(Flag("a"));
+  const std::string without = IdOf(rules);
+  domain::SplitEntry split = Split("a");
+  split.unwatched_after_ms = 1000;
+  rules->Set(split);
+  EXPECT_NE(IdOf(rules), without);
+  EXPECT_EQ(IdOf(After(*rules, [](Ruleset& r) { r.unwatched_ms = 1000; })), without);
+}
+
+TEST(OfrepFlagState, APhasesFlagsChangeWithTheirSplitAndWithWhatHoldsItBack) {
+  auto rules = std::make_shared<Ruleset>();
+  rules->Set(Flag("a"));
+  domain::SplitEntry split = Split("");
+  split.model = "m";
+  split.flags = {"a"};
+  const std::string without = IdOf(rules);
+  rules->Set(split);
+  const std::string with = IdOf(rules);
+  EXPECT_NE(with, without);
+  split.threshold = 7;
+  EXPECT_NE(IdOf(After(*rules, [&](Ruleset& r) { r.Set(split); })), with);
+  domain::ModelEntry model;
+  model.name = "m";
+  EXPECT_EQ(IdOf(After(*rules, [&](Ruleset& r) { r.Set(model); })), with);
+  model.pinned = "1";
+  EXPECT_NE(IdOf(After(*rules, [&](Ruleset& r) { r.Set(model); })), with);
+  auto overrides = std::make_shared<decision::Overrides>();
+  overrides->splits["m"] = "stable";
+  EXPECT_NE(IdOf(After(*rules, [&](Ruleset& r) { r.overrides = overrides; })), with);
+}
+
 TEST(OfrepFlagState, ScheduledChangesCountWhenTheyAreDue) {
   auto rules = std::make_shared<Ruleset>();
   domain::FlagEntry flag = Flag("a");
