@@ -81,6 +81,23 @@ Status CheckRunningSpec(const Resource& rollout, const Resource& current) {
   return OkStatus();
 }
 
+// Another percentage of the phase that a rollout is in holds at once. What the system itself
+// commits carries another status.
+void FollowPhase(Resource& rollout, const Resource& current, int64_t now_wall_ms) {
+  RolloutStatus& status = *rollout.status;
+  const bool is_under_way = status.state == "progressing" || status.state == "paused";
+  const auto& then = current.As<RolloutSpec>().phases;
+  const auto& now = rollout.As<RolloutSpec>().phases;
+  if (!is_under_way || status != *current.status || status.phase >= then.size() ||
+      status.phase >= now.size() || status.percentage != then[status.phase].percentage ||
+      status.percentage == now[status.phase].percentage) {
+    return;
+  }
+  status.percentage = now[status.phase].percentage;
+  status.since.ms = now_wall_ms;
+  if (status.phase < status.entered.size()) status.entered[status.phase].ms = now_wall_ms;
+}
+
 Status PrepareRollout(Resource& rollout, const Resource* current, int64_t now_wall_ms) {
   const bool given = rollout.status.has_value();
   if (current == nullptr) {
@@ -88,7 +105,10 @@ Status PrepareRollout(Resource& rollout, const Resource* current, int64_t now_wa
     return OkStatus();
   }
   if (!given) rollout.status = current->status;
-  if (IsRunning(*current)) return CheckRunningSpec(rollout, *current);
+  if (IsRunning(*current)) {
+    FollowPhase(rollout, *current, now_wall_ms);
+    return CheckRunningSpec(rollout, *current);
+  }
   const auto& now = rollout.As<RolloutSpec>();
   const auto& before = current->As<RolloutSpec>();
   const bool another = !SameSubject(now, before) || now.candidate != before.candidate;

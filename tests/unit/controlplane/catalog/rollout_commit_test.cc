@@ -54,6 +54,42 @@ TEST_F(RolloutCommit, PhasesAndRollbackMayChangeWhileItRuns) {
   EXPECT_EQ(Copy(Kind::kRollout, "r").As<domain::RolloutSpec>().rollback.error_rate, 0.02);
 }
 
+TEST_F(RolloutCommit, AnotherPercentageOfItsPhaseHoldsAtOnce) {
+  MustCommit({Put(Kind::kRollout, "r", RolloutSpecText())});
+  clock_.AdvanceMs(1000);
+  Resource raised = Copy(Kind::kRollout, "r");
+  raised.As<domain::RolloutSpec>().phases[0].percentage = 5;
+  MustCommit({Put(raised)});
+  EXPECT_EQ(RolloutStatus("r").percentage, 5);
+  EXPECT_EQ(RolloutStatus("r").since.ms, clock_.WallMs());
+  EXPECT_EQ(RolloutStatus("r").entered[0].ms, clock_.WallMs());
+  Resource later = Copy(Kind::kRollout, "r");
+  later.As<domain::RolloutSpec>().phases[1].percentage = 50;
+  MustCommit({Put(later)});
+  EXPECT_EQ(RolloutStatus("r").percentage, 5) << "of another phase when that is entered";
+  SetState("r", "rolling_back", 0);
+  Resource back = Copy(Kind::kRollout, "r");
+  back.As<domain::RolloutSpec>().phases[0].percentage = 20;
+  MustCommit({Put(back)});
+  EXPECT_EQ(RolloutStatus("r").percentage, 0) << "what is taken back stays back";
+}
+
+TEST_F(RolloutCommit, AFlagThatIsNamedElsewhereStays) {
+  Resource model = Copy(Kind::kModel, "fraud");
+  model.As<domain::ModelSpec>().flags = {"ttft"};
+  MustCommit({Put(model)});
+  EXPECT_THAT(Commit({Remove(Kind::kFlag, "ttft")}).status().message(),
+              HasSubstr("model \"fraud\" lists it in its flags"));
+  model.As<domain::ModelSpec>().flags.clear();
+  Resource rollout = Make(Kind::kRollout, "r", RolloutSpecText());
+  rollout.As<domain::RolloutSpec>().phases[1].flags = {"ttft"};
+  MustCommit({Put(model), Put(rollout)});
+  EXPECT_THAT(Commit({Remove(Kind::kFlag, "ttft")}).status().message(),
+              HasSubstr("of rollout \"r\", which is progressing, switches it"));
+  SetState("r", "aborted");
+  MustCommit({Remove(Kind::kFlag, "ttft")});
+}
+
 TEST_F(RolloutCommit, SubjectAndCandidateStandWhileItRuns) {
   MustCommit({Put(Kind::kRollout, "r", RolloutSpecText())});
   Resource other = Copy(Kind::kRollout, "r");
