@@ -37,7 +37,11 @@ Front::Front(FrontOptions options, const Clock& clock)
   }
 }
 
-Front::~Front() { Stop(); }
+// Versions that are services let go of their connections while the server is still there.
+Front::~Front() {
+  Stop();
+  workers_.clear();
+}
 
 Status Front::Start() {
   server_.SetIdleHook([this](int worker) { workers_[static_cast<size_t>(worker)]->Flush(); });

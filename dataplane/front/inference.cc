@@ -23,6 +23,16 @@ uint32_t KeyHash(const decision::Keys& keys, uint64_t random) {
   return static_cast<uint32_t>(random);
 }
 
+void TakeKeysOfQuery(const http::Request& request, InferRequest& into) {
+  const auto take = [&](const char* name, std::string& key) {
+    std::optional<std::string> value = request.Query(name);
+    if (value.has_value() && !value->empty()) key = *std::move(value);
+  };
+  take("user_id", into.user_id);
+  take("session_id", into.session_id);
+  take("request_id", into.request_id);
+}
+
 }  // namespace
 
 Inference::Inference(InferenceOptions options, const Clock& clock, DelayLine& delays,
@@ -91,10 +101,14 @@ void Inference::Handle(const std::shared_ptr<http::Exchange>& exchange,
 }
 
 Status Inference::Read(Call& call) {
-  const std::string_view body = call.exchange->request().body;
-  if (call.is_predict) return reader_.ReadPredict(body, &call.request);
-  if (call.model->takes_anything) return reader_.ReadOpen(body, &call.request);
-  return reader_.Read(body, call.model->inputs, &call.request);
+  const http::Request& request = call.exchange->request();
+  if (call.is_predict) {
+    WEIR_RETURN_IF_ERROR(reader_.ReadPredict(request.body, &call.request));
+    if (!request.query_string.empty()) TakeKeysOfQuery(request, call.request);
+    return OkStatus();
+  }
+  if (call.model->takes_anything) return reader_.ReadOpen(request.body, &call.request);
+  return reader_.Read(request.body, call.model->inputs, &call.request);
 }
 
 // False if the call has been answered with why not.

@@ -31,14 +31,15 @@ class Shadow::Copy final : public runtime::Sink {
   void Fill(const CopySource& source) {
     plan = source.plan;
     model = source.model;
-    std::swap(request, *source.request);
-    std::swap(stable, *source.outputs);
     input = *source.input;
     const bool is_service = model->shadow->is_service;
     body.assign(is_service ? input.body : "");
     key.assign(input.key);
     traceparent.assign(input.traceparent);
     flags.assign(input.flags);
+    // Only now: the views above may be into it.
+    std::swap(request, *source.request);
+    std::swap(stable, *source.outputs);
     input.inputs = request.inputs();
     input.body = body;
     input.request_id = request.id;

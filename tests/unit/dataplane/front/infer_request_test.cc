@@ -107,6 +107,48 @@ TEST_F(InferRead, AnEarlierRequestLeavesNothingBehind) {
   EXPECT_THAT(Values<float>(request_.inputs()[0]), ElementsAre(5));
 }
 
+TEST_F(InferRead, AnOpenRequestIsReadForItsKeysAlone) {
+  ASSERT_TRUE(reader_
+                  .ReadOpen(R"({"outputs":[{"name":"o"}],"inputs":[{"datatype":"BYTES"},7],"id":"i",
+      "parameters":{"session_id":"s","user_id":-12,"other":[1]},"new":{}})",
+                            &request_)
+                  .ok());
+  EXPECT_EQ(request_.id, "i");
+  EXPECT_EQ(request_.user_id, "-12");
+  EXPECT_EQ(request_.session_id, "s");
+  EXPECT_EQ(request_.request_id, "");
+  EXPECT_TRUE(request_.inputs().empty());
+  EXPECT_TRUE(request_.outputs.empty());
+  EXPECT_FALSE(reader_.ReadOpen(R"({"inputs":[]} x)", &request_).ok());
+  ASSERT_TRUE(reader_.ReadOpen(R"({"inputs":[]})", &request_).ok());
+  EXPECT_EQ(request_.user_id, "");
+}
+
+TEST_F(InferRead, APredictRequestIsAnyJson) {
+  ASSERT_TRUE(
+      reader_.ReadPredict(R"({"user_id":18446744073709551615,"request_id":true})", &request_).ok());
+  EXPECT_EQ(request_.user_id, "18446744073709551615");
+  EXPECT_EQ(request_.request_id, "");  // the service's own
+  ASSERT_TRUE(reader_.ReadPredict(R"([{"user_id":"u"}])", &request_).ok());
+  EXPECT_EQ(request_.user_id, "");
+  EXPECT_EQ(reader_.ReadPredict(R"({"user_id":)", &request_).field(), "body");
+  // A large body leaves nothing behind but what a small one needs.
+  const std::string large = "\"" + std::string(4'000'000, 'x') + "\"";
+  EXPECT_TRUE(reader_.ReadPredict(large, &request_).ok());
+  EXPECT_TRUE(reader_.ReadPredict("1", &request_).ok());
+}
+
+TEST(InferWrite, JsonIsWrittenAsItCame) {
+  InferWriter writer;
+  writer.Begin("m", "1", "i\"d");
+  writer.AddJson("[1.50, 2]", R"({"a": 1e3})");
+  EXPECT_EQ(writer.Finish(),
+            R"({"model_name":"m","model_version":"1","id":"i\"d","outputs":[1.50, 2],)"
+            R"("parameters":{"a": 1e3}})");
+  writer.Begin("m", "1", "");
+  EXPECT_EQ(writer.Finish(), R"({"model_name":"m","model_version":"1","outputs":[]})");
+}
+
 TEST(InferWrite, NumbersAreShortAndReadBackExactly) {
   const float values[] = {0.1F, 1, 3.4028235e38F, 1e-45F};
   const double infinite[] = {1.0 / 3, std::numeric_limits<double>::infinity()};

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <future>
 #include <map>
 #include <memory>
@@ -39,6 +40,7 @@ class NodeTest : public testing::Test {
   void Start(FrontOptions options = {}, const Clock& clock = Clock::System()) {
     clock_ = &clock;
     front_ = std::make_unique<Front>(std::move(options), clock);
+    if (on_start_) on_start_(*front_);
     const Status started = front_->Start();
     ASSERT_TRUE(started.ok()) << started.ToString();
     client_ = std::make_unique<http::Client>(front_->http_address());
@@ -58,6 +60,8 @@ class NodeTest : public testing::Test {
       split.threshold = threshold_;
       split.hash_key = "user_id";
       split.seed = model_.name;
+      split.shadow = shadow_;
+      split.fallback = fallback_;
       rules->Set(split);
     }
     domain::FlagEntry flag;
@@ -72,10 +76,14 @@ class NodeTest : public testing::Test {
     experiment.seed = "exp-2025";
     experiment.groups = {{"control", 50}, {"treatment", 50}};
     rules->Set(experiment);
+    Extend(*rules);
     std::promise<void> taken;
     front_->PublishRules(rules, [&] { taken.set_value(); });
     taken.get_future().wait();
   }
+
+  // What a test adds to the rules.
+  virtual void Extend(decision::Ruleset&) {}
 
   // Every version of the model as READY if it is listed, else FAILED.
   void PublishVersions(const std::vector<std::string>& ready) {
@@ -176,9 +184,12 @@ class NodeTest : public testing::Test {
   static constexpr char kInfer[] = "/v2/models/fraud_detection/infer";
   domain::ModelEntry model_;
   domain::FinePercent threshold_ = 0;
+  bool shadow_ = false;
+  bool fallback_ = false;
   std::string candidate_ = "1.1.0";
   domain::EmergencyOverlay emergency_;
   uint64_t version_ = 41;
+  std::function<void(Front&)> on_start_;  // right before it starts
   const Clock* clock_ = nullptr;
   std::unique_ptr<Front> front_;
   std::unique_ptr<http::Client> client_;

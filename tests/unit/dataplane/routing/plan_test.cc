@@ -245,5 +245,95 @@ TEST_F(PlanTest, NothingIsReadyWithoutAVersionTable) {
   EXPECT_THAT(model.stable.unready, HasSubstr("is LOADING"));
 }
 
+TEST_F(PlanTest, WhatIsBlockedOrUnloadedIsNotReadyHoweverItIsLoaded) {
+  domain::ModelEntry entry = Model();
+  entry.versions[1].blocked = "it leaks";
+  auto rules = Rules(entry);
+  rules->Set(Split(domain::kFineAll));
+  const ModelPlan& blocked = Build(rules, {"1.0.0", "1.1.0"});
+  EXPECT_EQ(blocked.by_version.at("1.1.0").handle, nullptr);
+  EXPECT_EQ(blocked.by_version.at("1.1.0").unready, "fraud_detection 1.1.0 is blocked: it leaks");
+  EXPECT_EQ(plan_->Decide(blocked, {"user_123", "", ""}, 0).arm, Arm::kDiverted);
+  // Not even an operator's pin on this node is followed.
+  rules = Rules(entry);
+  rules->overrides = Pin("1.1.0");
+  const ModelPlan& pinned = Build(rules, {"1.0.0", "1.1.0"});
+  EXPECT_EQ(plan_->Decide(pinned, {"user_123", "", ""}, 0).target->version, "1.0.0");
+  EXPECT_THAT(plan_->not_followed(), testing::ElementsAre(HasSubstr("is blocked: it leaks")));
+  entry.versions[1].blocked.clear();
+  entry.versions[1].unloaded = true;
+  const ModelPlan& unloaded = Build(Rules(entry), {"1.0.0", "1.1.0"});
+  EXPECT_EQ(unloaded.by_version.at("1.1.0").unready, "fraud_detection 1.1.0 is unloaded");
+}
+
+TEST_F(PlanTest, AShadowHasATargetAndNoCanary) {
+  auto rules = Rules();
+  domain::SplitEntry split = Split(domain::kFineAll);
+  split.shadow = true;
+  rules->Set(split);
+  const ModelPlan& model = Build(rules, {"1.0.0", "1.1.0"});
+  const Route route = plan_->Decide(model, {"user_123", "", ""}, 0);
+  EXPECT_EQ(route.arm, Arm::kStable);
+  EXPECT_TRUE(route.decision.is_copied);
+  EXPECT_FALSE(model.canary.has_value());
+  ASSERT_TRUE(model.shadow.has_value());
+  model.shadow->recorder->Answer(1, false, 0);
+  EXPECT_TRUE(recorders_.TakeTelemetry().contains({"model/fraud_detection", "1.1.0", "shadow"}));
+}
+
+TEST_F(PlanTest, ACanaryKeepsItsBreakerFromPlanToPlanWhileItGetsKeys) {
+  breaker::Breakers breakers;
+  const auto build = [&](domain::FinePercent threshold) {
+    auto rules = Rules();
+    rules->Set(Split(threshold));
+    const runtime::VersionTable table = Table({"1.0.0", "1.1.0"});
+    plan_ = Plan::Build(std::move(rules), &table, recorders_, &breakers);
+    breakers.Prune();
+    return plan_->Find("fraud_detection")->canary->breaker;
+  };
+  std::shared_ptr<breaker::Breaker> first = build(1'000);
+  ASSERT_NE(first, nullptr);
+  EXPECT_EQ(build(2'000), first);
+  EXPECT_EQ(build(0), nullptr);
+  EXPECT_EQ(plan_->Find("fraud_detection")->stable.breaker, nullptr);
+}
+
+TEST_F(PlanTest, OnlyServicesWithoutDeclaredInputsTakeAnything) {
+  domain::ModelEntry entry = Model();
+  entry.inputs.clear();
+  EXPECT_FALSE(Build(Rules(entry), {"1.0.0"}).takes_anything);
+  for (domain::VersionEntry& version : entry.versions) {
+    version.runtime = "predict";
+    version.urls = {"http://127.0.0.1:1"};
+  }
+  const ModelPlan& open = Build(Rules(entry), {"1.0.0"});
+  EXPECT_TRUE(open.takes_anything);
+  EXPECT_TRUE(open.stable.is_service);
+  EXPECT_TRUE(open.stable.is_predict);
+  entry.inputs = Model().inputs;
+  EXPECT_FALSE(Build(Rules(entry), {"1.0.0"}).takes_anything);
+}
+
+TEST_F(PlanTest, AModelsFlagsAreJudgedWhileTheyRollOut) {
+  domain::ModelEntry entry = Model();
+  entry.flags = {"new_ui", "other"};
+  auto rules = Rules(entry);
+  domain::SplitEntry split;
+  split.rollout = "new-ui";
+  split.flag = "new_ui";
+  split.hash_key = "session_id";
+  rules->Set(split);
+  const ModelPlan& model = Build(rules, {"1.0.0"});
+  ASSERT_EQ(model.flags.size(), 2U);
+  EXPECT_EQ(model.flags[0].hash_key, "session_id");
+  EXPECT_EQ(model.flags[1].hash_key, "user_id");
+  EXPECT_EQ(model.flags[1].on, nullptr);
+  model.flags[0].on->Answer(1, false, 0);
+  EXPECT_TRUE(recorders_.TakeTelemetry().contains({"split/new_ui", "new-ui", "canary"}));
+  Recorders::Totals totals;
+  recorders_.AddTo(totals);
+  for (const auto& [key, total] : totals) EXPECT_THAT(key.subject, testing::StartsWith("model/"));
+}
+
 }  // namespace
 }  // namespace weir::node::routing
