@@ -19,7 +19,9 @@ class Audit : public ClusterTest {
                                                            {"metadata", {{"name", "checkout"}}},
                                                            {"spec", {{"enabled", enabled}}}});
     ASSERT_TRUE(answer.ok()) << answer;
-    if (wait) ASSERT_TRUE(WaitFor("applied", [&] { return EveryoneIsAtHead(); }));
+    if (wait) {
+      ASSERT_TRUE(WaitFor("applied", [&] { return EveryoneIsAtHead(); }));
+    }
   }
   Answer Ask(const std::string& at, const std::string& node = "") const {
     Json body = {{"key", "user-1"}, {"flag", "checkout"}, {"at", at}};
