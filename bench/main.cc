@@ -15,6 +15,7 @@
 #include "bench/ofrep.h"
 #include "bench/process.h"
 #include "bench/reactions.h"
+#include "bench/remote.h"
 #include "bench/request_parts.h"
 #include "bench/rollbacks.h"
 #include "bench/serving.h"
@@ -65,6 +66,13 @@ Status Serving(const Options& options, Report& report) {
   return MeasureServing(effort, report);
 }
 
+Status Remote(const Options& options, Report& report) {
+  RemoteEffort effort;
+  if (options.quick) effort.rounds = 1;
+  if (options.quick) effort.seconds = 1;
+  return MeasureRemote(effort, report);
+}
+
 Status Changes(const Options& options, Report& report) {
   return MeasureChanges(options.quick ? 30 : 200, report);
 }
@@ -110,9 +118,9 @@ struct Group {
 
 constexpr Group kGroups[] = {
     {"decisions", Decisions, true}, {"flags", Flags, true},         {"serving", Serving, true},
-    {"ofrep", Ofrep, true},         {"parts", Parts, false},        {"changes", Changes, true},
-    {"emergency", Emergency, true}, {"rollbacks", Rollbacks, true}, {"losses", Losses, true},
-    {"memory", Memory, true},       {"build", Build, true},
+    {"ofrep", Ofrep, true},         {"remote", Remote, true},       {"parts", Parts, false},
+    {"changes", Changes, true},     {"emergency", Emergency, true}, {"rollbacks", Rollbacks, true},
+    {"losses", Losses, true},       {"memory", Memory, true},       {"build", Build, true},
 };
 
 bool IsWanted(const Group& group, const std::vector<std::string>& only) {

@@ -34,11 +34,12 @@ http {{
   keepalive_requests 1000000000;
   sendfile on;
   tcp_nopush on;
+{2}
   server {{
     listen {1};
     location / {{
       default_type application/json;
-{2}{3}
+{3}
     }}
   }}
 }}
@@ -78,34 +79,25 @@ int FreePort() {
   return port;
 }
 
-}  // namespace
+struct Launching {
+  std::string http{};      // directives
+  std::string location{};  // of every path
+  std::string expected;    // body
+  int core = 0;
+};
 
-Result<Nginx> StartNginx(const std::string& dir, const StaticAnswer& answer) {
-  std::string give;
-  if (answer.body.size() <= kMaxInConfig) {
-    if (answer.body.find('\'') != std::string::npos || answer.body.find('$') != std::string::npos)
-      return InvalidArgument("answer", "holds a character that nginx would interpret");
-    give = fmt::format("      return 200 '{}';", answer.body);
-  } else {  // from a file that stays open; nginx takes a POST to one for a mistake
-    WEIR_RETURN_IF_ERROR(WriteFileAtomic(dir + "/answer", answer.body));
-    give = fmt::format(
-        "      root {};\n      open_file_cache max=4;\n      rewrite ^ /answer break;\n"
-        "      error_page 405 =200 /answer;",
-        dir);
-  }
-  std::string headers;
-  for (const auto& [name, value] : answer.headers)
-    headers += fmt::format("      add_header {} \"{}\";\n", name, value);
+Result<Nginx> Launch(const std::string& dir, const Launching& how) {
   const std::string address = fmt::format("127.0.0.1:{}", FreePort());
-  WEIR_RETURN_IF_ERROR(
-      WriteFileAtomic(dir + "/nginx.conf", fmt::format(kNginxConfig, dir, address, headers, give)));
-  WEIR_ASSIGN_OR_RETURN(Child process, Child::Start({"taskset", "-c", "0", "nginx", "-p", dir, "-c",
-                                                     dir + "/nginx.conf", "-e", dir + "/nginx.log"},
-                                                    dir + "/nginx.out"));
+  WEIR_RETURN_IF_ERROR(WriteFileAtomic(
+      dir + "/nginx.conf", fmt::format(kNginxConfig, dir, address, how.http, how.location)));
+  WEIR_ASSIGN_OR_RETURN(Child process,
+                        Child::Start({"taskset", "-c", std::to_string(how.core), "nginx", "-p", dir,
+                                      "-c", dir + "/nginx.conf", "-e", dir + "/nginx.log"},
+                                     dir + "/nginx.out"));
   http::Client client("http://" + address);
   for (int64_t waited_ms = 0; waited_ms < kStartMs && !Interrupted(); waited_ms += 20) {
     const auto got = client.Do("GET", "/");
-    if (got.ok() && got->status == 200 && got->body == answer.body)
+    if (got.ok() && got->status == 200 && got->body == how.expected)
       return Nginx{std::move(process), address};
     PauseMs(20);
   }
@@ -113,6 +105,37 @@ Result<Nginx> StartNginx(const std::string& dir, const StaticAnswer& answer) {
   const Result<std::string> out = ReadFile(dir + "/nginx.out");
   return Unavailable(
       fmt::format("nginx does not answer: {} {}", log.ok() ? *log : "", out.ok() ? *out : ""));
+}
+
+}  // namespace
+
+Result<Nginx> StartNginx(const std::string& dir, const StaticAnswer& answer, int core) {
+  std::string give;
+  for (const auto& [name, value] : answer.headers)
+    give += fmt::format("      add_header {} \"{}\";\n", name, value);
+  if (answer.body.size() <= kMaxInConfig) {
+    if (answer.body.find('\'') != std::string::npos || answer.body.find('$') != std::string::npos)
+      return InvalidArgument("answer", "holds a character that nginx would interpret");
+    give += fmt::format("      return 200 '{}';", answer.body);
+  } else {  // from a file that stays open; nginx takes a POST to one for a mistake
+    WEIR_RETURN_IF_ERROR(WriteFileAtomic(dir + "/answer", answer.body));
+    give += fmt::format(
+        "      root {};\n      open_file_cache max=4;\n      rewrite ^ /answer break;\n"
+        "      error_page 405 =200 /answer;",
+        dir);
+  }
+  return Launch(dir, {.location = give, .expected = answer.body, .core = core});
+}
+
+Result<Nginx> StartProxy(const std::string& dir, const std::string& service,
+                         const StaticAnswer& answer) {
+  return Launch(dir, {.http = fmt::format("  upstream service {{ server {}; keepalive 64; "
+                                          "keepalive_requests 1000000000; }}",
+                                          service),
+                      .location = "      proxy_pass http://service;\n"
+                                  "      proxy_http_version 1.1;\n"
+                                  "      proxy_set_header Connection \"\";",
+                      .expected = answer.body});
 }
 
 Result<ClosedLoop> RunWrk(const std::string& dir, const std::string& address,

@@ -20,9 +20,13 @@ struct Nginx {
   Child process;
   std::string address;
 };
-// One process on core 0 that gives `answer` to everything, a long one from a file; waits until it
-// does.
-Result<Nginx> StartNginx(const std::string& dir, const StaticAnswer& answer);
+// One process on `core` that gives `answer` to everything, a long one from a file; waits until it
+// does. `dir` is its own.
+Result<Nginx> StartNginx(const std::string& dir, const StaticAnswer& answer, int core = 0);
+// One on core 0 that passes everything on to `service`, whose answer to everything is known, over
+// connections that it keeps.
+Result<Nginx> StartProxy(const std::string& dir, const std::string& service,
+                         const StaticAnswer& answer);
 
 struct ClosedLoop {
   double requests = 0;

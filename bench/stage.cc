@@ -76,21 +76,31 @@ Status Stage::PushModel() {
   WEIR_ASSIGN_OR_RETURN(const std::string bytes, ModelFile());
   WEIR_ASSIGN_OR_RETURN(const std::string blob, api_->PutBlob(bytes));
   const Json version = {{"runtime", "xgboost"}, {"blob", blob}};
+  return PutModel({{kStable, version}, {kCandidate, version}});
+}
+
+Status Stage::PushService(const std::string& url) {
+  return PutModel({{kStable, {{"runtime", "oip"}, {"url", url}}}});
+}
+
+Status Stage::PutModel(const Json& versions) {
   const Json resource = {
       {"apiVersion", "weir/v1"},
       {"kind", "Model"},
       {"metadata", {{"name", kModel}}},
       {"spec",
        {{"stable", kStable},
-        {"versions", {{kStable, version}, {kCandidate, version}}},
+        {"versions", versions},
         {"inputs", {{{"name", "features"}, {"datatype", "FP32"}, {"shape", {-1, 12}}}}}}}};
   WEIR_RETURN_IF_ERROR(api_->Send("PUT", fmt::format("/v1/models/{}", kModel), resource).status());
   for (const std::string& node : NodeAddresses()) {
-    int64_t waited_ms = 0;
-    while (!IsReady(node, kStable) || !IsReady(node, kCandidate)) {
-      if (Interrupted()) return Unavailable("interrupted");
-      if ((waited_ms += 20) > kReadyMs) return Unavailable("the model is not READY on " + node);
-      PauseMs(20);
+    for (const auto& version : versions.items()) {
+      int64_t waited_ms = 0;
+      while (!IsReady(node, version.key().c_str())) {
+        if (Interrupted()) return Unavailable("interrupted");
+        if ((waited_ms += 20) > kReadyMs) return Unavailable("the model is not READY on " + node);
+        PauseMs(20);
+      }
     }
   }
   return OkStatus();

@@ -32,11 +32,14 @@ class Stage {
 
   // kStable and kCandidate, and waits until both are READY on every node.
   Status PushModel();
+  // kStable as a service at `url`, and waits likewise.
+  Status PushService(const std::string& url);
   // The candidate for `percentage` of users, for as long as the benchmark runs.
   Status StartRollout(const std::string& name, double percentage);
 
  private:
   Stage() = default;
+  Status PutModel(const codec::Json& versions);
 
   std::string dir_;
   std::unique_ptr<control::cli::Cluster> cluster_;
