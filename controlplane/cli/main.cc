@@ -67,6 +67,7 @@ int Main(int argc, char** argv) {
   AddModelCommands(app, session);
   AddFlagCommands(app, session);
   AddRolloutCommands(app, session);
+  AddSinkCommands(app, session);
   AddOperationCommands(app, session);
   AddHistoryCommands(app, session);
   AddContextCommands(app, session);

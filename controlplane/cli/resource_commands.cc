@@ -11,6 +11,7 @@
 #include "shared/base/text.h"
 #include "shared/codec/yaml.h"
 #include "shared/domain/resource.h"
+#include "shared/http/target.h"
 
 namespace weir::control::cli {
 namespace {
@@ -60,8 +61,13 @@ std::vector<std::string> Row(domain::Kind kind, const Json& resource) {
                         spec.value("log_feature_decisions", false) ? "logged" : "not logged",
                         spec.value("export_metrics", true) ? "exported" : "not exported");
   } else if (kind == domain::Kind::kSink) {
-    state = fmt::format("{} to {}", Text(spec.value("format", Json("json"))),
-                        Text(spec.value("url", Json())));
+    // What follows the host is often a secret.
+    const auto target = http::ParseTarget(Text(spec.value("url", Json())));
+    const Json last = status.value("last", Json::object());
+    state = fmt::format("{} to {}{}{}", Text(spec.value("format", Json("json"))),
+                        target.ok() ? target->base : "?",
+                        spec.value("enabled", true) ? "" : ", disabled",
+                        last.empty() ? "" : ", last " + Text(last["result"]));
   } else {
     state = fmt::format("kill switch {}, baseline {}, freeze {}",
                         spec.value("kill_switch", false) ? "ON" : "off",

@@ -71,6 +71,7 @@ void AddResourceCommands(CLI::App& app, Session& session);
 void AddModelCommands(CLI::App& app, Session& session);
 void AddFlagCommands(CLI::App& app, Session& session);
 void AddRolloutCommands(CLI::App& app, Session& session);
+void AddSinkCommands(CLI::App& app, Session& session);
 void AddOperationCommands(CLI::App& app, Session& session);
 void AddHistoryCommands(CLI::App& app, Session& session);
 void AddContextCommands(CLI::App& app, Session& session);

@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 
 #include "tests/fakes/mailbox.h"
-#include "tests/unit/controlplane/notify/receiver.h"
+#include "tests/fakes/receiver.h"
 
 namespace weir::control::notify {
 namespace {
+
+using fakes::Receiver;
 
 class NotifierTest : public testing::Test {
  protected:

@@ -7,11 +7,13 @@
 
 #include "controlplane/notify/signature.h"
 #include "shared/base/text.h"
+#include "tests/fakes/receiver.h"
 #include "tests/fakes/temp_dir.h"
-#include "tests/unit/controlplane/notify/receiver.h"
 
 namespace weir::control::notify {
 namespace {
+
+using fakes::Receiver;
 
 using Result = Sent::Result;
 

@@ -13,7 +13,7 @@
 
 #include "shared/http/server.h"
 
-namespace weir::control::notify {
+namespace weir::fakes {
 
 class Receiver {
  public:
@@ -83,4 +83,4 @@ class Receiver {
   http::Server server_;
 };
 
-}  // namespace weir::control::notify
+}  // namespace weir::fakes
