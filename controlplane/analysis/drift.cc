@@ -3,21 +3,60 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace weir::control::analysis {
 
 using Centroid = telemetry::TDigest::Centroid;
 
 OutputShares::OutputShares(const telemetry::TDigest& digest) : centroids_(digest.Centroids()) {
+  Unmix();
   for (const Centroid& c : centroids_) {
     before_.push_back(total_);
     total_ += c.weight;
   }
   if (centroids_.empty()) return;
   for (int tenth = 1; tenth <= 9; ++tenth) {
-    const double edge = digest.Quantile(tenth / 10.0);
+    const double edge = Quantile(tenth / 10.0);
     if (deciles_.empty() || edge > deciles_.back()) deciles_.push_back(edge);
   }
+}
+
+// Zeros and ones in one centroid have a mean that no answer had: back to both.
+void OutputShares::Unmix() {
+  std::vector<Centroid> out;
+  for (size_t i = 0; i < centroids_.size(); ++i) {
+    const Centroid& c = centroids_[i];
+    const bool is_mixture =
+        i > 0 && i + 1 < centroids_.size() && !IsPoint(i) && IsPoint(i - 1) && IsPoint(i + 1);
+    if (!is_mixture) {
+      out.push_back(c);
+      continue;
+    }
+    const double left = centroids_[i - 1].mean;
+    const double right = centroids_[i + 1].mean;
+    const double to_right = std::round(c.weight * ((c.mean - left) / (right - left)));
+    if (to_right < c.weight) out.push_back({left, c.weight - to_right});
+    if (to_right > 0) out.push_back({right, to_right});
+  }
+  centroids_ = std::move(out);
+}
+
+// The least x with AtMost(x) >= q, q in (0, 1).
+double OutputShares::Quantile(double q) const {
+  double share = 0;  // at most the mean of the centroid before
+  for (size_t i = 0; i < centroids_.size(); ++i) {
+    const double at_most = AtMost(centroids_[i].mean);
+    if (at_most < q) {
+      share = at_most;
+      continue;
+    }
+    const double until = IsPoint(i) ? before_[i] / total_ : at_most;  // just left of the mean
+    if (i == 0 || until <= q) return centroids_[i].mean;
+    const double left = centroids_[i - 1].mean;
+    return left + (centroids_[i].mean - left) * ((q - share) / (until - share));
+  }
+  return centroids_.back().mean;
 }
 
 bool OutputShares::IsPoint(size_t i) const {

@@ -11,7 +11,8 @@
 namespace weir::control::analysis {
 
 // The distribution of a digest's values. Between centroids it interpolates; where several centroids
-// have one mean, or one has the weight 1, all of that weight stands at the mean (classes, counts).
+// have one mean, or one has the weight 1, all of that weight stands at the mean (classes, counts),
+// and a centroid between two such points is a mixture of their values.
 class OutputShares {
  public:
   explicit OutputShares(const telemetry::TDigest& digest);
@@ -25,6 +26,8 @@ class OutputShares {
 
  private:
   bool IsPoint(size_t i) const;
+  void Unmix();
+  double Quantile(double q) const;
 
   std::vector<telemetry::TDigest::Centroid> centroids_;
   std::vector<double> before_;  // weight left of centroid i

@@ -16,6 +16,9 @@ double LnMeanExp(const std::array<double, kOddsRatios.size()>& logs) {
   return largest + std::log(sum / static_cast<double>(logs.size()));
 }
 
+// n ln(p / q), without the logarithm where there is nothing: mostly nothing is bad.
+double Times(double n, double p, double q) { return n == 0 ? 0 : n * std::log(p / q); }
+
 double Clamped(double probability) {
   return std::clamp(probability, kLeastProbability, 1 - kLeastProbability);
 }
@@ -41,14 +44,14 @@ double LnTwoSample(const Block& block, double theta_a, double theta_b) {
   const auto x_a = static_cast<double>(block.stable_bad);
   const auto x_b = static_cast<double>(block.canary_bad);
   const double theta_0 = (a * theta_a + b * theta_b) / (a + b);
-  return x_a * std::log(theta_a / theta_0) + (a - x_a) * std::log((1 - theta_a) / (1 - theta_0)) +
-         x_b * std::log(theta_b / theta_0) + (b - x_b) * std::log((1 - theta_b) / (1 - theta_0));
+  return Times(x_a, theta_a, theta_0) + Times(a - x_a, 1 - theta_a, 1 - theta_0) +
+         Times(x_b, theta_b, theta_0) + Times(b - x_b, 1 - theta_b, 1 - theta_0);
 }
 
 double LnOneSample(uint64_t requests, uint64_t bad, double p0, double q) {
   const auto x = static_cast<double>(bad);
   const auto n = static_cast<double>(requests);
-  return x * std::log(q / p0) + (n - x) * std::log((1 - q) / (1 - p0));
+  return Times(x, q, p0) + Times(n - x, 1 - q, 1 - p0);
 }
 
 double AlarmThreshold(double detectors, int64_t false_alarm_interval_ms, int64_t tick_ms) {
@@ -75,6 +78,8 @@ void Detector::AddOneSample(uint64_t requests, uint64_t bad, double p0,
 }
 
 double Detector::LnMeanS() const { return LnMeanExp(ln_s_); }
+
+double Detector::LargestLnS() const { return *std::max_element(ln_s_.begin(), ln_s_.end()); }
 
 double Detector::LnMeanM() const { return LnMeanExp(ln_m_); }
 

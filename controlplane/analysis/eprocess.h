@@ -63,8 +63,9 @@ class Detector {
   void AddOneSample(uint64_t requests, uint64_t bad, double p0,
                     const std::vector<uint32_t>& bad_keys);
 
-  double LnMeanS() const;  // alarm at ln AlarmThreshold
-  double LnMeanM() const;  // "worse" at ln(1 / alpha)
+  double LnMeanS() const;     // alarm at ln AlarmThreshold
+  double LargestLnS() const;  // at least LnMeanS, and cheaper
+  double LnMeanM() const;     // "worse" at ln(1 / alpha)
   // The span of the odds ratio with the largest S: its canary rate is the effect.
   const Span& Leading() const;
 

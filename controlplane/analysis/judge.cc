@@ -72,6 +72,7 @@ Judge::Judge(JudgeConfig config) : config_(std::move(config)) {
           ? config_.detectors
           : static_cast<double>(absolute_.size() + paired_.size() + outcomes.size());
   alarm_threshold_ = AlarmThreshold(detectors, config_.false_alarm_interval_ms, config_.tick_ms);
+  ln_alarm_ = std::log(alarm_threshold_);
   for (size_t i = 0; i < cases_.size(); ++i) {
     if (cases_[i].evidence != Case::Evidence::kOutcome) continue;
     const Trigger& t = config_.triggers[i];

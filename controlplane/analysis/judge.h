@@ -176,6 +176,7 @@ class Judge {
   bool HasEnoughRequests(const Trigger& trigger, const Case& c) const;
   bool HasEnoughKeys(const Detector::Span& span) const;
   const Detector& DetectorOf(const Case& c) const;
+  bool HasAlarmed(const Case& c) const;
   double LnRatio(const Case& c) const;  // of the evidence to what it alarms at
   double StableRate(const Case& c) const;
   double ThetaAbove(int boundary) const;
@@ -192,6 +193,7 @@ class Judge {
   // Constant after construction.
   JudgeConfig config_;
   double alarm_threshold_ = 0;
+  double ln_alarm_ = 0;
 
   int64_t last_tick_ms_ = 0;
   std::vector<Case> cases_;                          // as config_.triggers

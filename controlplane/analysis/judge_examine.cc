@@ -34,11 +34,10 @@ std::optional<Verdict> Judge::Examine(const Trigger& trigger, const Case& c) con
   if (c.evidence == Case::Evidence::kNone) {
     v = ExamineBare(trigger, c);
   } else {
-    const double ln_ratio = LnRatio(c);
-    if (!(ln_ratio >= 0) || !HasEnoughRequests(trigger, c)) return std::nullopt;
+    if (!HasAlarmed(c) || !HasEnoughRequests(trigger, c)) return std::nullopt;
     v = c.evidence == Case::Evidence::kOutcome ? ExamineOutcome(trigger, c)
                                                : ExamineCounts(trigger, c);
-    if (v) v->evidence_ratio = std::exp(std::min(ln_ratio, kLargestLnRatio));
+    if (v) v->evidence_ratio = std::exp(std::min(LnRatio(c), kLargestLnRatio));
   }
   if (!v) return std::nullopt;
   v->trigger = trigger.name;
@@ -165,9 +164,17 @@ const Detector& Judge::DetectorOf(const Case& c) const {
                                                  : paired_.at(c.detector);
 }
 
+// At most ticks there is nearly no evidence, which is cheap to see.
+bool Judge::HasAlarmed(const Case& c) const {
+  if (c.evidence != Case::Evidence::kOutcome && DetectorOf(c).LargestLnS() < ln_alarm_) {
+    return false;
+  }
+  return LnRatio(c) >= 0;
+}
+
 double Judge::LnRatio(const Case& c) const {
   if (c.evidence == Case::Evidence::kOutcome) return outcomes_.at(c.detector).LnRatio();
-  return DetectorOf(c).LnMeanS() - std::log(alarm_threshold_);
+  return DetectorOf(c).LnMeanS() - ln_alarm_;
 }
 
 // Stable's, of its past, while it has no traffic.

@@ -79,7 +79,7 @@ JudgeSnapshot Judge::Snapshot() const {
   out.compared = arms.canary.Counter(telemetry::kCompared);
   out.differed = std::min(arms.canary.Counter(telemetry::kDiffered), out.compared);
   out.worse = bad.LnMeanM() >= -std::log(config_.gate_alpha);
-  out.evidence_ratio = std::exp(std::min(bad.LnMeanS() - std::log(alarm_threshold_), kLargestLn));
+  out.evidence_ratio = std::exp(std::min(bad.LnMeanS() - ln_alarm_, kLargestLn));
   return out;
 }
 
@@ -153,7 +153,7 @@ std::string Judge::NeedsOf(const Trigger& trigger, const Case& c, const Arms& ar
     if (!view.is_exceeded) return "";
     const double ln_alarm = c.evidence == Case::Evidence::kOutcome
                                 ? outcomes_.at(c.detector).LnSum() - LnRatio(c)
-                                : std::log(alarm_threshold_);
+                                : ln_alarm_;
     const double part = std::clamp(1 + LnRatio(c) / ln_alarm, 0.0, 0.99);
     return fmt::format("evidence {:.0f} % of what it takes", std::floor(100 * part));
   }

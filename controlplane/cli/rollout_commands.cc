@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "controlplane/analysis/eprocess.h"
 #include "controlplane/analysis/simulate.h"
 #include "controlplane/cli/rollout_follow.h"
 #include "controlplane/cli/rollout_view.h"
@@ -14,6 +13,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/text.h"
 #include "shared/codec/resource.h"
+#include "shared/domain/validate.h"
 
 namespace weir::control::cli {
 namespace {
@@ -62,8 +62,13 @@ struct SimulateOptions {
   int runs = 200;
 };
 
-// The share of the first phase that splits traffic.
-Result<double> ShareOfFile(const std::string& file) {
+struct RehearsedPhase {
+  domain::RollbackSpec rollback;
+  domain::Phase phase;
+};
+
+// The first phase of the file's rollout that splits traffic, and what judges it.
+Result<RehearsedPhase> PhaseOfFile(const std::string& file) {
   WEIR_ASSIGN_OR_RETURN(const std::string text, ReadFile(file));
   const codec::FileContent content = codec::ReadResources(text, file);
   if (!content.errors.empty())
@@ -72,9 +77,12 @@ Result<double> ShareOfFile(const std::string& file) {
         content.errors[0].message);
   for (const codec::ResourceDocument& document : content.documents) {
     if (document.kind != domain::Kind::kRollout) continue;
-    for (const Json& phase : document.spec["phases"]) {
-      const double percentage = phase.value("percentage", 0.0);
-      if (percentage > 0 && percentage < 100) return percentage / 100;
+    codec::Errors errors;
+    const domain::Spec spec = codec::SpecFromJson(document.kind, document.spec, errors);
+    const auto& rollout = std::get<domain::RolloutSpec>(spec);
+    for (const domain::Phase& phase : rollout.phases) {
+      if (phase.percentage > 0 && phase.percentage < 100 && !domain::IsShadow(rollout, phase))
+        return RehearsedPhase{rollout.rollback, phase};
     }
   }
   return InvalidArgument(file, "holds no rollout with a phase between 0 and 100 %");
@@ -86,17 +94,28 @@ Json ToJson(const analysis::Percentiles& percentiles) {
 }
 
 void RunSimulate(Session& session, const SimulateOptions& options) {
-  const Result<double> share = ShareOfFile(options.file);
-  if (!share.ok()) return session.FailAs(kExitUsage, share.status().ToString());
+  const Result<RehearsedPhase> rehearsed = PhaseOfFile(options.file);
+  if (!rehearsed.ok()) return session.FailAs(kExitUsage, rehearsed.status().ToString());
+  Result<std::vector<analysis::Trigger>> triggers =
+      analysis::TriggersOf(rehearsed->rollback, rehearsed->phase.rollback);
+  if (!triggers.ok()) return session.FailAs(kExitUsage, triggers.status().ToString());
   analysis::SimulationSpec spec;
+  spec.triggers = *std::move(triggers);
   spec.stable_error_rate = options.stable_error_rate;
   spec.canary_error_rate = options.canary_error_rate;
   spec.requests_per_second = options.requests_per_second;
-  spec.canary_share = *share;
+  spec.canary_share = rehearsed->phase.percentage / 100;
   spec.seed = options.seed;
   spec.runs = options.runs;
-  std::fprintf(stderr, "simulating %d runs at %.3f %% of %.0f requests/s\n", spec.runs,
-               *share * 100, spec.requests_per_second);
+  std::fprintf(stderr, "simulating phase %s: %g %% of %.0f requests/s, %zu triggers\n",
+               rehearsed->phase.name.c_str(), rehearsed->phase.percentage, spec.requests_per_second,
+               spec.triggers.size());
+  spec.progress = [shown = 0](int done, int all) mutable {
+    const int percent = static_cast<int>(100LL * done / all);
+    if (percent / 10 == shown / 10) return;
+    shown = percent;
+    std::fprintf(stderr, "%d of %d runs\n", done, all);
+  };
   const Result<analysis::SimulationResult> result = analysis::Simulate(spec);
   if (!result.ok()) return session.FailAs(kExitUsage, result.status().ToString());
   const Json data = {{"detection",

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <set>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -63,6 +65,108 @@ TEST(JudgeState, ARestartedJudgeEqualsOneThatWentOn) {
     }
   }
   EXPECT_GT(verdicts, 100u);
+}
+
+std::vector<Trigger> OwnTriggers() {
+  domain::RollbackSpec spec;
+  spec.evaluation_window = {8'000};
+  const auto add = [&](const char* metric, const char* comparison, double threshold) {
+    domain::TriggerSpec& t = spec.triggers.emplace_back();
+    t.metric = metric;
+    t.comparison = comparison;
+    t.threshold = threshold;
+    return &t;
+  };
+  add("user_satisfaction", "<", 0.8);
+  add("revenue_ratio", "<", 0.9);
+  add("revenue/user_satisfaction", ">", 1);
+  add("shadow_difference", ">", 0.5)->severity = "warning";
+  domain::TriggerSpec* drift = add("prediction_drift", ">", 0.2);
+  drift->for_ms = {3'000};
+  drift->min_requests = 300;
+  auto triggers = TriggersOf(spec, {});
+  EXPECT_TRUE(triggers.ok()) << triggers.status().ToString();
+  return *std::move(triggers);
+}
+
+void ExpectSameView(const Judge& a, const Judge& b) {
+  const auto x = a.Triggers();
+  const auto y = b.Triggers();
+  ASSERT_EQ(x.size(), y.size());
+  for (size_t i = 0; i < x.size(); ++i) {
+    EXPECT_EQ(x[i].canary, y[i].canary) << x[i].name;
+    EXPECT_EQ(x[i].stable, y[i].stable) << x[i].name;
+    EXPECT_EQ(x[i].evidence_ratio, y[i].evidence_ratio) << x[i].name;
+    EXPECT_EQ(x[i].is_firing, y[i].is_firing) << x[i].name;
+    EXPECT_EQ(x[i].needs, y[i].needs) << x[i].name;
+    EXPECT_EQ(x[i].trend, y[i].trend) << x[i].name;
+  }
+  ASSERT_EQ(a.Snapshot().drift.has_value(), b.Snapshot().drift.has_value());
+  if (a.Snapshot().drift) {
+    EXPECT_EQ(a.Snapshot().drift->psi, b.Snapshot().drift->psi);
+    EXPECT_EQ(a.Snapshot().drift->ks, b.Snapshot().drift->ks);
+  }
+}
+
+// The same for everything that rollouts add: outcomes, drift, shadow, looks in a row and `for`.
+TEST(JudgeState, ARestartedJudgeHasEveryTriggerWhereItWas) {
+  Traffic traffic(26);
+  JudgeConfig config;
+  config.triggers = OwnTriggers();
+  config.window_ms = 8'000;
+  Judge whole = *Judge::Create(config);
+  Judge restarted = whole;
+  int64_t offset_ms = 0;
+  std::set<std::string> fired;
+  for (int tick = 1; tick <= 600; ++tick) {
+    const bool is_bad = tick > 250;
+    const auto stable = traffic.Full(20, 0.01, 2, 0.9);
+    const auto canary = traffic.Full(8, 0.01, is_bad ? 1.2 : 2, is_bad ? 0.6 : 0.9);
+    const auto expected = whole.Tick(tick * 100, stable, canary);
+    ExpectSame(expected, restarted.Tick(tick * 100 + offset_ms, stable, canary), offset_ms);
+    for (const Verdict& v : expected) fired.insert(v.trigger);
+    if (tick % 37 != 0) continue;
+    ASSERT_EQ(whole.Save(), restarted.Save()) << tick;
+    const std::string text = restarted.Save().dump();
+    offset_ms += 999'983;
+    restarted = *Judge::Create(config);
+    const Status status = restarted.Restore(nlohmann::json::parse(text), tick * 100 + offset_ms);
+    ASSERT_TRUE(status.ok()) << status.ToString();
+    ExpectSameView(whole, restarted);
+  }
+  EXPECT_EQ(fired.count("user_satisfaction < 0.8"), 1u);
+  EXPECT_EQ(fired.count("revenue_ratio < 0.9"), 1u);
+  EXPECT_EQ(fired.count("shadow_difference > 0.5"), 1u);
+  EXPECT_EQ(fired.count("prediction_drift > 0.2"), 1u);
+}
+
+TEST(JudgeState, EvidenceAgainstAnotherThresholdIsNotTakenUp) {
+  const Trigger strict{"errors", Trigger::Family::kAbsolute, "error_rate", 0.01, 10'000, 0};
+  Trigger lenient = strict;
+  lenient.threshold = 0.5;
+  JudgeConfig config;
+  config.triggers = {strict};
+  Judge before = *Judge::Create(config);
+  Traffic traffic(27);
+  for (int i = 1; i <= 50; ++i) before.Tick(i * 100, {}, traffic.Tick(20, 0.2));
+  EXPECT_TRUE(before.Triggers()[0].is_firing);
+  config.triggers = {lenient};
+  Judge after = *Judge::Create(config);
+  ASSERT_TRUE(after.Restore(before.Save(), 5'000).ok());
+  EXPECT_LT(after.Triggers()[0].evidence_ratio, 1e-3);
+  EXPECT_TRUE(after.Tick(5'100, {}, traffic.Tick(20, 0.2)).empty());
+}
+
+// It is written every second for every rollout that is under way.
+TEST(JudgeState, IsShort) {
+  Traffic traffic(28);
+  JudgeConfig config;
+  config.triggers = *TriggersOf({}, {});
+  Judge judge = *Judge::Create(config);
+  for (int i = 1; i <= 3'200; ++i) {
+    judge.Tick(i * 100, traffic.Full(18, 0.01, 2, 0.9), traffic.Full(2, 0.01, 2, 0.9));
+  }
+  EXPECT_LT(judge.Save().dump().size(), 100'000u);
 }
 
 TEST(JudgeState, RefusesDamagedStatesAndStaysAsItWas) {

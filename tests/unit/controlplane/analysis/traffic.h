@@ -32,6 +32,21 @@ class Traffic {
     return out;
   }
 
+  // With outputs around `output`, outcomes and a comparison each.
+  telemetry::Series Full(int requests, double bad_rate, double output, double satisfied) {
+    telemetry::Series out = Tick(requests, bad_rate);
+    std::normal_distribution<double> noise(output, 1);
+    std::bernoulli_distribution yes(satisfied);
+    for (int i = 0; i < requests; ++i) {
+      out.outputs.Add(noise(random_));
+      out.outcomes["user_satisfaction"].Add(yes(random_) ? 1 : 0);
+      out.outcomes["revenue"].Add(noise(random_) / 3);
+      out.counters[telemetry::kCompared] += 1;
+      if (yes(random_)) out.counters[telemetry::kDiffered] += 1;
+    }
+    return out;
+  }
+
  private:
   std::mt19937_64 random_;
 };
