@@ -67,6 +67,7 @@ int Main(int argc, char** argv) {
   AddModelCommands(app, session);
   AddFlagCommands(app, session);
   AddRolloutCommands(app, session);
+  AddImportCommands(app, session);
   AddSinkCommands(app, session);
   AddOperationCommands(app, session);
   AddHistoryCommands(app, session);

@@ -8,6 +8,7 @@
 
 #include "controlplane/analysis/simulate.h"
 #include "controlplane/cli/rollout_follow.h"
+#include "controlplane/cli/rollout_start.h"
 #include "controlplane/cli/rollout_view.h"
 #include "controlplane/cli/session.h"
 #include "shared/base/clock.h"
@@ -39,11 +40,7 @@ void List(Session& session) {
   PrintTable({"NAME", "SUBJECT", "STATE", "PHASE", "SHARE", "SINCE", "WAITING FOR"}, rows);
 }
 
-void Command(Session& session, const std::string& name, const std::string& verb,
-             const std::string& reason, bool full, bool force) {
-  Json body = {{"reason", reason}};
-  if (full) body["full"] = true;
-  if (force) body["force"] = true;
+void Command(Session& session, const std::string& name, const std::string& verb, Json body) {
   const Result<Json> answer =
       session.api().Send("POST", fmt::format("{}/{}", RolloutPath(name), verb), body);
   if (!answer.ok()) return session.Fail(answer.status());
@@ -155,12 +152,40 @@ void AddSimulate(CLI::App* rollout, Session& session) {
   simulate->callback([&session, options] { RunSimulate(session, *options); });
 }
 
+// How a rollback is done.
+void AddKinds(CLI::App* rollback, bool* emergency, bool* graceful) {
+  CLI::Option* at_once = rollback->add_flag(
+      "--emergency", *emergency,
+      "Never refused; nodes answer nobody with the version until it is started with --force");
+  rollback
+      ->add_flag("--graceful", *graceful,
+                 "Only when stable is ready everywhere; the version is unloaded once its last "
+                 "request has ended")
+      ->excludes(at_once);
+  rollback->footer(
+      "Of a promoted rollout it brings the previous version back, within keep_previous.\n"
+      "Examples:\n"
+      "  weir rollout rollback fraud-1-1-0 --reason \"too many false alarms\"\n"
+      "  weir rollout rollback fraud-1-1-0 --emergency\n"
+      "  weir rollout rollback fraud-1-1-0 --graceful");
+}
+
 }  // namespace
 
 void AddRolloutCommands(CLI::App& app, Session& session) {
   struct Options {
     std::string name, reason;
-    bool full = false, force = false;
+    bool full = false, force = false, emergency = false, graceful = false;
+
+    Json Body() const {
+      Json body = {{"reason", reason}};
+      for (const auto& [key, is_given] :
+           {std::pair("full", full), std::pair("force", force), std::pair("emergency", emergency),
+            std::pair("graceful", graceful)}) {
+        if (is_given) body[key] = true;
+      }
+      return body;
+    }
   };
   auto options = std::make_shared<Options>();
   CLI::App* rollout = app.add_subcommand("rollout", "Rollouts: follow them, and take part");
@@ -172,25 +197,27 @@ void AddRolloutCommands(CLI::App& app, Session& session) {
     return command;
   };
   AddRolloutViews(*rollout, session);
+  AddRolloutStart(*rollout, session);
   const std::pair<const char*, const char*> verbs[] = {
-      {"start", "Start one that is pending, or anew"},
       {"pause", "Stop its progress; triggers still act"},
       {"resume", "Go on"},
       {"promote", "To the next phase; --full: all the way"},
       {"approve", "Pass the manual gate of its phase"},
       {"abort", "0 %, no verdict; may be retried"},
       {"retry", "Start again from the first phase"},
-      {"rollback", "0 %, judged bad"}};
+      {"rollback", "0 %, judged bad; --emergency and --graceful say how"}};
   for (const auto& [verb, help] : verbs) {
     CLI::App* command = add(verb, help);
     command->add_option("--reason", options->reason, "Why; shown in history");
     if (std::string_view(verb) == "promote")
       command->add_flag("--full", options->full, "All the way to stable");
-    if (std::string_view(verb) == "start" || std::string_view(verb) == "retry")
+    if (std::string_view(verb) == "retry")
       command->add_flag("--force", options->force, "Even though it was rolled back");
     command->callback([&session, options, verb = std::string(verb)] {
-      Command(session, options->name, verb, options->reason, options->full, options->force);
+      Command(session, options->name, verb, options->Body());
     });
+    if (std::string_view(verb) == "rollback")
+      AddKinds(command, &options->emergency, &options->graceful);
   }
   AddSimulate(rollout, session);
 }

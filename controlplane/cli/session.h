@@ -73,6 +73,7 @@ void AddFlagCommands(CLI::App& app, Session& session);
 void AddRolloutCommands(CLI::App& app, Session& session);
 void AddSinkCommands(CLI::App& app, Session& session);
 void AddOperationCommands(CLI::App& app, Session& session);
+void AddImportCommands(CLI::App& app, Session& session);
 void AddHistoryCommands(CLI::App& app, Session& session);
 void AddContextCommands(CLI::App& app, Session& session);
 void AddLocalCommands(CLI::App& app, Session& session);
