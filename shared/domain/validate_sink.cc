@@ -34,9 +34,17 @@ void CheckAddress(Checker& c, const std::string& url) {
 }  // namespace
 
 const std::vector<std::string>& NotifyTypes() {
-  static const std::vector<std::string> kTypes = {"rollout", "rollout_trend", "rollback_incomplete",
-                                                  "gate",    "breaker",       "unwatched",
-                                                  "drift",   "emergency",     "resource_file"};
+  static const std::vector<std::string> kTypes = {"rollout",
+                                                  "rollout_trend",
+                                                  "rollout_alert",
+                                                  "rollback_incomplete",
+                                                  "emergency_rollback",
+                                                  "gate",
+                                                  "breaker",
+                                                  "unwatched",
+                                                  "drift",
+                                                  "emergency",
+                                                  "resource_file"};
   return kTypes;
 }
 
