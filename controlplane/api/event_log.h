@@ -11,6 +11,7 @@
 // flag_decision {node, flag, key, outcome, reason, at}: a few of the decisions that nodes make.
 // `key` is a salted hash ("#ab12…") unless the Observability resource says log_keys; `outcome` is
 // on, off, a variant, or "" where the caller's default holds; `at` is when the node decided.
+// What rollouts tell of (rollout_trend, rollback_incomplete, …) is listed in rollout/driver.h.
 // Decisions have a ring of their own, so that they push out nothing else, and are no reason to call
 // a tail incomplete.
 #pragma once

@@ -228,9 +228,11 @@ bool Driver::UnloadPrevious(int64_t now_wall_ms) {
       plan.resources.back().As<ModelSpec>().versions[previous].unloaded = true;
     }
     const Result<uint64_t> revision = world_.commit(plan);
-    if (!revision.ok())
-      Log("rollout").error("{}: {}: {}", name, plan.reason, revision.status().ToString());
     committed |= revision.ok();
+    std::string& told = not_unloaded_[name];
+    const std::string why = revision.ok() ? "" : revision.status().ToString();
+    if (std::exchange(told, why) != why && !why.empty())
+      Log("rollout").error("{}: {} stays loaded: {}", name, previous, why);
   }
   return committed;
 }

@@ -277,7 +277,8 @@ bool Driver::TickOne(const Resource& rollout, Run& run, int64_t elapsed_ms, int6
   TellIncomplete(rollout, run, evidence, now_ms);
   const Step step = Next(rollout.As<RolloutSpec>(), status, evidence, now_wall_ms);
   run.waiting_for = step.waiting_for;
-  run.shown_state = step.shown_state;
+  // What is not committed yet is not shown.
+  run.shown_state = step.kind == Step::Kind::kStay ? step.shown_state : status.state;
   if (step.kind == Step::Kind::kStay) {
     if (step.shown_state == "progressing") run.phase_age_ms += elapsed_ms;
     return false;
@@ -328,10 +329,9 @@ void Driver::Judge(const Resource& rollout, Run& run, int64_t now_ms, int64_t no
   for (const analysis::Verdict& verdict : verdicts) {
     if (verdict.action == analysis::Trigger::Action::kAlert &&
         IsNews(run, "alert " + verdict.trigger, 600'000, now_ms)) {
-      Notify("rollout_alert", "warning",
-             {{"rollout", rollout.name},
-              {"trigger", verdict.trigger},
-              {"evidence", verdict.evidence}});
+      Notify(
+          "rollout_alert", "warning",
+          {{"rollout", rollout.name}, {"trigger", verdict.trigger}, {"detail", verdict.evidence}});
     }
     if (!Outranks(verdict, run.verdict)) continue;
     const int64_t first_bad = run.first_bad_wall_ms == 0 ? now_wall_ms : run.first_bad_wall_ms;

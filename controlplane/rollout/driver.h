@@ -108,8 +108,13 @@ class Driver {
     // keeps it up to date. Arguments: the rollout, its phase, the gate's index there, the phase's
     // age in ms.
     std::function<GateState(const domain::Resource&, uint64_t, size_t, int64_t)> gate{};
-    // Something that people want to hear of: type ("rollout_trend", "rollback_incomplete", …),
-    // severity (info | warning | critical), data.
+    // Something that people want to hear of: type, severity (info | warning | critical), data.
+    //   rollout_trend, rollout_alert  {rollout, trigger, …}: a warning, and a trigger with do:
+    //   alert drift                         {rollout, psi, ks, …} gate {rollout, phase, gate, type,
+    //   from, to, reason} rollback_incomplete           {rollout, applied, live, missing, since_ms}
+    //   emergency_rollback            {rollout, actor, reason}
+    //   breaker, unwatched            {node, subject, state: began | ended, from_ms, lasted_ms?,
+    //                                 detail}
     std::function<void(const std::string&, const std::string&, codec::Json)> notify{};
     // A short digest of a text: two specs are the same when theirs is.
     std::function<std::string(const std::string&)> digest{};
@@ -228,7 +233,9 @@ class Driver {
   const World world_;
   std::map<std::string, Run> runs_;
   std::map<std::string, std::string> unjudged_;  // rollouts without a run, and why
-  codec::Json loaded_;                           // of LoadState, until its rollout asks for it
+  std::map<std::string, std::string>
+      not_unloaded_;    // promoted ones, and why the version before stays
+  codec::Json loaded_;  // of LoadState, until its rollout asks for it
   std::vector<NodeFacts> nodes_;
   std::map<std::string, uint64_t> incarnations_;            // by node, as last seen
   std::map<std::string, std::deque<int64_t>> restarts_ms_;  // by node, monotonic, the last ones

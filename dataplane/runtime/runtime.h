@@ -68,9 +68,10 @@ class Version {
  public:
   virtual ~Version() = default;
 
-  // `request` and `sink` belong to the caller and live until OnEnd. Gives up with an error when
-  // `deadline_ns` (monotonic) has passed or `stop` is requested, which the worker's thread alone
-  // does: OnEnd may come while it does. What is under way when a worker ends is stopped before.
+  // `request` and `sink` belong to the caller and live until OnEnd, and so does the version: what
+  // is under way when it is let go never ends. Gives up with an error when `deadline_ns`
+  // (monotonic) has passed or `stop` is requested, which the worker's thread alone does: OnEnd may
+  // come while it does.
   virtual void Start(const Request& request, int64_t deadline_ns, std::stop_token stop,
                      Sink& sink) = 0;
   // Start answers before it returns, and rows of several requests may come as one input: the

@@ -42,97 +42,102 @@ std::vector<http::Header> HeadersOf(const Request& request) {
 
 }  // namespace
 
-// One request, however often it is sent. Held by the upstream that carries it.
+// One request, however often it is sent. Held by the upstream that carries it, and so never holds
+// what holds that.
 class Desk::Call : public std::enable_shared_from_this<Call> {
  public:
-  Call(std::shared_ptr<Desk> desk, const Request& request, int64_t deadline_ns, Sink& sink)
-      : desk_(std::move(desk)),
+  Call(Desk& desk, const Request& request, int64_t deadline_ns, Sink& sink)
+      : desk_(desk.weak_from_this()),
+        service_(desk.service_),
         request_(request),
         deadline_ns_(deadline_ns),
         sink_(&sink),
-        tried_(desk_->service_->places().size()) {}
+        tried_(service_->places().size()) {}
 
-  void Start(std::stop_token stop) {
+  void Start(Desk& desk, std::stop_token stop) {
     if (!request_.is_predict && request_.body.empty()) written_ = WriteOip(request_);
     on_stop_.emplace(std::move(stop), [this] { Cancel(); });
-    Send();
+    if (const std::optional<size_t> place = desk.Choose(tried_)) return Send(desk, *place);
+    End({Code::kResourceExhausted, fmt::format("{} connections are busy and {} calls wait for one",
+                                               service_->entry.max_connections, kMaxWaiting)});
   }
 
  private:
-  void Send();
-  void OnAnswer(size_t place, http::UpstreamAnswer answer);
-  void Read(const Place& place, http::ClientResponse response);
-  Status Refusal(const Place& place, const http::ClientResponse& response) const;
+  void Send(Desk& desk, size_t place);
+  void OnAnswer(http::UpstreamAnswer answer);
+  void Retry(Desk& desk, const http::UpstreamAnswer& answer);
+  void Read(Desk& desk, http::ClientResponse response);
+  Status Refusal(const http::ClientResponse& response) const;
   void Cancel();
   void End(const Status& status, const Usage& usage = {});
+  Place& place() const { return *service_->places()[asked_]; }
 
-  const std::shared_ptr<Desk> desk_;
+  const std::weak_ptr<Desk> desk_;
+  const std::shared_ptr<Service> service_;
   const Request& request_;  // until End
   const int64_t deadline_ns_;
   Sink* sink_;  // null once it has ended
   std::string written_;
   std::vector<bool> tried_;
-  size_t sent_ = 0;
-  Status last_;  // what the last try ended with
-  bool unreached_ = false;
-  std::shared_ptr<http::Upstream> upstream_;
+  int sent_ = 0;
+  int broken_ = 0;  // of them, those that got as far as the service
+  size_t asked_ = 0;
   uint64_t number_ = 0;  // there
   std::optional<std::stop_callback<std::function<void()>>> on_stop_;
 };
 
-void Desk::Call::Send() {
-  const Service& service = *desk_->service_;
-  const std::optional<size_t> place = desk_->Choose(tried_);
-  if (!place.has_value()) {
-    if (!last_.ok()) return End(last_, {.unreached = unreached_});
-    return End(
-        {Code::kResourceExhausted, fmt::format("{} connections are busy and {} calls wait for one",
-                                               service.entry.max_connections, kMaxWaiting)});
-  }
-  auto upstream = desk_->UpstreamTo(*place);
+void Desk::Call::Send(Desk& desk, size_t place) {
+  const Result<http::Upstream*> upstream = desk.UpstreamTo(place);
   if (!upstream.ok()) return End(Internal(upstream.status().ToString()));
-  upstream_ = *std::move(upstream);
-  tried_[*place] = true;
+  asked_ = place;
+  tried_[asked_] = true;
   ++sent_;
   http::UpstreamCall call;
-  call.target = service.target;
+  call.target = service_->target;
   call.headers = HeadersOf(request_);
   call.body = written_.empty() ? std::string(request_.body) : written_;
   call.deadline_ns = deadline_ns_;
-  number_ = upstream_->Send(
-      std::move(call), [self = shared_from_this(), place = *place](http::UpstreamAnswer answer) {
-        self->OnAnswer(place, std::move(answer));
+  number_ =
+      (*upstream)->Send(std::move(call), [self = shared_from_this()](http::UpstreamAnswer answer) {
+        self->OnAnswer(std::move(answer));
       });
 }
 
-void Desk::Call::OnAnswer(size_t index, http::UpstreamAnswer answer) {
-  Place& place = *desk_->service_->places()[index];
-  if (answer.response.ok()) {
-    place.Answered();
-    return Read(place, *std::move(answer.response));
-  }
-  const Status status = answer.response.status();
-  unreached_ = answer.no_connection;
-  if (answer.is_late) return End(status, {.is_late = true, .unreached = unreached_});
-  if (status.code() != Code::kUnavailable) return End(Internal(status.ToString()));
-  place.SetAside(desk_->clock_.MonotonicNs() + desk_->service_->options.aside_ms * 1'000'000);
-  if (answer.got_bytes) return End(Internal(status.message()));
-  last_ = status;
-  if (tried_.size() == 1 && sent_ == 1) tried_[0] = false;  // once more
-  Send();
+void Desk::Call::OnAnswer(http::UpstreamAnswer answer) {
+  const std::shared_ptr<Desk> desk = desk_.lock();
+  if (desk == nullptr) return;
+  if (!answer.response.ok()) return Retry(*desk, answer);
+  place().Answered();
+  Read(*desk, *std::move(answer.response));
 }
 
-void Desk::Call::Read(const Place& place, http::ClientResponse response) {
-  if (response.status / 100 != 2) return End(Refusal(place, response));
+// A request that breaks the connection twice may be what breaks the service: it is not sent to the
+// next one.
+void Desk::Call::Retry(Desk& desk, const http::UpstreamAnswer& answer) {
+  const Status status = answer.response.status();
+  const Usage usage{.is_late = answer.is_late, .unreached = answer.no_connection};
+  if (answer.is_late) return End(status, usage);
+  if (status.code() != Code::kUnavailable) return End(Internal(status.ToString()));
+  place().SetAside(desk.clock_.MonotonicNs() + service_->options.aside_ms * 1'000'000);
+  if (answer.got_bytes) return End(Internal(status.message()));
+  if (!answer.no_connection && ++broken_ == 2) return End(status, usage);
+  if (tried_.size() == 1 && sent_ == 1) tried_[0] = false;  // once more
+  const std::optional<size_t> next = desk.Choose(tried_);
+  if (!next.has_value()) return End(status, usage);
+  Send(desk, *next);
+}
+
+void Desk::Call::Read(Desk& desk, http::ClientResponse response) {
+  if (response.status / 100 != 2) return End(Refusal(response));
   if (!response.Header(kBinary).empty()) {
     return End(InvalidArgument("outputs", "binary tensors are not passed on: ask for JSON"));
   }
-  const bool is_oip = desk_->service_->protocol == Protocol::kOip;
+  const bool is_oip = service_->protocol == Protocol::kOip;
   JsonAnswer answer;
-  const Status read = is_oip ? desk_->reader_.ReadOip(response.body, &answer)
-                             : desk_->reader_.ReadPredict(response.body, &answer);
+  const Status read = is_oip ? desk.reader_.ReadOip(response.body, &answer)
+                             : desk.reader_.ReadPredict(response.body, &answer);
   if (!read.ok()) {
-    return End(Internal(fmt::format("{} answered {}: {}: {}", place.name(), response.status,
+    return End(Internal(fmt::format("{} answered {}: {}: {}", place().name(), response.status,
                                     read.message(), Excerpt(response.body))));
   }
   on_stop_.reset();
@@ -142,21 +147,19 @@ void Desk::Call::Read(const Place& place, http::ClientResponse response) {
 }
 
 // Whose fault it is. What a declared input lets through, a version has to take.
-Status Desk::Call::Refusal(const Place& place, const http::ClientResponse& response) const {
+Status Desk::Call::Refusal(const http::ClientResponse& response) const {
   std::string text =
-      fmt::format("{} answered {}: {}", place.name(), response.status, Excerpt(response.body));
+      fmt::format("{} answered {}: {}", place().name(), response.status, Excerpt(response.body));
   const bool blames_client =
       response.status == 400 || response.status == 413 || response.status == 422;
-  if (blames_client && !desk_->service_->declares_inputs) {
-    return InvalidArgument("", std::move(text));
-  }
+  if (blames_client && !service_->declares_inputs) return InvalidArgument("", std::move(text));
   if (response.status == 429) return {Code::kResourceExhausted, std::move(text)};
   return Internal(std::move(text));
 }
 
 void Desk::Call::Cancel() {
   const auto keep = shared_from_this();
-  upstream_->Cancel(number_);
+  if (const std::shared_ptr<Desk> desk = desk_.lock()) desk->upstreams_[asked_]->Cancel(number_);
   End(Unavailable("cancelled"));
 }
 
@@ -185,9 +188,9 @@ void Desk::Start(const Request& request, int64_t deadline_ns, std::stop_token st
                                         request.is_predict ? "v2/models/…/infer" : "predict/…")),
         {});
   }
-  const auto call = std::make_shared<Call>(shared_from_this(), request,
+  const auto call = std::make_shared<Call>(*this, request,
                                            DeadlineOf(service_->entry, now_ns, deadline_ns), sink);
-  call->Start(std::move(stop));
+  call->Start(*this, std::move(stop));
 }
 
 size_t Desk::Busy(size_t place) const {
@@ -223,7 +226,7 @@ std::optional<size_t> Desk::Choose(const std::vector<bool>& tried) {
   }
 }
 
-Result<std::shared_ptr<http::Upstream>> Desk::UpstreamTo(size_t place) {
+Result<http::Upstream*> Desk::UpstreamTo(size_t place) {
   std::shared_ptr<http::Upstream>& upstream = upstreams_[place];
   if (upstream == nullptr) {
     http::UpstreamOptions options;
@@ -233,7 +236,7 @@ Result<std::shared_ptr<http::Upstream>> Desk::UpstreamTo(size_t place) {
     options.connect_timeout_ms = service_->options.connect_timeout_ms;
     WEIR_ASSIGN_OR_RETURN(upstream, http::Upstream::Create(worker_, std::move(options)));
   }
-  return upstream;
+  return upstream.get();
 }
 
 }  // namespace weir::node::runtime::remote

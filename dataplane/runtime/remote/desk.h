@@ -18,7 +18,7 @@
 
 namespace weir::node::runtime::remote {
 
-// Calls under way hold their desk.
+// Calls that are under way when it goes end without a word.
 class Desk : public std::enable_shared_from_this<Desk> {
  public:
   Desk(std::shared_ptr<Service> service, Executor& worker, const Clock& clock);
@@ -34,7 +34,7 @@ class Desk : public std::enable_shared_from_this<Desk> {
   // is left.
   std::optional<size_t> Choose(const std::vector<bool>& tried);
   size_t Busy(size_t place) const;
-  Result<std::shared_ptr<http::Upstream>> UpstreamTo(size_t place);
+  Result<http::Upstream*> UpstreamTo(size_t place);
 
   const std::shared_ptr<Service> service_;
   Executor& worker_;

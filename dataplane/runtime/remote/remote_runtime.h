@@ -6,8 +6,9 @@
 // A call goes out from the worker that serves the request, over connections that this worker keeps.
 // Of several urls the healthy one with the fewest of the worker's calls is asked. A call that fails
 // before a byte of an answer came is made again, on another url or, where there is only one, once
-// more: a client's request must not fail because a service was restarted. What a service answers is
-// never asked for again.
+// more: a client's request must not fail because a service was restarted. A request that broke two
+// connections is left at that, lest it break every replica; what a service answers is never asked
+// for again.
 //
 // A url is healthy unless its last check failed, or a call to it just did: then it is left alone
 // for `aside_ms`, and a single call tries it. Every url is checked each `check_interval_ms`:

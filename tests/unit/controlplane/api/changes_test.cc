@@ -309,7 +309,7 @@ TEST_F(ApiChanges, CommandsRollouts) {
   const Reply back = command("rollback", {{"reason", "not after all"}});
   ASSERT_EQ(back.status, 200) << back.body;
   EXPECT_EQ(back.json["resource"]["status"]["state"], "rolling_back");
-  EXPECT_EQ(back.json["resource"]["status"]["rollback_by"], "api");
+  EXPECT_EQ(back.json["resource"]["status"]["rollback_by"], "alice@laptop");
   EXPECT_EQ(Get("/v1/models/fraud_detection").json["spec"]["stable"], "1.0.0");
   EXPECT_EQ(command("rollback", Json::object()).status, 409);
   EXPECT_EQ(command("retry", {{"full", true}}).json["field"], "full");

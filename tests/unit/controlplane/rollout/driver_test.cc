@@ -90,6 +90,7 @@ TEST_F(RolloutDriver, ActionThatCannotBeCommittedIsTriedAgain) {
   Run(driver, 10, 90, 10, 10);
   EXPECT_EQ(RolloutNow().state, "progressing");
   EXPECT_NE(driver.View("r")->status.waiting_for.find("disk full"), std::string::npos);
+  EXPECT_EQ(driver.View("r")->status.state, "progressing") << "what is not committed is not shown";
   refuse_ = OkStatus();
   Run(driver, 1, 90, 10, 10);
   EXPECT_EQ(RolloutNow().state, "rolling_back");

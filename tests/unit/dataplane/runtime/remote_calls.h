@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
@@ -70,7 +71,8 @@ class Workers {
         server_.Start({.workers = count}, [](const auto& exchange) { exchange->Respond({}); });
     EXPECT_TRUE(started.ok()) << started.ToString();
   }
-  ~Workers() { server_.Stop(); }
+  // No task runs any more.
+  void Stop() { server_.Stop(); }
 
   // `change` may set what else the request has.
   std::unique_ptr<TestCall> Start(const std::shared_ptr<Version>& version, Request request = {},

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/integration/harness/service.h"
 #include "tests/integration/harness/wait.h"
 #include "tests/unit/dataplane/runtime/remote_calls.h"
@@ -133,6 +135,33 @@ TEST_F(RemoteHealth, CallsUnderWayOnAUrlThatDiesAreMadeOnAnother) {
     const Outcome outcome = call->Wait();
     EXPECT_TRUE(outcome.status.ok()) << outcome.status.ToString();
   }
+}
+
+TEST_F(RemoteHealth, ARequestThatServicesDieOfIsNotSentToAllOfThem) {
+  std::vector<std::unique_ptr<Service>> services;
+  std::vector<std::string> urls;
+  for (int i = 0; i < 4; ++i) {
+    services.push_back(std::make_unique<Service>());
+    services.back()->delay_ms = 60'000;
+    urls.push_back(services.back()->url());
+  }
+  const auto version = Make(urls);
+  ASSERT_TRUE(version->WarmUp().ok());
+  const auto call = workers_.Start(version);
+  for (int deaths = 0; deaths < 2; ++deaths) {
+    const auto is_asked = [](const auto& service) { return service->calls() > 0; };
+    auto asked = services.end();
+    ASSERT_TRUE(WaitFor("one is asked", [&] {
+      asked = std::find_if(services.begin(), services.end(), is_asked);
+      return asked != services.end();
+    }));
+    (*asked)->Stop();
+    services.erase(asked);
+  }
+  const Outcome outcome = call->Wait();
+  EXPECT_EQ(outcome.status.code(), Code::kUnavailable);
+  EXPECT_FALSE(outcome.usage.unreached);
+  for (const auto& service : services) EXPECT_EQ(service->calls(), 0u);
 }
 
 TEST_F(RemoteHealth, AnOnlyServiceThatIsStartedAgainFailsNoCallAfterwards) {

@@ -226,6 +226,29 @@ TEST_F(Remote, AVersionThatIsLetGoClosesItsConnections) {
   EXPECT_TRUE(WaitFor("none", [&] { return service.connections() == 0; }));
 }
 
+TEST_F(Remote, WhatIsUnderWayIsLetGoWithItsVersionAndItsWorker) {
+  Service service;
+  service.delay_ms = 60'000;
+  auto workers = std::make_unique<Workers>();
+  auto version = Load({service.url()});
+  ASSERT_NE(version, nullptr);
+  const auto left = workers->Start(version);
+  ASSERT_TRUE(WaitFor("it arrives", [&] { return service.calls() == 1; }));
+  version.reset();
+  ASSERT_TRUE(WaitFor("it is closed", [&] { return service.connections() == 0; }));
+  workers->Run([&] { left->stop.request_stop(); });
+  // The same, but that the worker goes first.
+  version = Load({service.url()});
+  ASSERT_NE(version, nullptr);
+  const auto last = workers->Start(version);
+  ASSERT_TRUE(WaitFor("it arrives", [&] { return service.calls() == 2; }));
+  workers->Stop();
+  version.reset();
+  workers.reset();
+  ASSERT_TRUE(WaitFor("it is closed", [&] { return service.connections() == 0; }));
+  EXPECT_FALSE(left->HasEnded() || last->HasEnded());
+}
+
 TEST_F(Remote, TooManyCallsAreShed) {
   Service service;
   service.delay_ms = 60'000;
