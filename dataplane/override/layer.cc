@@ -14,7 +14,8 @@ namespace {
 using decision::Ruleset;
 
 constexpr int64_t kTickMs = 100;
-constexpr int64_t kStallMs = 1000;  // of this process; what was missed comes first
+constexpr int64_t kStallMs = 1000;    // of this process; what was missed comes first
+constexpr int64_t kBeaconsMs = 1500;  // a beacon comes each second: no silence yet
 
 const char* SwitchName(const std::string& name) {
   return name == kKillSwitch ? "kill switch" : "rollback to baseline";
@@ -216,7 +217,8 @@ void Layer::EveryTick() {
 // True if other rollouts than before are unwatched.
 bool Layer::Look() {
   const int64_t heard_ms = std::max(hooks_.current_at_ms(), started_ms_);
-  return watch_.Look(rules_.get(), clock_.MonotonicMs() - heard_ms, clock_.WallMs());
+  const int64_t silence_ms = clock_.MonotonicMs() - heard_ms;
+  return watch_.Look(rules_.get(), silence_ms < kBeaconsMs ? 0 : silence_ms, clock_.WallMs());
 }
 
 void Layer::Publish(std::function<void()> taken) {
