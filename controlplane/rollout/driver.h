@@ -109,12 +109,12 @@ class Driver {
     // age in ms.
     std::function<GateState(const domain::Resource&, uint64_t, size_t, int64_t)> gate{};
     // Something that people want to hear of: type, severity (info | warning | critical), data.
-    //   rollout_trend, rollout_alert  {rollout, trigger, …}: a warning, and a trigger with do:
-    //   alert drift                         {rollout, psi, ks, …} gate {rollout, phase, gate, type,
-    //   from, to, reason} rollback_incomplete           {rollout, applied, live, missing, since_ms}
-    //   emergency_rollback            {rollout, actor, reason}
-    //   breaker, unwatched            {node, subject, state: began | ended, from_ms, lasted_ms?,
-    //                                 detail}
+    // - rollout_trend, rollout_alert {rollout, trigger, …}: a warning; a trigger with do: alert
+    // - drift {rollout, psi, ks, …}
+    // - gate {rollout, phase, gate, type, from, to, reason}
+    // - rollback_incomplete {rollout, applied, live, missing, since_ms}
+    // - emergency_rollback {rollout, actor, reason}
+    // - breaker, unwatched {node, subject, state: began | ended, from_ms, lasted_ms?, detail}
     std::function<void(const std::string&, const std::string&, codec::Json)> notify{};
     // A short digest of a text: two specs are the same when theirs is.
     std::function<std::string(const std::string&)> digest{};
