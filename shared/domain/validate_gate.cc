@@ -18,6 +18,7 @@ constexpr size_t kMaxText = 4096;  // bytes of a query or an argument
 constexpr int64_t kLongestAttemptMs = 3'600'000;
 constexpr int64_t kShortestEveryMs = 100;
 constexpr int64_t kLongestForMs = 7LL * 86'400'000;
+constexpr int64_t kLongestWindowMs = 35LL * 86'400'000;
 
 const std::vector<std::string> kDays = {"mon", "tue", "wed", "thu", "fri", "sat", "sun"};
 
@@ -223,10 +224,17 @@ void CheckPrometheus(Checker& c, const std::string& path, const Gate& gate) {
 
 // The families that a metric can be judged by, the default first.
 std::vector<std::string> FamiliesOf(const std::string& metric, MetricUnit unit) {
-  if (metric == "error_rate") return {"absolute", "sequential"};
+  if (metric == "error_rate") return {"absolute", "relative", "sequential"};
+  if (metric == "p95_latency" || metric == "p99_latency") return {"sequential"};
+  if (metric == "p50_latency_ms" || metric == "shadow_difference") return {"absolute"};
   if (unit == MetricUnit::kTimes || unit == MetricUnit::kExcess) return {"relative"};
-  if (unit == MetricUnit::kMs) return {"absolute"};
   return {"absolute", "relative"};
+}
+
+// Of the threshold: a metric that is judged relative to stable has times stable's.
+MetricUnit ThresholdUnit(const std::string& family, MetricUnit unit) {
+  const bool is_own = unit == MetricUnit::kRatio || unit == MetricUnit::kMs;
+  return family == "relative" && is_own ? MetricUnit::kTimes : unit;
 }
 
 void CheckSystemFailure(Checker& c, const std::string& path, const TriggerSpec& trigger) {
@@ -267,16 +275,16 @@ void CheckMetric(Checker& c, const std::string& path, const TriggerSpec& trigger
   if (!unit.ok()) return c.Fail(path + ".metric", unit.status().message());
   if (*unit == MetricUnit::kCount)
     return c.Fail(path + ".metric", "requests cannot be bad; min_requests says how many it takes");
-  if (!trigger.family.empty() && !is_share) {
-    const std::vector<std::string> families = FamiliesOf(metric, *unit);
-    if (std::find(families.begin(), families.end(), trigger.family) == families.end()) {
-      c.Fail(path + ".family", fmt::format("{} cannot be judged as \"{}\"; it can as {}", metric,
-                                           trigger.family, Join(families, ", ")));
-    }
+  const std::vector<std::string> families = FamiliesOf(metric, *unit);
+  if (!trigger.family.empty() &&
+      std::find(families.begin(), families.end(), trigger.family) == families.end()) {
+    return c.Fail(path + ".family", fmt::format("{} cannot be judged as \"{}\"; it can as {}",
+                                                metric, trigger.family, Join(families, ", ")));
   }
   if (trigger.raw && trigger.family == "sequential")
     c.Fail(path + ".raw", "is not for the sequential family, which is evidence alone");
-  CheckThreshold(c, path, trigger, *unit);
+  const bool is_drift = metric == "prediction_drift" || metric == "prediction_drift_ks";
+  CheckThreshold(c, path, trigger, is_drift ? *unit : ThresholdUnit(trigger.family, *unit));
 }
 
 }  // namespace
@@ -340,7 +348,8 @@ void CheckTrigger(Checker& c, const std::string& path, const TriggerSpec& trigge
     c.OneOf(fmt::format("{}.{}", path, name), text, allowed);
     is_known = is_known && std::find(allowed.begin(), allowed.end(), text) != allowed.end();
   }
-  if (trigger.window && trigger.window->ms < 1000) c.Fail(path + ".window", "is shorter than 1s");
+  if (trigger.window && (trigger.window->ms < 1000 || trigger.window->ms > kLongestWindowMs))
+    c.Fail(path + ".window", "is not in 1s..35d");
   if (trigger.for_ms.ms > kLongestForMs) c.Fail(path + ".for", "is longer than 7d");
   if (!is_known) return;
   if (trigger.metric == "system_failure") return CheckSystemFailure(c, path, trigger);

@@ -145,6 +145,8 @@ void CheckRollback(Checker& c, const RollbackSpec& rollback) {
   CheckDegradation(c, path + ".performance_degradation", rollback.performance_degradation);
   if (rollback.evaluation_window.ms < 1000)
     c.Fail(path + ".evaluation_window", "is shorter than 1s");
+  if (rollback.evaluation_window.ms > 35 * kDayMs)
+    c.Fail(path + ".evaluation_window", "is longer than 35d");
   if (rollback.keep_previous.ms > 90 * kDayMs)
     c.Fail(path + ".keep_previous", "is longer than 90d");
   c.OneOf(path + ".on_failure", rollback.on_failure, {"zero", "previous_phase"});
@@ -155,8 +157,14 @@ void CheckRollback(Checker& c, const RollbackSpec& rollback) {
     const std::string at = fmt::format("{}.triggers[{}]", path, i);
     const TriggerSpec& trigger = rollback.triggers[i];
     CheckTrigger(c, at, trigger);
-    if (!trigger.name.empty() && !names.insert(trigger.name).second)
-      c.Fail(at + ".name", fmt::format("\"{}\" is the name of another trigger", trigger.name));
+    const std::string name =
+        !trigger.name.empty()
+            ? trigger.name
+            : fmt::format("{} {} {}", trigger.metric,
+                          trigger.comparison.empty() ? ">" : trigger.comparison, trigger.threshold);
+    if (names.insert(name).second) continue;
+    c.Fail(at + ".name", fmt::format("\"{}\" is the name of another trigger{}", name,
+                                     trigger.name.empty() ? "; give this one a name" : ""));
   }
 }
 

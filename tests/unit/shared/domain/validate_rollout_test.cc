@@ -194,7 +194,12 @@ TEST(ValidateTrigger, TakesWhatTheMetricHas) {
                           HasSubstr(".threshold: is not for system_failure")));
   TriggerSpec trigger = Trigger("error_rate", ">", 0.02);
   trigger.family = "relative";
-  EXPECT_THAT(OfTrigger(trigger), ElementsAre(HasSubstr("it can as absolute, sequential")));
+  EXPECT_THAT(OfTrigger(trigger), ElementsAre(HasSubstr("0.02 times stable's would take back")));
+  trigger.threshold = 2;
+  EXPECT_THAT(OfTrigger(trigger), IsEmpty()) << "twice stable's";
+  trigger = Trigger("performance_degradation", ">", 0.2);
+  trigger.family = "absolute";
+  EXPECT_THAT(OfTrigger(trigger), ElementsAre(HasSubstr("it can as relative")));
   trigger = Trigger("p95_latency", ">", 0.01);
   trigger.family = "sequential";
   EXPECT_THAT(OfTrigger(trigger), IsEmpty());
@@ -221,13 +226,17 @@ TEST(ValidateTrigger, WordsAreKnownAndNamesDiffer) {
   trigger.window = DurationMs{10};
   EXPECT_THAT(OfTrigger(trigger),
               ElementsAre(HasSubstr(".comparison: \"=>\""), HasSubstr(".severity: \"high\""),
-                          HasSubstr(".do: \"stop\""), HasSubstr(".window: is shorter")));
+                          HasSubstr(".do: \"stop\""), HasSubstr(".window: is not in 1s..35d")));
   RolloutSpec spec = Rollout();
   trigger = Trigger("error_rate", ">", 0.02);
   trigger.name = "errors";
   spec.rollback.triggers = {trigger, trigger};
   EXPECT_THAT(Of(Kind::kRollout, spec),
               ElementsAre(HasSubstr("triggers[1].name: \"errors\" is the name of another")));
+  trigger.name.clear();
+  spec.rollback.triggers = {trigger, trigger};
+  EXPECT_THAT(Of(Kind::kRollout, spec),
+              ElementsAre(HasSubstr("\"error_rate > 0.02\" is the name of another trigger; give")));
 }
 
 TEST(ValidateRollout, AShareOnlyRisesOnTheSameNodes) {
