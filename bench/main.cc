@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bench/decisions.h"
+#include "bench/false_rollbacks.h"
 #include "bench/flags.h"
 #include "bench/ofrep.h"
 #include "bench/process.h"
@@ -89,6 +90,10 @@ Status Losses(const Options& options, Report& report) {
   return MeasureLosses(options.quick ? 2 : 10, report);
 }
 
+Status FalseRollbacks(const Options& options, Report& report) {
+  return MeasureFalseRollbacks(options.smoke ? 25 : options.quick ? 500 : 10'000, report);
+}
+
 Status Memory(const Options& options, Report& report) {
   return MeasureMemory(options.quick ? 1 : 3, report);
 }
@@ -121,6 +126,7 @@ constexpr Group kGroups[] = {
     {"ofrep", Ofrep, true},         {"remote", Remote, true},       {"parts", Parts, false},
     {"changes", Changes, true},     {"emergency", Emergency, true}, {"rollbacks", Rollbacks, true},
     {"losses", Losses, true},       {"memory", Memory, true},       {"build", Build, true},
+    {"false_rollbacks", FalseRollbacks, true},
 };
 
 bool IsWanted(const Group& group, const std::vector<std::string>& only) {
