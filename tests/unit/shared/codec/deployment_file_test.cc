@@ -273,6 +273,19 @@ TEST(RolloutText, ThePhaseConfigOfTheDocumentsIsARollout) {
   }
 }
 
+TEST(RolloutText, EveryFileInTheReferenceIsValid) {
+  const std::string page = *ReadFile(WEIR_SOURCE_DIR "/docs/rollouts.md");
+  int blocks = 0;
+  for (size_t at = page.find("```yaml\n"); at != std::string::npos; ++blocks) {
+    const size_t begin = at + 8;
+    const size_t end = page.find("```", begin);
+    const std::string text = page.substr(begin, end - begin);
+    EXPECT_THAT(Texts(ReadResources(text, "docs.yaml").errors), IsEmpty()) << text;
+    at = page.find("```yaml\n", end);
+  }
+  EXPECT_EQ(blocks, 4);
+}
+
 TEST(RolloutText, ALastPhaseThatOnlyCopiesIsWarnedOf) {
   const FileContent content =
       ReadResources(Head("  mode: shadow\n  phases: [{name: copy, percentage: 100}]\n"), "f.yaml");
