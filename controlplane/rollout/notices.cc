@@ -72,7 +72,10 @@ void Driver::TellTrends(const Resource& rollout, Run& run, int64_t now_ms) const
             {"trend", trigger.trend}});
   }
   const std::optional<analysis::Drift> drift = run.judge.Snapshot().drift;
-  if (!drift || !(drift->psi > kDriftPsi) || !IsNews(run, "drift", kTellAgainMs, now_ms)) return;
+  const bool is_drift = drift && drift->psi > kDriftPsi &&
+                        std::min(drift->canary_values, drift->stable_values) >=
+                            analysis::kDriftMinOutputs;  // fewer have a noise of that size
+  if (!is_drift || !IsNews(run, "drift", kTellAgainMs, now_ms)) return;
   Notify("drift", "warning",
          {{"rollout", rollout.name},
           {"psi", drift->psi},
