@@ -65,6 +65,17 @@ TEST_F(RolloutCli, StartMakesARolloutOfAModel) {
   ASSERT_EQ(Weir({"rollout", "abort", "fraud_detection-1.1.0"}).exit_code, 0);
   ASSERT_EQ(Weir({"rollout", "start", "fraud_detection-1.1.0"}).exit_code, 0);
   EXPECT_EQ(Show("fraud_detection-1.1.0")["status"]["state"], "progressing");
+
+  const std::string name = "fraud_detection-1.1.0";
+  EXPECT_EQ(Weir({"rollout", "rollback", name, "--emergency", "--graceful"}).exit_code, 2);
+  const Output emergency = Weir({"rollout", "rollback", name, "--emergency", "--reason", "now"});
+  ASSERT_EQ(emergency.exit_code, 0) << emergency.Text();
+  EXPECT_EQ(Show(name)["status"]["rollback_kind"], "emergency");
+  ASSERT_TRUE(WaitFor("rolled back", [&] { return RolloutIs(name, "rolled_back"); }));
+  ASSERT_EQ(Weir({"rollout", "start", name, "--force"}).exit_code, 0);
+  const Output graceful = Weir({"rollout", "rollback", name, "--graceful"});
+  ASSERT_EQ(graceful.exit_code, 0) << graceful.Text();
+  EXPECT_EQ(Show(name)["status"]["rollback_kind"], "graceful");
 }
 
 TEST_F(RolloutCli, StartMakesARolloutOfAFlag) {
