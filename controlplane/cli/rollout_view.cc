@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "controlplane/cli/session.h"
 #include "shared/base/clock.h"
@@ -47,18 +48,33 @@ std::string Cut(const std::string& line, size_t width) {
   return line;
 }
 
-bool IsShare(const std::string& metric) {
-  return metric == "error_rate" || metric == "p95_latency" || metric == "p99_latency" ||
-         metric == "shadow_difference";
+std::string Percent(double ratio) {
+  return std::abs(ratio) < 1e-4 ? "0 %" : fmt::format("{:.3g} %", ratio * 100);
 }
 
-// A value of a metric as people read it: rates in percent, latencies in ms.
+// What an arm shows of a metric, as people read it: rates in percent, latencies in ms.
 std::string Value(const std::string& metric, const Json& value) {
   if (!value.is_number()) return "-";
   const auto number = value.get<double>();
-  if (IsShare(metric)) return fmt::format("{:.3g} %", number * 100);
-  if (metric.ends_with("_ms")) return fmt::format("{:.4g} ms", number);
+  const auto is = [&](const char* name) { return metric == name; };
+  if (is("error_rate") || is("error_rate_ratio") || is("p95_latency") || is("p99_latency") ||
+      is("shadow_difference"))
+    return Percent(number);
+  if (metric.ends_with("_ms") || is("p95_latency_ratio") || is("p99_latency_ratio") ||
+      is("performance_degradation"))
+    return fmt::format("{:.4g} ms", number);
   return fmt::format("{:.4g}", number);
+}
+
+// "> 1.5 × → rollback"
+std::string Limit(const Json& trigger) {
+  const std::string metric = trigger.value("metric", "");
+  const double threshold = trigger.value("threshold", 0.0);
+  const std::string value = metric == "performance_degradation" ? Percent(threshold)
+                            : metric.ends_with("_ratio") ? fmt::format("{:.4g} ×", threshold)
+                                                         : Value(metric, threshold);
+  return fmt::format("{} {} → {}", trigger.value("comparison", ">"), value,
+                     trigger.value("action", ""));
 }
 
 std::string Duration(const Json& ms) {
@@ -103,7 +119,8 @@ void AddPhases(const Json& rollout, Tree& tree) {
   tree.Branch("phases");
   for (size_t i = 0; i < phases.size(); ++i) {
     const Json& phase = phases[i];
-    const std::string state = phase.value("state", "");
+    std::string state = phase.value("state", "");
+    if (state == "current" && IsFinalRollout(status.value("state", ""))) state = "last";
     const Json& spec = rollout["spec"]["phases"][i];
     std::string text =
         Padded(Text(phase["name"]), 20) +
@@ -117,6 +134,8 @@ void AddPhases(const Json& rollout, Tree& tree) {
       const auto wanted = spec.value("min_requests", uint64_t{0});
       text += wanted > 0 ? fmt::format(" of {} requests", wanted) : std::string(" requests");
       tree.Leaf(tree.Paint(kGreen, "▶ ") + text);
+    } else if (state == "last") {
+      tree.Leaf(tree.Paint(kYellow, "■ ") + text + "the last one");
     } else if (state == "done") {
       tree.Leaf("✔ " + text + "since " + Age(phase.value("since", Json())));
     } else {
@@ -126,6 +145,7 @@ void AddPhases(const Json& rollout, Tree& tree) {
 }
 
 void AddShare(const Json& status, Tree& tree) {
+  if (IsFinalRollout(status.value("state", ""))) return;
   const Json share = status.value("share", Json::object());
   std::string text = fmt::format("{} % wanted", Text(share.value("desired", Json(0))));
   text += share.contains("actual") ? fmt::format(", {:.3g} % actual", share["actual"].get<double>())
@@ -140,20 +160,16 @@ void AddShare(const Json& status, Tree& tree) {
 void AddTriggers(const Json& status, Tree& tree) {
   const Json triggers = status.value("triggers", Json::array());
   if (triggers.empty()) return;
-  tree.Branch("metrics", fmt::format("{}{}{}{}{}", Padded("", 15), Padded("canary", 12),
+  tree.Branch("metrics", fmt::format("{}{}{}{}{}", Padded("", 18), Padded("canary", 12),
                                      Padded("stable", 12), Padded("limit", 26), "evidence"));
   for (const Json& trigger : triggers) {
     const std::string metric = trigger.value("metric", "");
-    const std::string limit =
-        fmt::format("{} {} → {}", trigger.value("comparison", ">"),
-                    Value(metric, trigger["threshold"]), trigger.value("action", ""));
-    std::string text = Padded(Text(trigger["name"]), 25) +
+    std::string text = Padded(Text(trigger["name"]), 28) +
                        Padded(Value(metric, trigger.value("canary", Json())), 12) +
                        Padded(Value(metric, trigger.value("stable", Json())), 12) +
-                       Padded(limit, 26);
-    text += trigger.value("family", "") == "raw"
-                ? "none asked"
-                : fmt::format("{:.3g} %", 100 * trigger.value("evidence_ratio", 0.0));
+                       Padded(Limit(trigger), 26);
+    text += trigger.value("family", "") == "raw" ? "none asked"
+                                                 : Percent(trigger.value("evidence_ratio", 0.0));
     if (trigger.contains("needs")) text += "  needs " + Text(trigger["needs"]);
     if (trigger.contains("trend")) text += "  " + tree.Paint(kYellow, Text(trigger["trend"]));
     const bool firing = trigger.value("firing", false);
