@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "shared/codec/flag_check.h"
 #include "shared/codec/json.h"
@@ -78,6 +79,18 @@ Status CheckRunningSpec(const Resource& rollout, const Resource& current) {
                   fmt::format("has {} phases, but the rollout is in phase {}", now.phases.size(),
                               rollout.status->phase + 1));
   }
+  // Its place is kept as a number: another phase there would be entered past all gates.
+  const uint64_t at = current.status->phase;
+  if (at < before.phases.size() &&
+      (at >= now.phases.size() || now.phases[at].name != before.phases[at].name)) {
+    return Refuse(rollout, "spec.phases",
+                  fmt::format("is in phase {}; a change that moves another phase to its place{} "
+                              "would pass over gates: abort it and start it again, or change only "
+                              "what comes after {}",
+                              before.phases[at].name,
+                              at < now.phases.size() ? " (" + now.phases[at].name + ")" : "",
+                              before.phases[at].name));
+  }
   return OkStatus();
 }
 
@@ -114,6 +127,26 @@ Status PrepareRollout(Resource& rollout, const Resource* current, int64_t now_wa
   const bool another = !SameSubject(now, before) || now.candidate != before.candidate;
   const bool released = current->status->state == "pending" && now.start != before.start;
   if (!given && (another || released)) Begin(rollout, now_wall_ms);
+  return OkStatus();
+}
+
+// What answers everyone is loaded, and may answer.
+Status PrepareModel(Resource& model) {
+  auto& spec = model.As<domain::ModelSpec>();
+  const std::pair<const char*, const std::string*> wanted[] = {{"stable", &spec.stable},
+                                                               {"pinned", &spec.pinned}};
+  for (const auto& [field, name] : wanted) {
+    const auto version = spec.versions.find(*name);
+    if (version == spec.versions.end()) continue;
+    if (!version->second.blocked.empty()) {
+      return Refuse(model, fmt::format("spec.{}", field),
+                    fmt::format("version {} is blocked: {}; nobody would be answered. Name another "
+                                "version, or clear versions.{}.blocked first (weir rollout retry "
+                                "NAME --force does, and leads to it in steps)",
+                                *name, version->second.blocked, *name));
+    }
+    version->second.unloaded = false;
+  }
   return OkStatus();
 }
 
@@ -204,7 +237,44 @@ Status CheckRemoved(const Proposal& proposal, const Resource& gone) {
   return status;
 }
 
-// A version that users are being led to stays what it was; only a rehearsed fault may be added.
+// A flag with variants has no share that a rollout could move.
+Status CheckMovedFlag(const Proposal& proposal, const Resource& flag, const Resource* before) {
+  const bool was_variant = before != nullptr && before->As<domain::FlagSpec>().IsVariant();
+  if (was_variant || !flag.As<domain::FlagSpec>().IsVariant()) return OkStatus();
+  Status status;
+  proposal.ForEach(Kind::kRollout, [&](const Resource& rollout) {
+    if (rollout.As<RolloutSpec>().flag != flag.name || !IsRunning(rollout)) return;
+    status = Refuse(flag, "spec.variants",
+                    fmt::format("rollout \"{}\" is {} on it, and moves a percentage, which a flag "
+                                "with variants has not; abort the rollout first",
+                                rollout.name, rollout.status->state));
+  });
+  return status;
+}
+
+std::set<std::string> UrlsOf(const domain::VersionSpec& version) {
+  std::set<std::string> urls(version.urls.begin(), version.urls.end());
+  if (!version.url.empty()) urls.insert(version.url);
+  return urls;
+}
+
+// Why `now` is not the version any more that `then` was; "" when it is.
+std::string Altered(const domain::VersionSpec& now, const domain::VersionSpec& then) {
+  if (now.runtime != then.runtime || now.blob != then.blob ||
+      now.remote_model != then.remote_model || now.remote_version != then.remote_version) {
+    return "make it another version, or abort the rollout first";
+  }
+  const std::set<std::string> before = UrlsOf(then);
+  const std::set<std::string> after = UrlsOf(now);
+  const bool one_stays = std::any_of(before.begin(), before.end(),
+                                     [&](const std::string& url) { return after.contains(url); });
+  if (before == after || one_stays) return "";
+  return "urls may come and go while at least one stays; for another service make another version, "
+         "or abort the rollout first";
+}
+
+// A version that users are being led to stays what it was; a rehearsed fault may be added, and
+// services of the same version may come and go.
 Status CheckCandidates(const Proposal& proposal, const Resource& model, const Resource& before) {
   Status status;
   const auto& now = model.As<domain::ModelSpec>().versions;
@@ -215,14 +285,14 @@ Status CheckCandidates(const Proposal& proposal, const Resource& model, const Re
     const auto old = then.find(spec.candidate);
     if (old == then.end()) return;
     const auto kept = now.find(spec.candidate);
-    const char* what = kept == now.end()                             ? "removed"
-                       : kept->second.blob != old->second.blob       ? "altered"
-                       : kept->second.runtime != old->second.runtime ? "altered"
-                                                                     : nullptr;
-    if (what == nullptr) return;
+    const bool is_removed = kept == now.end();
+    const std::string remedy =
+        is_removed ? "abort the rollout first" : Altered(kept->second, old->second);
+    if (remedy.empty()) return;
     status = Refuse(model, "spec.versions." + spec.candidate,
-                    fmt::format("cannot be {} while rollout \"{}\" is {} with it", what,
-                                rollout.name, rollout.status->state));
+                    fmt::format("cannot be {} while rollout \"{}\" is {} with it: {}",
+                                is_removed ? "removed" : "altered", rollout.name,
+                                rollout.status->state, remedy));
   });
   return status;
 }
@@ -259,6 +329,7 @@ Status Prepare(Resource& resource, const Resource* current, int64_t now_wall_ms)
   const std::optional<RolloutStatus> given = resource.status;
   domain::FillDefaults(resource, now_wall_ms);
   resource.status = given;
+  if (resource.kind == Kind::kModel) return PrepareModel(resource);
   return is_rollout ? PrepareRollout(resource, current, now_wall_ms) : OkStatus();
 }
 
@@ -289,6 +360,7 @@ Status CheckProposal(const Proposal& proposal, bool force_removal) {
                     domain::ValidateReferences(*resource, proposal.lookup(), proposal.for_each())));
     }
     if (key.kind == Kind::kRollout) WEIR_RETURN_IF_ERROR(CheckBlocked(proposal, *resource));
+    if (key.kind == Kind::kFlag) WEIR_RETURN_IF_ERROR(CheckMovedFlag(proposal, *resource, before));
     if (key.kind == Kind::kModel && before != nullptr) {
       WEIR_RETURN_IF_ERROR(CheckCandidates(proposal, *resource, *before));
     }

@@ -12,8 +12,9 @@ namespace weir::control::catalog {
 
 // Fills in what a change may leave out: defaults; a seed that is stored already; a rollout's status
 // (kept, or begun: `start: auto` progresses at once, also anew when the candidate of a rollout that
-// is over changes). FailedPrecondition when the spec of an active rollout changes in what must
-// stand until it is over.
+// is over changes); stable and pinned versions of a model are loaded. FailedPrecondition when the
+// spec of an active rollout changes in what must stand until it is over, or when a model would be
+// answered by a version that is blocked.
 Status Prepare(domain::Resource& resource, const domain::Resource* current, int64_t now_wall_ms);
 
 // One resource alone, and its status: InvalidArgument with path and resource.

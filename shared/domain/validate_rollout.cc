@@ -212,9 +212,9 @@ void Check(Checker& c, const RolloutSpec& spec) {
     c.Fail("spec.attribution_window", "is not in 1s..35d");
 }
 
-void CheckRolloutReferences(Checker& c, const Resource& rollout, const Lookup& find,
-                            const ForEach& for_each) {
-  const RolloutSpec& spec = rollout.As<RolloutSpec>();
+namespace {
+
+void CheckNamed(Checker& c, const RolloutSpec& spec, const Lookup& find, const ForEach& for_each) {
   if (!spec.model.empty()) {
     CheckModel(c, spec, find, for_each);
   } else if (const Resource* flag = find(Kind::kFlag, spec.flag); flag == nullptr) {
@@ -226,6 +226,16 @@ void CheckRolloutReferences(Checker& c, const Resource& rollout, const Lookup& f
   for (size_t i = 0; i < spec.phases.size(); ++i)
     CheckFlagsExist(c, fmt::format("spec.phases[{}].flags", i), spec.phases[i].flags, find,
                     for_each);
+}
+
+}  // namespace
+
+void CheckRolloutReferences(Checker& c, const Resource& rollout, const Lookup& find,
+                            const ForEach& for_each) {
+  const RolloutSpec& spec = rollout.As<RolloutSpec>();
+  // What is taken back may outlive what it spoke of: nothing may hold up a rollback.
+  const bool goes_back = rollout.status.has_value() && rollout.status->state == "rolling_back";
+  if (!goes_back) CheckNamed(c, spec, find, for_each);
   if (!rollout.status.has_value() || !IsActive(*rollout.status)) return;
   for_each(Kind::kRollout, [&](const Resource& other) {
     const RolloutSpec& theirs = other.As<RolloutSpec>();

@@ -112,6 +112,71 @@ TEST_F(RolloutCommit, FewerPhasesThanAlreadyReachedAreRefused) {
   EXPECT_EQ(Commit({Put(further)}).status().field(), "spec.phases");
 }
 
+TEST_F(RolloutCommit, NoOtherPhaseTakesThePlaceOfTheOneItIsIn) {
+  MustCommit({Put(Kind::kRollout, "r", RolloutSpecText())});
+  Resource changed = Copy(Kind::kRollout, "r");
+  auto& phases = changed.As<domain::RolloutSpec>().phases;
+  phases.erase(phases.begin());
+  const auto refused = Commit({Put(changed)});
+  EXPECT_EQ(refused.status().field(), "spec.phases");
+  EXPECT_THAT(refused.status().message(), HasSubstr("is in phase canary"));
+  EXPECT_THAT(refused.status().message(), HasSubstr("abort it and start it again"));
+  domain::Phase earlier = phases[0];
+  changed = Copy(Kind::kRollout, "r");
+  earlier.name = "earlier";
+  earlier.percentage = 0.5;
+  phases.insert(phases.begin(), earlier);
+  EXPECT_EQ(Commit({Put(changed)}).status().field(), "spec.phases");
+  std::swap(phases[0], phases[1]);
+  earlier.percentage = 50;
+  phases[1] = earlier;
+  MustCommit({Put(changed)});
+}
+
+TEST_F(RolloutCommit, WhatAnswersEveryoneIsLoadedAndNotBlocked) {
+  Resource model = Copy(Kind::kModel, "fraud");
+  auto& spec = model.As<domain::ModelSpec>();
+  spec.versions["1.1.0"].unloaded = true;
+  MustCommit({Put(model)});
+  EXPECT_TRUE(Model("fraud").versions.at("1.1.0").unloaded);
+  spec.pinned = "1.1.0";
+  MustCommit({Put(model)});
+  EXPECT_FALSE(Model("fraud").versions.at("1.1.0").unloaded);
+  spec.versions["1.1.0"].blocked = "it leaks";
+  const auto refused = Commit({Put(model)});
+  EXPECT_EQ(refused.status().field(), "spec.pinned");
+  EXPECT_THAT(refused.status().message(), HasSubstr("clear versions.1.1.0.blocked first"));
+  spec.pinned.clear();
+  MustCommit({Put(model)});
+  spec.stable = "1.1.0";
+  EXPECT_EQ(Commit({Put(model)}).status().field(), "spec.stable");
+}
+
+TEST_F(RolloutCommit, NothingThatIsGoneHoldsUpARollback) {
+  Resource rollout = Make(Kind::kRollout, "r", RolloutSpecText());
+  rollout.As<domain::RolloutSpec>().phases[1].flags = {"ttft"};
+  MustCommit({Put(rollout)});
+  SetState("r", "promoted", 100);
+  MustCommit({Remove(Kind::kFlag, "ttft")});
+  SetState("r", "rolling_back");
+  MustCommit({Put(Kind::kFlag, "ttft", R"({"enabled": true})")});
+  Resource second = Make(Kind::kRollout, "r2", RolloutSpecText());
+  EXPECT_THAT(Commit({Put(second)}).status().message(), HasSubstr("already rolling_back"));
+}
+
+TEST_F(RolloutCommit, AFlagThatIsMovedGetsNoVariants) {
+  MustCommit({Put(Kind::kRollout, "f", R"({"flag": "ttft", "phases": [
+      {"name": "a", "percentage": 10}]})")});
+  const Resource variants = Make(Kind::kFlag, "ttft", R"({"variants": {"on": true, "off": false},
+      "default_variant": "on"})");
+  const auto refused = Commit({Put(variants)});
+  EXPECT_EQ(refused.status().field(), "spec.variants");
+  EXPECT_THAT(refused.status().message(), HasSubstr("rollout \"f\" is progressing on it"));
+  SetState("f", "promoted", 100);
+  MustCommit({Put(variants)});
+  SetState("f", "rolling_back");
+}
+
 TEST_F(RolloutCommit, ANewCandidateAfterTheEndBeginsAnew) {
   MustCommit({Put(Kind::kRollout, "r", RolloutSpecText())});
   SetState("r", "rolled_back");
@@ -157,6 +222,24 @@ TEST_F(RolloutCommit, TheCandidateStandsWhileItRunsButMayRehearseAFault) {
   MustCommit({Put(model)});
   EXPECT_EQ(Model("fraud").versions.at("1.1.0").fault->expires,
             FormatTimeMs(clock_.WallMs() + 600'000));
+}
+
+TEST_F(RolloutCommit, ServicesOfTheCandidateComeAndGoButAreNotExchanged) {
+  MustCommit({Put(Kind::kModel, "fraud", R"({"stable": "1.0.0", "versions": {
+      "1.0.0": {"runtime": "oip", "url": "http://a:1"},
+      "1.1.0": {"runtime": "oip", "url": "http://b:1"}}})")});
+  MustCommit({Put(Kind::kRollout, "r", RolloutSpecText())});
+  Resource model = Copy(Kind::kModel, "fraud");
+  auto& candidate = model.As<domain::ModelSpec>().versions["1.1.0"];
+  candidate.url = "http://c:1";
+  EXPECT_THAT(Commit({Put(model)}).status().message(), HasSubstr("while at least one stays"));
+  candidate.url.clear();
+  candidate.urls = {"http://b:1", "http://c:1"};
+  MustCommit({Put(model)});
+  candidate.urls = {"http://c:1"};
+  MustCommit({Put(model)});
+  candidate.remote_version = "2";
+  EXPECT_THAT(Commit({Put(model)}).status().message(), HasSubstr("make it another version"));
 }
 
 TEST_F(RolloutCommit, PromotionIsOneRevision) {
