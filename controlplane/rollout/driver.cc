@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "controlplane/rollout/rollback.h"
 #include "shared/base/log.h"
 
 namespace weir::control::rollout {
@@ -18,7 +19,9 @@ using domain::RolloutStatus;
 
 constexpr int64_t kLongestTickMs = 1000;  // what a hung machine may add to a clock at once
 constexpr int64_t kQuietMs = 10'000;      // after which a new bad answer is a new beginning
-constexpr int64_t kNodesReturnMs = 8000;  // after a restart; a node that hangs is gone by then
+// After a restart nodes that serve the canary may still be on their way back; one that hangs is
+// gone by then.
+constexpr int64_t kNodesReturnMs = 8000;
 constexpr int64_t kUnloadEveryMs = 1000;
 constexpr int64_t kSettleMs = 1000;  // what was under way in the phase that failed
 constexpr char kHeard[] = "";  // in the saved state, beside the rollouts; no rollout is called so
@@ -46,13 +49,8 @@ domain::VerdictRecord Record(const analysis::Verdict& verdict, int64_t first_bad
           .detected_at = {now_wall_ms}};
 }
 
-// Rollback outranks pause outranks alert.
 bool Outranks(const analysis::Verdict& a, const std::optional<domain::VerdictRecord>& b) {
-  if (!b.has_value()) return true;
-  const auto rank = [](const std::string& action) {
-    return action == "rollback" ? 2 : action == "pause" ? 1 : 0;
-  };
-  return rank(analysis::ActionName(a.action)) > rank(b->action);
+  return !b.has_value() || RankOf(analysis::ActionName(a.action)) > RankOf(b->action);
 }
 
 const domain::Phase& PhaseOf(const Resource& rollout) {
@@ -139,8 +137,6 @@ Driver::Run* Driver::RunOf(const Resource& rollout, int64_t now_ms) {
   run.rollback_step = rollout.status->rollback_step;
   run.began_ms = now_ms;
   TakeOver(rollout, run, now_ms);
-  if (is_taking_over_ && rollout.status->state == "rolling_back")
-    run.hold_until_ms = now_ms + kNodesReturnMs;
   return &runs_.insert_or_assign(rollout.name, std::move(run)).first->second;
 }
 
@@ -219,6 +215,7 @@ void Driver::OnNodes(std::vector<NodeFacts> nodes, uint64_t published) {
 bool Driver::Tick(int64_t now_ms, int64_t now_wall_ms) {
   const int64_t elapsed_ms =
       last_tick_ms_ == 0 ? 0 : std::min(now_ms - last_tick_ms_, kLongestTickMs);
+  if (last_tick_ms_ == 0) first_tick_ms_ = now_ms;
   last_tick_ms_ = now_ms;
   const std::vector<std::string> active = ActiveRollouts();
   std::erase_if(runs_, [&](const auto& run) {
@@ -235,7 +232,6 @@ bool Driver::Tick(int64_t now_ms, int64_t now_wall_ms) {
     if (Run* run = RunOf(*rollout, now_ms))
       committed |= TickOne(*rollout, *run, elapsed_ms, now_ms, now_wall_ms);
   }
-  is_taking_over_ = false;
   if (now_ms - last_unload_ms_ >= kUnloadEveryMs) {
     last_unload_ms_ = now_ms;
     committed |= UnloadPrevious(now_wall_ms);
@@ -274,6 +270,7 @@ bool Driver::TickOne(const Resource& rollout, Run& run, int64_t elapsed_ms, int6
   if (status.state != "rolling_back" && LoadWanted(rollout)) return true;
   const Evidence evidence = Gather(rollout, run, now_ms, now_wall_ms);
   TellTrends(rollout, run, now_ms);
+  TellFailure(rollout, run, evidence, now_ms);
   TellIncomplete(rollout, run, evidence, now_ms);
   const Step step = Next(rollout.As<RolloutSpec>(), status, evidence, now_wall_ms);
   run.waiting_for = step.waiting_for;
@@ -283,7 +280,7 @@ bool Driver::TickOne(const Resource& rollout, Run& run, int64_t elapsed_ms, int6
     if (step.shown_state == "progressing") run.phase_age_ms += elapsed_ms;
     return false;
   }
-  if (step.kind == Step::Kind::kComplete && now_ms < run.hold_until_ms) {
+  if (step.kind == Step::Kind::kComplete && now_ms < first_tick_ms_ + kNodesReturnMs) {
     run.waiting_for = "nodes to come back";
     return false;
   }

@@ -128,6 +128,9 @@ class Driver {
   void OnTelemetry(const telemetry::Window& delta, int64_t now_ms, int64_t now_wall_ms);
   // `published` is the newest snapshot version that went out.
   void OnNodes(std::vector<NodeFacts> nodes, uint64_t published);
+  // The number alone, at the commit itself, also from within World.commit: a rollback whose nodes
+  // were asked for an older snapshot would seem complete before anyone has it.
+  void OnPublished(uint64_t published) { published_ = published; }
   // `now_ms` is monotonic. True when something was committed: save the state soon.
   bool Tick(int64_t now_ms, int64_t now_wall_ms);
 
@@ -168,8 +171,6 @@ class Driver {
     int64_t first_bad_wall_ms = 0;  // of the current run of bad answers
     int64_t last_bad_wall_ms = 0;
     uint64_t rollback_revision = 0;
-    // Taken over while rolling back: nodes that serve the canary may still be on their way back.
-    int64_t hold_until_ms = 0;
     int64_t settles_until_ms = 0;  // what arrives till then speaks of the share before
     int64_t began_ms = 0;          // monotonic, in this process
     std::optional<domain::VerdictRecord> verdict;
@@ -224,6 +225,8 @@ class Driver {
   static bool IsNews(Run& run, const std::string& what, int64_t every_ms, int64_t now_ms);
   void TellGates(const domain::Resource& rollout, Run& run, int64_t now_ms) const;
   void TellTrends(const domain::Resource& rollout, Run& run, int64_t now_ms) const;
+  void TellFailure(const domain::Resource& rollout, Run& run, const Evidence& evidence,
+                   int64_t now_ms) const;
   void TellIncomplete(const domain::Resource& rollout, Run& run, const Evidence& evidence,
                       int64_t now_ms) const;
   void TellEpisodes();
@@ -243,7 +246,7 @@ class Driver {
   uint64_t published_ = 0;
   int64_t last_tick_ms_ = 0;
   int64_t last_unload_ms_ = 0;
-  bool is_taking_over_ = true;  // until the first tick has ended
+  int64_t first_tick_ms_ = 0;
 };
 
 }  // namespace weir::control::rollout

@@ -8,6 +8,7 @@
 
 #include "controlplane/rollout/driver.h"
 #include "controlplane/rollout/gates.h"
+#include "controlplane/rollout/rollback.h"
 
 namespace weir::control::rollout {
 namespace {
@@ -82,6 +83,18 @@ void Driver::TellTrends(const Resource& rollout, Run& run, int64_t now_ms) const
           {"ks", drift->ks},
           {"canary_values", drift->canary_values},
           {"stable_values", drift->stable_values}});
+}
+
+// The judge tells of its own alerts; of a failure nobody measures it does not know.
+void Driver::TellFailure(const Resource& rollout, Run& run, const Evidence& evidence,
+                         int64_t now_ms) const {
+  if (evidence.system_failure.empty() || rollout.status->state == "rolling_back") return;
+  if (ActionOnFailure(rollout.As<RolloutSpec>()) != "alert") return;
+  if (!IsNews(run, "alert system_failure", kTellAgainMs, now_ms)) return;
+  Notify("rollout_alert", "warning",
+         {{"rollout", rollout.name},
+          {"trigger", "system_failure"},
+          {"detail", evidence.system_failure}});
 }
 
 void Driver::TellIncomplete(const Resource& rollout, Run& run, const Evidence& evidence,

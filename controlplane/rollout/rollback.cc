@@ -145,19 +145,27 @@ Result<Step> OfPromoted(const RolloutSpec& spec, const RolloutStatus& status,
 
 }  // namespace
 
+int RankOf(const std::string& action) {
+  return action == "rollback" ? 2 : action == "pause" ? 1 : 0;
+}
+
+std::string ActionOnFailure(const RolloutSpec& spec) {
+  std::string action = "rollback";
+  for (const domain::TriggerSpec& trigger : spec.rollback.triggers) {
+    if (trigger.metric == kSystemFailure && !trigger.action.empty()) action = trigger.action;
+  }
+  return action;
+}
+
 std::optional<VerdictRecord> ReasonToAct(const RolloutSpec& spec, const Evidence& evidence,
                                          int64_t now_wall_ms) {
   if (evidence.system_failure.empty()) return evidence.verdict;
   VerdictRecord failure = evidence.counted;
   failure.trigger = kSystemFailure;
-  failure.action = "rollback";
+  failure.action = ActionOnFailure(spec);
   failure.evidence = evidence.system_failure;
   failure.detected_at = {now_wall_ms};
-  for (const domain::TriggerSpec& trigger : spec.rollback.triggers) {
-    if (trigger.metric == kSystemFailure && !trigger.action.empty())
-      failure.action = trigger.action;
-  }
-  if (evidence.verdict && failure.action != "rollback" && evidence.verdict->action == "rollback")
+  if (evidence.verdict && RankOf(evidence.verdict->action) > RankOf(failure.action))
     return evidence.verdict;
   return failure;
 }

@@ -13,7 +13,14 @@
 
 namespace weir::control::rollout {
 
-// Why the candidate must go now: the judge's verdict, or a system failure as one. Absent while it
+// Rollback outranks pause outranks alert.
+int RankOf(const std::string& action);
+
+// What a failure of the candidate as such leads to; the last of several triggers for it says.
+std::string ActionOnFailure(const domain::RolloutSpec& spec);
+
+// Why the candidate must go now: the judge's verdict, or a system failure as one, if that
+// asks for no less. Absent while it
 // may stay; `action` is not always a rollback.
 std::optional<domain::VerdictRecord> ReasonToAct(const domain::RolloutSpec& spec,
                                                  const Evidence& evidence, int64_t now_wall_ms);

@@ -10,9 +10,10 @@ namespace {
 class RolloutDriverRollback : public RolloutDriverTest {
  protected:
   RolloutDriverRollback() { SpecNow().phases[0].duration = {600'000}; }
-  // Every node has what was committed last.
+  // Every node has what was committed last, and those of before the start have had their time.
   void Settle(Driver& driver) {
     for (NodeFacts& node : nodes_) node.applied_version = revision_;
+    now_ms_ += 8000;
     Run(driver, 1, 90, 0, 0);
   }
 };
@@ -47,6 +48,47 @@ TEST_F(RolloutDriverRollback, InStepsSurvivesARestartAndTakesNoTimeTwice) {
   EXPECT_EQ(evidence["percentage_before"], 10);
   EXPECT_EQ(evidence["kind"], "manual");
   EXPECT_EQ(evidence["by"], "alice");
+}
+
+TEST_F(RolloutDriverRollback, SoonAfterAStartItIsNotCompleteWithoutNodes) {
+  Driver driver(World());
+  nodes_.clear();
+  Run(driver, 3, 90, 10, 0);
+  ASSERT_TRUE(Order(driver, Verb::kRollback).ok());
+  Run(driver, 10, 0, 0, 0);
+  EXPECT_EQ(RolloutNow().state, "rolling_back");
+  EXPECT_EQ(driver.View("r")->status.waiting_for, "nodes to come back");
+  Settle(driver);
+  EXPECT_EQ(RolloutNow().state, "rolled_back");
+}
+
+TEST_F(RolloutDriverRollback, ATickBetweenCommitAndNodesDoesNotCompleteIt) {
+  Driver::World world = World();
+  Driver* told = nullptr;
+  world.commit = [&, commit = world.commit](const CommitPlan& plan) {
+    const Result<uint64_t> revision = commit(plan);
+    told->OnPublished(*revision);
+    return revision;
+  };
+  Driver driver(std::move(world));
+  told = &driver;
+  Run(driver, 3, 90, 10, 0);
+  now_ms_ += 8000;
+  ASSERT_TRUE(Order(driver, Verb::kRollback).ok());
+  driver.Tick(now_ms_, now_ms_);  // before OnNodes
+  EXPECT_EQ(RolloutNow().state, "rolling_back");
+  Settle(driver);
+  EXPECT_EQ(RolloutNow().state, "rolled_back");
+}
+
+TEST_F(RolloutDriverRollback, FailureWithDoAlertTellsPeopleOnce) {
+  SpecNow().rollback.triggers = {{.metric = "system_failure", .action = "alert"}};
+  SetNodes("FAILED", 1);
+  Driver driver(World());
+  Run(driver, 5, 90, 10, 0);
+  EXPECT_EQ(RolloutNow().state, "progressing");
+  ASSERT_EQ(Notices("rollout_alert").size(), 1u);
+  EXPECT_EQ(Notices("rollout_alert")[0]["trigger"], "system_failure");
 }
 
 TEST_F(RolloutDriverRollback, StepsEndAtOnceWhenTheCandidateFailsOn) {

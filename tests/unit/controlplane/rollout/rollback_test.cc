@@ -106,6 +106,11 @@ TEST(RolloutRollback, SystemFailureTakesNoSteps) {
   EXPECT_EQ(step.next.percentage, 0);
   spec.rollback.triggers = {{.metric = "system_failure", .action = "pause"}};
   EXPECT_EQ(Next(spec, InPhase(1), evidence, 9).next.state, "paused");
+  spec.rollback.triggers[0].action = "alert";
+  EXPECT_EQ(Next(spec, InPhase(1), evidence, 9).next.state, "progressing");
+  evidence.verdict = domain::VerdictRecord{.trigger = "errors", .action = "pause"};
+  EXPECT_EQ(Next(spec, InPhase(1), evidence, 9).next.last_verdict->trigger, "errors")
+      << "an alert hides no pause";
 }
 
 TEST(RolloutRollback, GoesToThePhaseBeforeAndWaitsThere) {
