@@ -227,7 +227,10 @@ void Control::StartTimers() {
 
 void Control::OnCommitted(const catalog::Committed& committed) {
   bus_->Publish(committed);
-  if (!committed.entries.empty() || committed.emergency_changed) published_ = committed.revision;
+  if (!committed.entries.empty() || committed.emergency_changed) {
+    published_ = committed.revision;
+    driver_->OnPublished(published_);
+  }
   for (const std::string& flag : committed.flags) {
     ledger_->flags().OnChanged(flag, committed.revision, clock_.WallMs());
   }
