@@ -249,8 +249,8 @@ void Control::OnNodes(std::shared_ptr<const publish::NodesView> view) {
 void Control::OnApplied(const publish::AppliedEvent& event) {
   if (IsStopped()) return;
   const int64_t to_wall_ms = clock_.WallMs() - clock_.MonotonicMs();
-  ledger_->trail().OnApplied(
-      {event.node, event.at_ms + to_wall_ms, epoch_, event.version, Join(event.refused, ", ")});
+  ledger_->trail().OnApplied({event.node, event.at_ms + to_wall_ms, epoch_, event.version,
+                              Join(event.refused, ", "), codec::Json(event.labels).dump()});
 }
 
 void Control::TellDriver() {

@@ -39,7 +39,7 @@ Result<api::Past> Control::Past(const api::PastQuery& query) {
     WEIR_ASSIGN_OR_RETURN(store::RevisionRow row, store_->Revision(revision));
     past.revisions.push_back(std::move(row));
   }
-  WEIR_ASSIGN_OR_RETURN(past.resources, store_->ResourcesAt(past.base));
+  WEIR_ASSIGN_OR_RETURN(past.resources, store_->ResourcesAt(past.base, query.kinds));
   WEIR_ASSIGN_OR_RETURN(past.episodes, store_->ReadEpisodes(query.node, span.from_ms, span.to_ms));
   return past;
 }

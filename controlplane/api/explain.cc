@@ -138,16 +138,17 @@ Result<Slice> Api::Core::ExplainKey(const Call& call) {
   WEIR_ASSIGN_OR_RETURN(auto body, codec::FromJson<ExplainBody>(call.json));
   WEIR_RETURN_IF_ERROR(Check(body));
   if (!body.at.empty()) {  // of what stands no longer, too: names are not checked
-    PastQuery when{.span = {}, .node = body.node};
+    PastQuery when{.span = {}, .node = body.node, .kinds = {}};
     WEIR_ASSIGN_OR_RETURN(when.span, ReadSpan(body.at));
     if (when.span.from_ms > deps_.clock.WallMs())
       return InvalidArgument("at", "\"" + body.at + "\" is in the future");
+    const explain::Query query = QueryOf(body, 0);
+    when.kinds = KindsOf(query);
     WEIR_ASSIGN_OR_RETURN(Past past, deps_.past(when));
-    return Slice(
-        [past = std::move(past), when, query = QueryOf(body, 0)]() -> std::optional<Answer> {
-          const Result<Json> answer = ExplainPast(past, when, query);
-          return answer.ok() ? Answer(JsonResponse(*answer)) : Answer(answer.status());
-        });
+    return Slice([past = std::move(past), when, query]() -> std::optional<Answer> {
+      const Result<Json> answer = ExplainPast(past, when, query);
+      return answer.ok() ? Answer(JsonResponse(*answer)) : Answer(answer.status());
+    });
   }
   if (!body.model.empty() && deps_.catalog.Find(Kind::kModel, body.model) == nullptr)
     return NoSuchResource(deps_.catalog, Kind::kModel, body.model);

@@ -34,13 +34,12 @@ struct Stretch {
 // The resources as they stood, moved forward revision by revision.
 class Standing {
  public:
-  // Of a query for one model, only what concerns models is read.
-  explicit Standing(const explain::Query& asked)
-      : models_only_(!asked.model.empty() && asked.flag.empty()) {}
+  explicit Standing(const std::vector<std::string>& kinds) : kinds_(kinds) {}
 
   Status Put(const std::string& kind, const std::string& name, const std::string& document) {
     const auto known = domain::ParseKind(kind);
-    if (!known.has_value() || IsLeftOut(*known)) return OkStatus();
+    const bool is_wanted = std::find(kinds_.begin(), kinds_.end(), kind) != kinds_.end();
+    if (!known.has_value() || !is_wanted) return OkStatus();
     const domain::ResourceKey key{*known, name};
     if (document.empty()) {
       resources_.erase(key);
@@ -82,12 +81,7 @@ class Standing {
   }
 
  private:
-  bool IsLeftOut(Kind kind) const {
-    if (kind == Kind::kSink || kind == Kind::kObservability) return true;
-    return models_only_ && (kind == Kind::kFlag || kind == Kind::kExperiment);
-  }
-
-  const bool models_only_;
+  const std::vector<std::string>& kinds_;
   std::map<domain::ResourceKey, Resource> resources_;
 };
 
@@ -156,6 +150,18 @@ void NoteBreakers(Json& answer, const Past& past, const Span& span) {
   }
 }
 
+// The node's labels then; today's when they were not noted.
+domain::Labels LabelsOf(const Stretch& stretch, const Past& past) {
+  if (stretch.applied == nullptr || stretch.applied->labels.empty()) return past.labels;
+  const Result<Json> noted = codec::ParseJson(stretch.applied->labels);
+  if (!noted.ok() || !noted->is_object()) return past.labels;
+  domain::Labels labels;
+  for (const auto& [name, value] : noted->items()) {
+    if (value.is_string()) labels[name] = value.get<std::string>();
+  }
+  return labels;
+}
+
 Json AnswerOf(const Stretch& stretch, const Past& past, const PastQuery& query,
               const Standing& standing, explain::Query asked) {
   const bool has_node = !query.node.empty();
@@ -167,7 +173,7 @@ Json AnswerOf(const Stretch& stretch, const Past& past, const PastQuery& query,
   };
   const uint64_t epoch = stretch.applied == nullptr ? 1 : stretch.applied->epoch;
   const decision::Ruleset rules =
-      standing.Rules(past.labels, epoch, stretch.revision, is_unwatched);
+      standing.Rules(LabelsOf(stretch, past), epoch, stretch.revision, is_unwatched);
   Json answer = explain::Explain(rules, asked);
   answer.erase("key");
   answer.erase("snapshot");
@@ -214,8 +220,15 @@ Result<Span> ReadSpan(std::string_view text) {
   return Span{*from_ms, *from_ms + (has_seconds ? 1000 : kMinuteMs)};
 }
 
+std::vector<std::string> KindsOf(const explain::Query& asked) {
+  std::vector<std::string> kinds = {"Emergency", "Model", "Rollout"};
+  const bool is_of_model_alone = !asked.model.empty() && asked.flag.empty();
+  if (!is_of_model_alone) kinds.insert(kinds.end(), {"Flag", "Experiment"});
+  return kinds;
+}
+
 Result<Json> ExplainPast(const Past& past, const PastQuery& query, const explain::Query& asked) {
-  Standing standing(asked);
+  Standing standing(query.kinds);
   for (const store::ResourceRow& row : past.resources)
     WEIR_RETURN_IF_ERROR(standing.Put(row.kind, row.name, row.document));
   Json answers = Json::array();

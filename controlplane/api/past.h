@@ -32,8 +32,12 @@ Result<Span> ReadSpan(std::string_view text);
 
 struct PastQuery {
   Span span;
-  std::string node;  // "": as published
+  std::string node;                // "": as published
+  std::vector<std::string> kinds;  // of resources, that the answer depends on
 };
+
+// What a query's answer depends on: of one for a model alone, only what concerns models.
+std::vector<std::string> KindsOf(const explain::Query& asked);
 
 struct Past {
   static constexpr size_t kMaxRevisions = 200;  // of one answer
@@ -43,7 +47,7 @@ struct Past {
   std::vector<store::RevisionRow> revisions;  // those after base that matter, oldest first
   std::vector<store::AppliedRow> applied;     // with a node: of it, the one before the span first
   std::vector<store::EpisodeRow> episodes;    // that touch the span
-  domain::Labels labels;                      // the node's, as they are now
+  domain::Labels labels;                      // the node's, as they are now; for rows without
 };
 
 // {key, node?, at: {from, to}, answers: [{from, to, revision, actor, reason, epoch?, refused?,

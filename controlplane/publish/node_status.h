@@ -35,10 +35,10 @@ struct NodeStatus {
   uint64_t version = 0;                     // 0: nothing of ours yet
   std::vector<wire::RefusedEntry> refused;  // entries that stand refused
   std::vector<wire::VersionReport> versions;
-  std::vector<std::string> overrides;  // what an operator forced on it, one sentence each
+  std::vector<std::string> overrides;   // what an operator forced on it, one sentence each
   std::vector<wire::Episode> episodes;  // of this incarnation, as the node reports them
-  std::string problem;                 // why it is refused or cannot be served; empty: none
-  int64_t last_seen_ms = 0;            // control plane's monotonic clock
+  std::string problem;                  // why it is refused or cannot be served; empty: none
+  int64_t last_seen_ms = 0;             // control plane's monotonic clock
   uint64_t pending_batches = 0;
   struct AppliedAt {
     uint64_t version = 0;
@@ -68,6 +68,7 @@ struct AppliedEvent {
   uint64_t version = 0;
   int64_t at_ms = 0;                 // control plane's monotonic clock
   std::vector<std::string> refused;  // "flag a", what it keeps the last good of
+  domain::Labels labels;
 };
 
 // {id, state, snapshot: {epoch, version}, labels, last_seen_ms, nack?, overrides?, …}; last_seen_ms

@@ -125,7 +125,7 @@ void Nodes::Applied(const std::string& node, uint64_t epoch, uint64_t version,
   if (is_new && epoch == epoch_) {
     status->applied.push_back({version, now_ms});
     if (status->applied.size() > kAppliedKept) status->applied.erase(status->applied.begin());
-    on_applied_({node, version, now_ms, NamesOf(status->refused)});
+    on_applied_({node, version, now_ms, NamesOf(status->refused), status->labels});
   }
   UpdateState(nodes_[node], now_ms);
 }

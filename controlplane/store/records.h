@@ -98,7 +98,8 @@ struct AppliedRow {
   int64_t at_wall_ms = 0;
   uint64_t epoch = 0;
   uint64_t version = 0;
-  std::string refused;  // what it kept the last good of: "flag a, split b"; empty: nothing
+  std::string refused;   // what it kept the last good of: "flag a, split b"; empty: nothing
+  std::string labels{};  // its own then, a JSON object; empty: not noted
 };
 
 // What a node did by itself for a while. Writing one that exists replaces it.

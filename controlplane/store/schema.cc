@@ -48,7 +48,7 @@ CREATE TABLE windows (
     R"sql(
 CREATE TABLE applied (
   node TEXT NOT NULL, at_wall_ms INTEGER NOT NULL, epoch INTEGER NOT NULL,
-  version INTEGER NOT NULL, refused TEXT NOT NULL,
+  version INTEGER NOT NULL, refused TEXT NOT NULL, labels TEXT NOT NULL,
   PRIMARY KEY (node, at_wall_ms, epoch, version)) WITHOUT ROWID;
 CREATE TABLE episodes (
   node TEXT NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL, from_wall_ms INTEGER NOT NULL,

@@ -56,8 +56,9 @@ class Store {
   Result<RevisionRow> Revision(uint64_t revision);
   // The last revision at or before a moment; 0: there was none.
   Result<uint64_t> RevisionAt(int64_t at_wall_ms);
-  // Every resource as it stood after `revision`, in order of kind and name.
-  Result<std::vector<ResourceRow>> ResourcesAt(uint64_t revision);
+  // The resources of `kinds` as they stood after `revision`, in the order of the kinds, by name.
+  Result<std::vector<ResourceRow>> ResourcesAt(uint64_t revision,
+                                               const std::vector<std::string>& kinds);
   // The document as it stood after `revision`; absent when it did not exist then.
   Result<std::optional<std::string>> ResourceAt(const std::string& kind, const std::string& name,
                                                 uint64_t revision);

@@ -42,12 +42,13 @@ void WriteWindow(C& db, const WindowRow& row) {
 
 template <class C>
 void WriteApplied(C& db, const AppliedRow& row) {
-  db.Prepare("REPLACE INTO applied VALUES (?, ?, ?, ?, ?)")
+  db.Prepare("REPLACE INTO applied VALUES (?, ?, ?, ?, ?, ?)")
       .Bind(row.node)
       .Bind(row.at_wall_ms)
       .Bind(row.epoch)
       .Bind(row.version)
       .Bind(row.refused)
+      .Bind(row.labels)
       .Run();
 }
 

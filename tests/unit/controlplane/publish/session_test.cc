@@ -95,6 +95,7 @@ TEST_F(SessionTest, WelcomesANodeAndGivesItTheSnapshot) {
   ASSERT_THAT(applied_, SizeIs(1));
   EXPECT_EQ(applied_[0].version, 5u);
   EXPECT_EQ(applied_[0].at_ms, now_ms_);
+  EXPECT_EQ(applied_[0].labels.at("zone"), "a");
   EXPECT_TRUE(view_->EveryoneHas(5));
   EXPECT_FALSE(view_->EveryoneHas(6));
 }

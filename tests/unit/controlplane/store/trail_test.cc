@@ -51,17 +51,18 @@ TEST_F(StoreTrail, EveryResourceAsItStood) {
   EXPECT_EQ(*store_->RevisionAt(100), 1u);
   EXPECT_EQ(*store_->RevisionAt(299), 2u);
   EXPECT_EQ(*store_->RevisionAt(5000), 3u);
-  EXPECT_TRUE(store_->ResourcesAt(0)->empty());
-  const auto second = *store_->ResourcesAt(2);
+  EXPECT_TRUE(store_->ResourcesAt(0, {"Flag"})->empty());
+  const auto second = *store_->ResourcesAt(2, {"Model", "Flag"});
   ASSERT_EQ(second.size(), 2u);
   EXPECT_EQ(second[0].document, "{a2}");
   EXPECT_EQ(second[0].revision, 2u);
   EXPECT_EQ(second[1].document, "{b1}");
-  ASSERT_EQ(store_->ResourcesAt(3)->size(), 1u);
+  ASSERT_EQ(store_->ResourcesAt(3, {"Flag"})->size(), 1u);
+  EXPECT_TRUE(store_->ResourcesAt(3, {"Model"})->empty());
 }
 
 TEST_F(StoreTrail, ANodesVersionsWithTheOneBefore) {
-  Write({{"n1", 100, 7, 1, ""}, {"n1", 200, 7, 2, "flag x"}, {"n1", 300, 7, 3, ""}});
+  Write({{"n1", 100, 7, 1, ""}, {"n1", 200, 7, 2, "flag x", "{}"}, {"n1", 300, 7, 3, ""}});
   Write({{"n2", 150, 7, 1, ""}});
   EXPECT_EQ(Versions("n1", 250, 260), std::vector<uint64_t>{2}) << "in force since before";
   EXPECT_EQ(Versions("n1", 250, 301), (std::vector<uint64_t>{2, 3}));
@@ -69,6 +70,7 @@ TEST_F(StoreTrail, ANodesVersionsWithTheOneBefore) {
   EXPECT_TRUE(Versions("n1", 50, 100).empty());
   EXPECT_EQ(Versions("", 250, 260), (std::vector<uint64_t>{2, 1})) << "of every node";
   EXPECT_EQ(store_->ReadApplied("n1", 250, 260)->at(0).refused, "flag x");
+  EXPECT_EQ(store_->ReadApplied("n1", 250, 260)->at(0).labels, "{}");
   ASSERT_TRUE(store_->PruneTrail(250).ok());
   EXPECT_EQ(Versions("n1", 220, 230), std::vector<uint64_t>{2}) << "still needed";
   EXPECT_TRUE(Versions("n1", 120, 130).empty());
@@ -85,8 +87,12 @@ TEST_F(StoreTrail, EpisodesEndWithTheProcessThatHadThem) {
   EXPECT_EQ(rows[1].to_wall_ms, 0);
   Write({}, {{"n1", "breaker", "model/m/2", 700, 800, "closed"}});
   EXPECT_EQ(store_->ReadEpisodes("n1", 0, 1000)->at(1).detail, "closed");
+  Write({}, {{"gone", "breaker", "model/m/2", 690, 0, "open"}});
+  Write({}, {{"n2", "breaker", "model/m/2", 710, 0, "open"}});
   ASSERT_TRUE(store_->PruneTrail(700).ok());
   EXPECT_EQ(store_->ReadEpisodes("n1", 0, 1000)->size(), 1u);
+  EXPECT_TRUE(store_->ReadEpisodes("gone", 0, 1000)->empty()) << "it never came back";
+  EXPECT_EQ(store_->ReadEpisodes("n2", 0, 1000)->size(), 1u);
 }
 
 }  // namespace
