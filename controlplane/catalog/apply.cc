@@ -117,6 +117,7 @@ Result<CommitResult> Catalog::Apply(const ApplyRequest& request) {
     const ResourceKey key{document.kind, document.name};
     WEIR_ASSIGN_OR_RETURN(Json ours, Ours(document));
     const domain::Resource* current = state_->Find(key.kind, key.name);
+    if (document.only_if_absent && current != nullptr) continue;
     const auto base = bases.find(key);
     if (document.is_partial && current != nullptr && base != bases.end())
       KeepUnnamed(base->second, ours);

@@ -133,6 +133,7 @@ class DeploymentFile {
     deployment_.flag = name_;
     ResourceDocument flag = Document(domain::Kind::kFlag, name_, "deployment");
     flag.spec = {{"enabled", true}, {"rollout_percentage", 0}};
+    flag.only_if_absent = true;  // afterwards the rollout moves it
     Warn("deployment",
          fmt::format("names no subject, so flag \"{}\" is made, at 0 % until the rollout moves it; "
                      "give deployment.flag, or deployment.model and candidate, for another",

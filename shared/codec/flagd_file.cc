@@ -209,7 +209,8 @@ class FlagdFile {
                               .file = file_,
                               .line = line_of_(path),
                               .is_partial = false,
-                              .when_new = {}});
+                              .when_new = {},
+                              .only_if_absent = false});
   }
 
   // Paths in `wrong` are below the flag.

@@ -71,12 +71,14 @@ void Describe(V& v, PostedError& f) {
 struct PostedEnvelope : Envelope {
   bool is_partial = false;
   std::vector<PostedError> when_new;
+  bool only_if_absent = false;
 };
 template <class V>
 void Describe(V& v, PostedEnvelope& f) {
   Describe(v, static_cast<Envelope&>(f));
   v(12, "partial", f.is_partial);
   v(14, "when_new", f.when_new);
+  v(16, "only_if_absent", f.only_if_absent);
 }
 
 std::optional<domain::Kind> CheckEnvelope(const Envelope& envelope, const std::string& path,
@@ -164,7 +166,8 @@ class Reader {
                                 .file = file_,
                                 .line = line_of(path.empty() ? "kind" : path + "kind"),
                                 .is_partial = envelope.is_partial,
-                                .when_new = {}};
+                                .when_new = {},
+                                .only_if_absent = envelope.only_if_absent};
       if (!envelope.metadata.labels.empty())
         document.metadata["labels"] = ToJson(envelope.metadata.labels);
       if (!envelope.metadata.annotations.empty()) {
@@ -313,6 +316,7 @@ Json DocumentToJson(const ResourceDocument& document) {
                {"metadata", std::move(metadata)},
                {"spec", document.spec}};
   if (document.is_partial) json["partial"] = true;
+  if (document.only_if_absent) json["only_if_absent"] = true;
   for (const FileError& e : document.when_new) {
     json["when_new"].push_back(
         {{"file", e.file}, {"line", e.line}, {"path", e.path}, {"message", e.message}});

@@ -35,6 +35,8 @@ struct ResourceDocument {
   bool is_partial = false;
   // What is wrong if the resource does not stand yet; whoever applies the document refuses then.
   std::vector<FileError> when_new;
+  // Made for what the file leaves unsaid: one that stands already stays as it is.
+  bool only_if_absent = false;
 };
 
 // The `config_reload` block. Weir keeps to both whatever it says.
@@ -63,7 +65,7 @@ FileContent ReadResources(std::string_view text, const std::string& file);
 domain::Spec SpecFromJson(domain::Kind kind, const Json& spec, Errors& errors);
 Json SpecToJson(const domain::Spec& spec);
 
-// The document as POST /v1/apply takes it, `partial` and `when_new` included.
+// The document as POST /v1/apply takes it, `partial`, `when_new` and `only_if_absent` included.
 Json DocumentToJson(const ResourceDocument& document);
 
 // The document that APIs, `weir get` and the store use.

@@ -118,7 +118,8 @@ class Features {
                                 .file = file_,
                                 .line = 0,
                                 .is_partial = false,
-                                .when_new = {}});
+                                .when_new = {},
+                                .only_if_absent = false});
     }
   }
 

@@ -51,6 +51,21 @@ TEST_F(CatalogApply, AnOldFileUndoesNoPromotion) {
   EXPECT_EQ(Model("fraud").stable, "1.1.0") << "what was applied survives a restart";
 }
 
+TEST_F(CatalogApply, AFlagMadeForADeploymentIsMadeOnce) {
+  const std::string file = "deployment:\n  phases: {all: {user_percentage: 100}}\n";
+  ApplyRequest request = File(file, "file:a/checkout.yaml");
+  request.documents.resize(1);
+  Apply(request);
+  EXPECT_EQ(Flag(request.documents[0].name).rollout_percentage, 0);
+  Resource flag = Copy(Kind::kFlag, request.documents[0].name);
+  flag.As<domain::FlagSpec>().rollout_percentage = 100;
+  MustCommit({Put(flag)}, "rollout/checkout");
+  request.source = "file:b/checkout.yaml";
+  request.replace = true;
+  EXPECT_THAT(Apply(request).changes, IsEmpty());
+  EXPECT_EQ(Flag(flag.name).rollout_percentage, 100) << "from another path as well";
+}
+
 TEST_F(CatalogApply, AFieldChangedInTheFileIsTakenAndTheOthersStay) {
   Apply(ModelFile("1.0.0"));
   Resource model = Copy(Kind::kModel, "fraud");

@@ -57,6 +57,9 @@ TEST(DeploymentFile, TheBlockOfTheDocumentsBecomesARollout) {
   const ResourceDocument& flag = *Find(content, domain::Kind::kFlag);
   EXPECT_EQ(flag.name, "production_deployment");
   EXPECT_EQ(flag.spec, (Json{{"enabled", true}, {"rollout_percentage", 0}}));
+  const FileContent posted = ReadResources(DocumentToJson(flag).dump(), "-");
+  EXPECT_THAT(Texts(posted.errors), IsEmpty());
+  EXPECT_TRUE(posted.documents.at(0).only_if_absent);
 
   const ResourceDocument& document = *Find(content, domain::Kind::kRollout);
   EXPECT_EQ(document.name, "production_deployment");
