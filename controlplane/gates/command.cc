@@ -26,6 +26,7 @@ namespace weir::control::gates {
 namespace {
 
 constexpr int kLookMs = 20;  // how often a silent command is looked at
+constexpr int kReapMs = 1000;
 constexpr size_t kShownBytes = 300;
 constexpr size_t kShownLines = 3;
 
@@ -156,6 +157,17 @@ bool HasEnded(pid_t pid) {
          info.si_pid == pid;
 }
 
+// What a command started and was killed with it becomes our child when we are the first process of
+// a container. Elsewhere there is nothing to wait for.
+void ReapOrphans(pid_t group) {
+  const int64_t deadline_ms = Clock::System().MonotonicMs() + kReapMs;
+  while (Clock::System().MonotonicMs() < deadline_ms) {
+    const pid_t reaped = ::waitpid(-group, nullptr, WNOHANG);
+    if (reaped < 0 && errno != EINTR) return;  // none, or none left
+    if (reaped == 0) ::poll(nullptr, 0, 1);
+  }
+}
+
 }  // namespace
 
 Result<std::string> AllowedCommand(const std::string& path,
@@ -197,6 +209,7 @@ Result<CommandEnd> RunCommand(const CommandRun& run, const std::atomic<bool>& ca
   int status = 0;
   while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }
+  ReapOrphans(pid);
   if (end.how != CommandEnd::How::kExited) return end;
   if (WIFSIGNALED(status)) end.how = CommandEnd::How::kSignalled;
   end.code = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);

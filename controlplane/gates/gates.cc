@@ -16,6 +16,7 @@ constexpr int64_t kTimeoutMs = 30'000;
 constexpr int64_t kEveryMs = 60'000;
 constexpr int64_t kPrometheusEveryMs = 15'000;
 constexpr int64_t kShortestEveryMs = 100;
+constexpr int64_t kLateMs = 5000;  // a shorter `every` is asked as often as the driver looks
 constexpr int64_t kStopMs = 1000;
 
 int64_t EveryMs(const domain::Gate& gate) {
@@ -74,8 +75,13 @@ rollout::GateState Gates::Ask(const domain::Resource& rollout, uint64_t phase, s
   }
   const bool is_done =
       asked.type == "automated_test" && check.outcome.state == Outcome::State::kPassed;
-  if (!check.is_running && !is_done && options_.clock.MonotonicMs() >= check.due_ms)
+  const int64_t late_ms = options_.clock.MonotonicMs() - check.due_ms;
+  if (!check.is_running && !is_done && late_ms >= 0) {
+    // Nobody asked for a while (a pause, a freeze): what was found before it says nothing of now.
+    if (check.attempts > 0 && late_ms > std::max(EveryMs(asked), kLateMs))
+      check.outcome = {Outcome::State::kWaiting, "is asked anew: the last answer is too old"};
     Begin(rollout, key, check);
+  }
   return StateOf(check.outcome);
 }
 

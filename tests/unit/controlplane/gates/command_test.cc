@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -100,6 +101,15 @@ TEST_F(Command, WhatItLeavesBehindIsKilledToo) {
   EXPECT_EQ(end.how, How::kExited);
   EXPECT_EQ(end.output, "done\n") << "the child that holds the pipe keeps nobody waiting";
   EXPECT_TRUE(Ends(child));
+}
+
+TEST_F(Command, AsTheFirstProcessOfAContainerWeLeaveNoZombies) {
+  const std::string child = dir_.path() + "/child";
+  ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);  // who is the first is one as well
+  Run("sleep 300 & echo $! > " + child);
+  ::prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
+  const std::string pid = *ReadFile(child);
+  EXPECT_FALSE(ReadFile("/proc/" + pid.substr(0, pid.find('\n')) + "/stat").ok());
 }
 
 TEST_F(Command, IsKilledWhenNobodyNeedsItAnyMore) {

@@ -232,6 +232,13 @@ TEST_F(GatesTest, PrometheusIsAskedEvery15sAndMayCloseAgain) {
   EXPECT_EQ(asked, 1);
   clock_.AdvanceMs(1);
   EXPECT_EQ(AskAndWait().reason, "the value is 0, required >= 1");
+  value = 1;
+  clock_.AdvanceMs(15'000);
+  EXPECT_TRUE(AskAndWait().passed);
+  clock_.AdvanceMs(3'600'000);  // paused
+  EXPECT_FALSE(Ask().passed) << "what it said an hour ago says nothing of now";
+  ASSERT_TRUE(core_.RunAll(1));
+  EXPECT_TRUE(Ask().passed);
   server.Stop();
   clock_.AdvanceMs(15'000);
   const rollout::GateState away = AskAndWait();
