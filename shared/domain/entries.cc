@@ -11,7 +11,8 @@ namespace {
 // Specs here were validated: a percentage that is none would be the programmer's mistake.
 FinePercent Fine(double percent) { return *ToFinePercent(percent); }
 
-// The latest rollout that ever ran on this flag was taken back.
+// The latest rollout that ever ran on this flag was taken back. One that had been promoted gave the
+// flag its percentage from before, which holds.
 bool IsRolledBack(const std::string& flag, const ForEach& for_each) {
   const Resource* latest = nullptr;
   for_each(Kind::kRollout, [&](const Resource& rollout) {
@@ -24,6 +25,7 @@ bool IsRolledBack(const std::string& flag, const ForEach& for_each) {
   });
   if (latest == nullptr) return false;
   const RolloutStatus& status = *latest->status;
+  if (status.promoted_at.ms != 0) return false;
   return status.state == "rolled_back" ||
          (status.state == "rolling_back" && status.percentage == 0);
 }

@@ -53,6 +53,12 @@ TEST(Entries, AFlagIsRolledBackWhileItsLatestRolloutIs) {
       RolledBack({FlagRollout("a", "rolled_back", 10), FlagRollout("b", "progressing", 5)}))
       << "a clock set back does not matter to one that runs";
   EXPECT_TRUE(RolledBack({FlagRollout("a", "rolled_back", 10), FlagRollout("b", "pending", 15)}));
+  Resource promoted = FlagRollout("a", "rolled_back", 10);
+  promoted.status->promoted_at.ms = 5;
+  EXPECT_FALSE(RolledBack({promoted})) << "the flag has its percentage from before again";
+  promoted.status->state = "rolling_back";
+  promoted.status->percentage = 0;
+  EXPECT_FALSE(RolledBack({promoted}));
 }
 
 TEST(Entries, OnlyAnActiveRolloutSplits) {
