@@ -24,9 +24,11 @@ Status Unknown(const char* field, const std::string& value, const char* known) {
 // "p95_latency_ms" is p95_latency.
 Status SetMetric(const TriggerSpec& spec, Trigger& out) {
   if (out.metric == "response_time") out.metric = "p95_latency_ms";
-  const bool is_latency_ms = out.metric.ends_with("_latency_ms");
-  const std::string stem = is_latency_ms ? out.metric.substr(0, out.metric.size() - 3) : out.metric;
   const std::optional<Metric> metric = ParseMetric(out.metric);
+  // Ours alone: an outcome may be called checkout_latency_ms.
+  const bool is_latency_ms =
+      metric && metric->kind == Metric::Kind::kLatency && out.metric.ends_with("_ms");
+  const std::string stem = is_latency_ms ? out.metric.substr(0, out.metric.size() - 3) : out.metric;
   if (spec.family == "sequential") {
     out.family = Family::kSequential;
     out.metric = stem;

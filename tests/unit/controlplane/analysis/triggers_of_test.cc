@@ -71,6 +71,11 @@ TEST(TriggersOf, OwnOnesByMetric) {
   EXPECT_EQ(Last(Spec("performance_degradation", 0.3)).min_requests, kRelativeMinRequests);
   EXPECT_EQ(Last(Spec("user_satisfaction", 0.9)).family, Family::kAbsolute);
   EXPECT_EQ(Last(Spec("user_satisfaction_ratio", 0.9)).family, Family::kRelative);
+  domain::TriggerSpec latency = Spec("checkout_latency_ms", 1.2);
+  latency.family = "relative";
+  EXPECT_EQ(Last(latency).metric, "checkout_latency_ms_ratio") << "an outcome";
+  latency.metric = "p95_latency_ms";
+  EXPECT_EQ(Last(latency).metric, "p95_latency_ratio");
   domain::TriggerSpec spec = Spec("revenue/views", 0.95);
   spec.family = "relative";
   spec.comparison = "<";
