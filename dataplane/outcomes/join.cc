@@ -51,7 +51,10 @@ Result<Joined> ByToken(const routing::Plan& plan, const Outcome& outcome) {
     return NotFound(fmt::format("{} has no version \"{}\" (any more)", token.model, token.version));
   }
   const Split* split = plan.rules().model_splits().Find(token.model);
-  return Joined{OfModel(*model, token.version, token.arm),
+  // A canary of another rollout has nothing to say about this one.
+  const bool is_of_this = split != nullptr && split->rollout == token.rollout;
+  const bool is_other = token.arm == telemetry::kArmCanary && !is_of_this;
+  return Joined{OfModel(*model, token.version, is_other ? telemetry::kArmPinned : token.arm),
                 outcome.at_wall_ms - token.served_wall_ms > WindowMs(split)};
 }
 
@@ -79,6 +82,37 @@ Status TakenAway(const Split& split, std::string_view why) {
                   why, split.rollout));
 }
 
+bool WasUnwatched(const decision::Ruleset& rules, const Split& split, const Outcome& outcome) {
+  return split.unwatched_after_ms > 0 && outcome.at_wall_ms < rules.watched_since_wall_ms;
+}
+
+// Why a key in the share need not have had its answer from the canary; OK if it must have.
+Status CheckCanary(const decision::Ruleset& rules, const Split& split, const routing::Route& route,
+                   const Outcome& outcome) {
+  std::string_view why;
+  const Reason reason = route.decision.reason;
+  if (reason == Reason::kRollbackToBaseline) {
+    why = "the rollback to baseline has taken the key's arm away";
+  } else if (reason == Reason::kUnwatched) {
+    why = "the control plane's silence has taken the key's arm away";
+  } else if (WasUnwatched(rules, split, outcome)) {
+    why = "nobody watched the rollout at the time, which may have taken the key's arm away";
+  } else if (split.fallback) {
+    why = "stable stands in for a canary that fails";
+  } else if (route.arm == routing::Arm::kDiverted) {
+    why = "the candidate is not READY here";
+  } else if (route.target->breaker != nullptr &&
+             route.target->breaker->state() != breaker::State::kClosed) {
+    why = "the candidate's breaker is not closed here";
+  } else {
+    return OkStatus();
+  }
+  return FailedPrecondition(
+      fmt::format("rollout {}: {}, so the canary need not have answered; send the answer's header "
+                  "x-weir-decision as decision",
+                  split.rollout, why));
+}
+
 Result<Joined> ModelByKey(const routing::Plan& plan, const Outcome& outcome, int64_t now_wall_ms) {
   WEIR_ASSIGN_OR_RETURN(const routing::ModelPlan* model, FindModel(plan, outcome.model));
   const Split* split = plan.rules().model_splits().Find(outcome.model);
@@ -86,13 +120,10 @@ Result<Joined> ModelByKey(const routing::Plan& plan, const Outcome& outcome, int
   const bool is_late = now_wall_ms - outcome.at_wall_ms > WindowMs(split);
   if (split != nullptr && !is_late) WEIR_RETURN_IF_ERROR(CheckSplit(*split, outcome));
   const routing::Route route = plan.Decide(*model, {outcome.key, outcome.key, outcome.key}, 0);
-  const Reason reason = route.decision.reason;
-  const bool is_held_back = reason == Reason::kRollbackToBaseline || reason == Reason::kUnwatched;
-  if (is_held_back && split != nullptr && !split->shadow && !is_late &&
-      decision::IsInShare(*split, outcome.key)) {
-    return TakenAway(*split, reason == Reason::kUnwatched ? "the control plane's silence"
-                                                          : "the rollback to baseline");
-  }
+  const bool is_canarys = split != nullptr && !split->shadow && !is_late &&
+                          route.arm != routing::Arm::kPinned &&
+                          decision::IsInShare(*split, outcome.key);
+  if (is_canarys) WEIR_RETURN_IF_ERROR(CheckCanary(plan.rules(), *split, route, outcome));
   return Joined{OfModel(*model, route.target->version, routing::ArmName(route.arm)), is_late};
 }
 
@@ -109,7 +140,10 @@ Result<Joined> FlagByKey(const routing::Plan& plan, const Outcome& outcome, int6
   const auto decision = decision::DecideFlag(
       rules, outcome.flag,
       {.key = outcome.key, .random = 0, .now_wall_ms = outcome.at_wall_ms, .context = {}});
-  const bool is_unwatched = decision.detail == decision::kUnwatchedDetail;
+  // A rollout may have that for its name.
+  const bool is_unwatched =
+      (decision.split == nullptr && decision.detail == decision::kUnwatchedDetail) ||
+      WasUnwatched(rules, *split, outcome);
   if ((rules.IsEmergency() || is_unwatched) && !is_late) {
     if (decision::IsInShare(*split, outcome.key)) {
       return TakenAway(*split, is_unwatched ? "the control plane's silence" : "an emergency");

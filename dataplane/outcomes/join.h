@@ -4,7 +4,8 @@
 // send the token.
 //
 // An outcome of an answer that chance did not send where it went (pinned, diverted, forced) counts
-// under arm `pinned`, so that judged arms stay random.
+// under arm `pinned`, so that judged arms stay random; so does one of a canary of another rollout
+// than the present one.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +26,9 @@ struct Joined {
 
 // InvalidArgument: a token that is none, or of another model. NotFound: a model, version or flag
 // that is not here. FailedPrecondition: the key's arm then is not known (a timestamp before the
-// split as it stands, a strategy that draws, an emergency or an unwatched rollout that has taken
-// the key's arm away).
+// split as it stands, a strategy that draws, or anything that keeps or may have kept a
+// canary key's requests from the canary: an emergency, silence, a fallback, a candidate that is not
+// READY here or whose breaker is not closed).
 //
 // While nothing is rolled out a model's outcomes count for stable, and a flag's under no version:
 // what comes later has them to compare with.

@@ -17,7 +17,7 @@ using codec::Json;
 
 constexpr int64_t kMaxAheadMs = 60'000;
 constexpr int64_t kFirstMs = 100'000'000'000;  // March 1973; as seconds the year 5138
-constexpr double kMaxValue = 1e100;            // its square is a number still
+constexpr double kMaxValue = 1e12;             // so that no one value drowns all others
 constexpr size_t kMaxMetric = 64;
 constexpr size_t kMaxKey = 4096;
 
@@ -77,7 +77,7 @@ Status ReadValue(const Json& written, double& value) {
   }
   value = written.get<double>();
   if (std::isfinite(value) && std::abs(value) <= kMaxValue) return OkStatus();
-  return InvalidArgument("value", "is beyond 1e100");
+  return InvalidArgument("value", "is beyond 1e12");
 }
 
 Status ReadTimestamp(const Json& written, int64_t now_wall_ms, int64_t& at_wall_ms) {

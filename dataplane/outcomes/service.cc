@@ -3,10 +3,12 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "dataplane/outcomes/join.h"
+#include "shared/base/log.h"
 #include "shared/telemetry/series.h"
 
 namespace weir::node::outcomes {
@@ -37,11 +39,15 @@ void Totals::Merge(const Totals& other) {
   accepted += other.accepted;
   late += other.late;
   rejected += other.rejected;
+  dropped += other.dropped;
 }
 
 Service::Service(const std::vector<std::string>& tokens, const Clock& clock,
                  routing::Recorders& recorders)
-    : clock_(clock), access_({.cors_origins = {}, .tokens = tokens}), recorders_(recorders) {}
+    : clock_(clock),
+      access_({.cors_origins = {}, .tokens = tokens}),
+      is_guarded_(!tokens.empty()),
+      recorders_(recorders) {}
 
 http::Response Service::Handle(const http::Request& request, const routing::Plan* plan) {
   if (!access_.Allows(request)) {
@@ -50,9 +56,16 @@ http::Response Service::Handle(const http::Request& request, const routing::Plan
     response.headers.push_back({"WWW-Authenticate", "Bearer realm=\"outcomes\""});
     return response;
   }
+  if (request.body.size() > kMaxBody) {
+    return http::ErrorResponse(
+        413, fmt::format("the body has {} bytes; at most {} may come in one request: send fewer "
+                         "outcomes at a time",
+                         request.body.size(), kMaxBody));
+  }
   if (plan == nullptr || !plan->rules().HasSnapshot()) {
     return http::ErrorResponse(503, "this node has no snapshot yet");
   }
+  WarnIfAnyoneMayPost(*plan);
   const int64_t now_wall_ms = clock_.WallMs();
   const auto posted = ReadOutcomes(request.body, now_wall_ms);
   if (!posted.ok()) return http::ErrorResponse(400, posted.status().ToString());
@@ -60,22 +73,15 @@ http::Response Service::Handle(const http::Request& request, const routing::Plan
   json rejected = json::array();
   Status first;
   for (size_t i = 0; i < posted->size(); ++i) {
-    const Posted& one = (*posted)[i];
-    bool is_late = false;
-    const Status status =
-        one.status.ok() ? Record(*plan, one.outcome, now_wall_ms, is_late) : one.status;
-    if (status.ok()) {
-      ++(is_late ? counts.late : counts.accepted);
-      continue;
-    }
+    const Status status = Record(*plan, (*posted)[i], now_wall_ms, counts);
+    if (status.ok()) continue;
     if (rejected.empty()) first = status;
     rejected.push_back(Rejection(i, status));
-    ++counts.rejected;
   }
   totals_.Merge(counts);
   json body = {{"accepted", counts.accepted}, {"late", counts.late}};
   http::Response response;
-  if (counts.rejected > 0 && counts.rejected == posted->size()) {
+  if (!rejected.empty() && rejected.size() == posted->size()) {
     response.status = HttpStatus(first);
     body["error"] = first.ToString();
   }
@@ -84,18 +90,38 @@ http::Response Service::Handle(const http::Request& request, const routing::Plan
   return response;
 }
 
-Status Service::Record(const routing::Plan& plan, const Outcome& outcome, int64_t now_wall_ms,
-                       bool& is_late) {
+Status Service::Record(const routing::Plan& plan, const Posted& posted, int64_t now_wall_ms,
+                       Totals& counts) {
+  const Outcome& outcome = posted.outcome;
+  ++counts.rejected;
+  WEIR_RETURN_IF_ERROR(posted.status);
   WEIR_ASSIGN_OR_RETURN(const Joined joined, Join(plan, outcome, now_wall_ms));
+  --counts.rejected;
   const auto cell = recorders_.CellOf(joined.series);
-  is_late = joined.is_late;
-  if (is_late) {
+  if (joined.is_late) {
     cell->Count(telemetry::Cell::kLate);
-  } else if (!cell->RecordOutcome(outcome.metric, outcome.value)) {
+    ++counts.late;
+  } else if (cell->RecordOutcome(outcome.metric, outcome.value)) {
+    ++counts.accepted;
+  } else {
+    ++counts.dropped;
     return InvalidArgument("metric", fmt::format("is one more than the {} that one arm may have",
                                                  telemetry::Series::kMaxOutcomes));
   }
   return OkStatus();
+}
+
+// Once in this process, and only when it matters.
+void Service::WarnIfAnyoneMayPost(const routing::Plan& plan) const {
+  static std::atomic_flag is_said;
+  const bool is_rolling =
+      plan.rules().model_splits().size() > 0 || plan.rules().flag_splits().size() > 0;
+  if (is_guarded_ || !is_rolling || is_said.test_and_set()) return;
+  Log("outcomes")
+      .warn(
+          "outcomes arrive while a rollout is under way, and without outcome_tokens anyone who "
+          "reaches "
+          "this node may sway how it is judged; set --outcome-token or --outcome-tokens-file");
 }
 
 }  // namespace weir::node::outcomes

@@ -222,11 +222,13 @@ bool Layer::Look() {
 }
 
 void Layer::Publish(std::function<void()> taken) {
-  const bool is_bare = forced_ == nullptr && hand_.emergency.empty() && watch_.unwatched_ms() == 0;
+  const bool was_watched = watch_.unwatched_ms() == 0 && watch_.watched_since_wall_ms() == 0;
+  const bool is_bare = forced_ == nullptr && hand_.emergency.empty() && was_watched;
   if (is_bare && rules_ != nullptr) return hooks_.publish_rules(rules_, std::move(taken));
   auto laid = std::make_shared<Ruleset>(rules_ != nullptr ? *rules_ : Ruleset());
   laid->overrides = forced_;
   laid->unwatched_ms = watch_.unwatched_ms();
+  laid->watched_since_wall_ms = watch_.watched_since_wall_ms();
   laid->emergency.kill_switch |= hand_.emergency.contains(kKillSwitch);
   laid->emergency.baseline |= hand_.emergency.contains(kBaseline);
   hooks_.publish_rules(std::move(laid), std::move(taken));

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "shared/base/clock.h"
@@ -22,6 +23,9 @@ bool Watch::Look(const decision::Ruleset* rules, int64_t silence_ms, int64_t now
     rules->flag_splits().ForEach(add);
   }
   if (now == rollouts_) return false;
+  const bool has_ended = std::any_of(rollouts_.begin(), rollouts_.end(),
+                                     [&](const auto& item) { return !now.contains(item.first); });
+  if (has_ended) watched_since_wall_ms_ = now_wall_ms;
   rollouts_ = std::move(now);
   unwatched_ms_ = rollouts_.empty() ? 0 : silence_ms;
   return true;

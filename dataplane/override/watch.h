@@ -29,12 +29,15 @@ class Watch {
   const ByRollout& rollouts() const { return rollouts_; }
   // For Ruleset::unwatched_ms: 0 while none is.
   int64_t unwatched_ms() const { return unwatched_ms_; }
+  // For Ruleset::watched_since_wall_ms.
+  int64_t watched_since_wall_ms() const { return watched_since_wall_ms_; }
   // For people, one each.
   std::vector<std::string> Sentences() const;
 
  private:
   ByRollout rollouts_;
   int64_t unwatched_ms_ = 0;
+  int64_t watched_since_wall_ms_ = 0;
 };
 
 }  // namespace weir::node::override

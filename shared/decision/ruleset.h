@@ -79,6 +79,8 @@ class Ruleset {
   std::shared_ptr<const Overrides> overrides;  // null: none
   // For how long nothing was heard of the control plane: what splits have in unwatched_after_ms.
   int64_t unwatched_ms = 0;
+  // When the last rollout that was unwatched became watched again; 0: none was.
+  int64_t watched_since_wall_ms = 0;
 
   // Without one, what is not here may exist: an operator forces things on a node that has yet to
   // hear from its control plane.

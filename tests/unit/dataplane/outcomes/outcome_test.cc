@@ -57,9 +57,9 @@ TEST(ReadOutcomes, RefusesABodyThatIsNone) {
 }
 
 TEST(ReadOutcomes, AValueIsAFiniteNumber) {
-  EXPECT_EQ(Problem(With(R"(, "value": -1e100)")), "");
+  EXPECT_EQ(Problem(With(R"(, "value": -1e12)")), "");
   EXPECT_EQ(Problem(With("")), "value: is missing");
-  for (const char* value : {"1e101", "-1e101", "true", "null", "\"1\"", "[1]", "NaN", "1e999"}) {
+  for (const char* value : {"1.1e12", "-1.1e12", "true", "null", "\"1\"", "[1]", "NaN", "1e999"}) {
     EXPECT_NE(Problem(With(std::string(R"(, "value": )") + value)), "") << value;
   }
 }

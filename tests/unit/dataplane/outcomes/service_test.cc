@@ -75,7 +75,7 @@ class OutcomesTest : public testing::Test {
       ready[{"m", version}] = std::make_shared<NoVersion>();
     }
     const runtime::VersionTable table(std::move(ready), {});
-    plan_ = routing::Plan::Build(rules_, &table, recorders_);
+    plan_ = routing::Plan::Build(rules_, &table, recorders_, &breakers_);
     const std::string text = body.dump();
     http::Request request;
     request.body = text;
@@ -107,6 +107,7 @@ class OutcomesTest : public testing::Test {
   domain::SplitEntry flag_split_;
   std::vector<std::string> ready_{"1", "2"};
   routing::Recorders recorders_;
+  breaker::Breakers breakers_;
   std::shared_ptr<const routing::Plan> plan_;
   Service service_{{}, clock_, recorders_};
 };
@@ -130,9 +131,58 @@ TEST_F(OutcomesTest, ByKeyTheyCountForTheArmOfTheKey) {
   EXPECT_EQ(Counted(), (SeriesKey{"model/m", "2", "canary"}));
   EXPECT_EQ(PostOne({{"model", "m"}, {"key", KeyOf("m", false)}}).status, 200);
   EXPECT_EQ(Counted(), (SeriesKey{"model/m", "1", "stable"}));
+}
+
+TEST_F(OutcomesTest, ByKeyTheCanaryIsNotCreditedWithWhatStableMayHaveAnswered) {
+  const auto post = [this](bool in) {
+    return PostOne({{"model", "m"}, {"key", KeyOf("m", in)}, {"timestamp", clock_.WallMs()}});
+  };
+  const auto is_refused_for_the_canary = [&] {
+    const http::Response refused = post(true);
+    EXPECT_NE(refused.body.find("x-weir-decision"), std::string::npos) << refused.body;
+    return refused.status == 409 && post(false).status == 200;
+  };
   ready_ = {"1"};
-  EXPECT_EQ(PostOne({{"model", "m"}, {"key", KeyOf("m", true)}}).status, 200);
-  EXPECT_EQ(Counted(), (SeriesKey{"model/m", "1", "pinned"})) << "diverted: stable answers it";
+  EXPECT_TRUE(is_refused_for_the_canary()) << "diverted";
+  ready_ = {"1", "2"};
+  EXPECT_EQ(post(true).status, 200);
+  const auto breaker = breakers_.Prepare("m", "2");
+  for (int i = 0; i < 5; ++i)
+    breaker->Answer(breaker->Admit(0), breaker::Outcome::kUnreached, 1, 0);
+  EXPECT_TRUE(is_refused_for_the_canary()) << "the breaker is open";
+  breaker->Reset();
+  EXPECT_EQ(post(true).status, 200);
+  rules_->watched_since_wall_ms = clock_.WallMs() + 1;
+  EXPECT_EQ(post(true).status, 200) << "a rollout that holds";
+  split_.unwatched_after_ms = 1000;
+  rules_->Set(split_);
+  EXPECT_TRUE(is_refused_for_the_canary()) << "nobody watched then";
+  rules_->watched_since_wall_ms = clock_.WallMs();
+  EXPECT_EQ(post(true).status, 200);
+  split_.fallback = true;
+  rules_->Set(split_);
+  EXPECT_TRUE(is_refused_for_the_canary()) << "stable stands in";
+}
+
+TEST_F(OutcomesTest, ACanaryOfAnotherRolloutIsJudgedByNobody) {
+  const std::string token = EncodeToken({"m", "2", "canary", "m-2-before", clock_.WallMs()});
+  EXPECT_EQ(PostOne({{"decision", token}}).status, 200);
+  EXPECT_EQ(Counted(), (SeriesKey{"model/m", "2", "pinned"}));
+}
+
+TEST_F(OutcomesTest, ARolloutMayBeNamedUnwatched) {
+  rules_->Remove(domain::EntryKind::kSplit, "f-on");
+  flag_split_.rollout = "unwatched";
+  rules_->Set(flag_split_);
+  EXPECT_EQ(PostOne({{"flag", "f"}, {"key", KeyOfFlag(true)}}).status, 200);
+  EXPECT_EQ(Counted(), (SeriesKey{"split/f", "unwatched", "canary"}));
+}
+
+TEST_F(OutcomesTest, ALargeBodyIsNotRead) {
+  const std::string large(Service::kMaxBody + 1, ' ');
+  http::Request request;
+  request.body = large;
+  EXPECT_EQ(service_.Handle(request, plan_.get()).status, 413);
 }
 
 TEST_F(OutcomesTest, WithoutARolloutTheyCountForStable) {
@@ -254,6 +304,8 @@ TEST_F(OutcomesTest, MadeUpMetricsTakeNoRoomWithoutEnd) {
   const json answer = json::parse(Post({{"outcomes", outcomes}}).body);
   EXPECT_EQ(answer["accepted"], 32);
   EXPECT_EQ(answer["rejected"].size(), 8u);
+  EXPECT_EQ(service_.totals().dropped, 8u);
+  EXPECT_EQ(service_.totals().rejected, 0u);
 }
 
 TEST_F(OutcomesTest, WithTokensOnlyWhoShowsOneMayPost) {

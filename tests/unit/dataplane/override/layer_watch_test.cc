@@ -106,6 +106,7 @@ TEST_F(LayerWatchTest, AfterTheSilenceCanaryKeysGoToStableUntilThereIsContact) {
   WaitFor([this] { return IsCanary() && standing_.unwatched.empty() && episodes_.size() == 2; });
   const std::lock_guard lock(mutex_);
   EXPECT_EQ(rules_->unwatched_ms, 0);
+  EXPECT_GE(rules_->watched_since_wall_ms, episodes_[0].from_wall_ms);
   EXPECT_EQ(episodes_[1].from_wall_ms, episodes_[0].from_wall_ms);
   EXPECT_GT(episodes_[1].to_wall_ms, 0);
 }

@@ -30,7 +30,9 @@ TEST(Watch, EachRolloutIsLeftAfterTheSilenceThatItAllows) {
   ASSERT_EQ(watch.rollouts().size(), 2u);
   EXPECT_EQ(watch.rollouts().at("soon").since_wall_ms, 20) << "the first stays since then";
   EXPECT_EQ(watch.rollouts().at("later").since_wall_ms, 40);
+  EXPECT_EQ(watch.watched_since_wall_ms(), 0);
   EXPECT_TRUE(watch.Look(&rules, 0, 50)) << "contact";
+  EXPECT_EQ(watch.watched_since_wall_ms(), 50);
   EXPECT_EQ(watch.unwatched_ms(), 0);
   EXPECT_TRUE(watch.Sentences().empty());
 }
