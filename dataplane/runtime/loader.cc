@@ -33,6 +33,7 @@ void Loader::Stop() {
     const std::lock_guard lock(mutex_);
     stop_ = true;
   }
+  shelf_->RequestStop();
   wake_.notify_one();
   if (thread_.joinable()) thread_.join();
 }

@@ -63,7 +63,7 @@ class Loader {
   void Start();
   // Any thread, at every snapshot; only the last one counts. Never blocks on a load.
   void SetWanted(std::shared_ptr<const decision::Ruleset> rules);
-  // Joins the thread; a fetch or load that is under way is waited for. Idempotent.
+  // Joins the thread; a fetch or load that is under way is waited for, but no service. Idempotent.
   void Stop();
 
  private:

@@ -24,12 +24,13 @@ namespace weir::node::runtime {
 struct Request {
   std::span<const Tensor> inputs{};
   // What services need, beside the tensors or instead of them.
-  std::string_view body{};        // as the client sent it
-  bool is_predict = false;        // the body is of /predict/<model>, no tensors
-  Executor* worker = nullptr;     // whose thread this is
-  size_t worker_index = 0;        // of it, from 0
-  std::string_view request_id{};  // OIP's id
-  std::string_view key{};         // that was bucketed, passed on as x-user-id if it was one
+  std::string_view body{};                 // as the client sent it
+  std::span<const std::string> outputs{};  // wanted ones; empty: all
+  bool is_predict = false;                 // the body is of /predict/<model>, no tensors
+  Executor* worker = nullptr;              // whose thread this is
+  size_t worker_index = 0;                 // of it, from 0
+  std::string_view request_id{};           // OIP's id
+  std::string_view key{};  // that was bucketed, passed on as x-user-id if it was one
   std::string_view traceparent{};
   std::string_view flags{};  // "a=on,b=off", of the model's flags; "" for none
 };
@@ -57,7 +58,7 @@ class Sink {
   // Instead of OnChunk, once, by versions that are services.
   virtual void OnJson(const JsonAnswer& /*answer*/) {}
   // Exactly once, last. A failure before OnHead is the version's error, but for InvalidArgument (a
-  // service says that the request is wrong, and the model declares no inputs: the client's 400) and
+  // service says that the request is wrong, in what nobody could check: the client's 400) and
   // ResourceExhausted (a service sheds, or too many calls wait for it: 429).
   virtual void OnEnd(Status status, const Usage& usage) = 0;
 };
@@ -94,6 +95,7 @@ struct VersionSource {
   std::string_view bytes;  // the model file, "" of a service; valid during Load only
   const domain::VersionEntry* entry = nullptr;  // valid during Load only
   bool declares_inputs = false;  // the model does: requests fit before a version runs
+  std::stop_token stop{};        // once requested, WarmUp need not wait for anything any more
 };
 
 class Runtime {

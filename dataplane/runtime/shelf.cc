@@ -153,8 +153,8 @@ Loader::Shelf::Outcome Loader::Shelf::Load(const Key& key, const Item& item) {
     if (!blob.ok()) return {blob.status(), true, nullptr};
     bytes = *std::move(blob);
   }
-  auto version =
-      (*runtime)->Load({key.first, key.second, bytes, &item.entry, item.declares_inputs});
+  auto version = (*runtime)->Load(
+      {key.first, key.second, bytes, &item.entry, item.declares_inputs, stop_.get_token()});
   if (!version.ok()) return {version.status(), false, nullptr};
   const Status warm = (*version)->WarmUp();
   if (warm.code() == Code::kUnavailable) return {warm, true, nullptr};

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,6 +28,8 @@ class Loader::Shelf {
   // When Step has something to do again; absent: not before the next Apply.
   std::optional<int64_t> NextStepMs(int64_t now_ms) const;
   void Clear() { items_.clear(); }
+  // Any thread: a warm-up that waits ends.
+  void RequestStop() { stop_.request_stop(); }
 
  private:
   using Key = std::pair<std::string, std::string>;
@@ -59,6 +62,7 @@ class Loader::Shelf {
   const FetchBlob fetch_;
   const OnChange on_change_;
   const LoaderOptions options_;
+  std::stop_source stop_;
   std::map<Key, Item> items_;
   std::vector<std::pair<Key, std::weak_ptr<Version>>> leaving_;
 };

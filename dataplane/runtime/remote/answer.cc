@@ -120,7 +120,18 @@ std::string WriteOip(const Request& request) {
     AppendData(tensor, out);
     out.append(std::string_view("]}"));
   }
-  out.append(std::string_view("]}"));
+  out.push_back(']');
+  if (!request.outputs.empty()) {
+    out.append(std::string_view(R"(,"outputs":[)"));
+    for (const std::string& name : request.outputs) {
+      if (&name != request.outputs.data()) out.push_back(',');
+      out.append(std::string_view(R"({"name":)"));
+      AppendString(name, out);
+      out.push_back('}');
+    }
+    out.push_back(']');
+  }
+  out.push_back('}');
   return fmt::to_string(out);
 }
 

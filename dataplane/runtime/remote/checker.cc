@@ -5,6 +5,12 @@
 
 namespace weir::node::runtime::remote {
 
+Status Checker::WarmUp(const std::shared_ptr<Service>& service, const std::stop_token& stop) {
+  WEIR_RETURN_IF_ERROR(service->WarmUp(warm_ups_, stop));
+  Watch(service);
+  return OkStatus();
+}
+
 void Checker::Watch(std::weak_ptr<Service> service) {
   const std::lock_guard lock(mutex_);
   watched_.push_back(std::move(service));
@@ -29,7 +35,7 @@ void Checker::Run(const std::stop_token& stop) {
     }
     for (const std::weak_ptr<Service>& weak : Watched()) {
       const std::shared_ptr<Service> service = weak.lock();
-      if (service != nullptr) static_cast<void>(service->Check(stop));
+      if (service != nullptr) service->BeginChecks(checks_);
     }
     due = std::max(due + interval, std::chrono::steady_clock::now());
   }

@@ -12,7 +12,8 @@
 namespace weir::node::runtime::remote {
 namespace {
 
-constexpr size_t kMaxWaiting = 1024;  // calls of one worker without a connection to a url
+constexpr size_t kMaxWaiting = 1024;      // calls of one worker without a connection to a url
+constexpr size_t kMaxClientHeader = 256;  // bytes; longer text of a client is left out
 // Triton's answer has tensors outside the JSON when a request asks for that.
 constexpr std::string_view kBinary = "Inference-Header-Content-Length";
 
@@ -21,7 +22,7 @@ int64_t DeadlineOf(const domain::VersionEntry& entry, int64_t now_ns, int64_t de
   return std::min(deadline_ns, now_ns + entry.timeout_ms * 1'000'000);
 }
 
-// What comes from a client's body may hold anything.
+// What comes from a client may hold anything.
 bool FitsHeader(std::string_view value) {
   return !value.empty() && std::none_of(value.begin(), value.end(), [](char c) {
     return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
@@ -30,11 +31,12 @@ bool FitsHeader(std::string_view value) {
 
 std::vector<http::Header> HeadersOf(const Request& request) {
   std::vector<http::Header> headers = {{"Content-Type", "application/json"}};
+  if (FitsHeader(request.flags)) headers.push_back({"x-weir-flags", std::string(request.flags)});
   const std::pair<const char*, std::string_view> passed[] = {{"traceparent", request.traceparent},
-                                                             {"x-weir-flags", request.flags},
                                                              {"x-user-id", request.key},
                                                              {"x-request-id", request.request_id}};
   for (const auto& [name, value] : passed) {
+    if (value.size() > kMaxClientHeader) continue;
     if (FitsHeader(value)) headers.push_back({name, std::string(value)});
   }
   return headers;
@@ -55,7 +57,11 @@ class Desk::Call : public std::enable_shared_from_this<Call> {
         tried_(service_->places().size()) {}
 
   void Start(Desk& desk, std::stop_token stop) {
-    if (!request_.is_predict && request_.body.empty()) written_ = WriteOip(request_);
+    // Of a body whose tensors were checked nothing else goes to the service.
+    is_checked_ = !request_.inputs.empty() && service_->declares_inputs;
+    if (!request_.is_predict && (is_checked_ || request_.body.empty())) {
+      written_ = WriteOip(request_);
+    }
     on_stop_.emplace(std::move(stop), [this] { Cancel(); });
     if (const std::optional<size_t> place = desk.Choose(tried_)) return Send(desk, *place);
     End({Code::kResourceExhausted, fmt::format("{} connections are busy and {} calls wait for one",
@@ -77,6 +83,7 @@ class Desk::Call : public std::enable_shared_from_this<Call> {
   const Request& request_;  // until End
   const int64_t deadline_ns_;
   Sink* sink_;  // null once it has ended
+  bool is_checked_ = false;
   std::string written_;
   std::vector<bool> tried_;
   int sent_ = 0;
@@ -146,13 +153,15 @@ void Desk::Call::Read(Desk& desk, http::ClientResponse response) {
   End(OkStatus());
 }
 
-// Whose fault it is. What a declared input lets through, a version has to take.
+// Whose fault it is. What a declared input lets through, a version has to take; but nobody knows
+// which outputs it has.
 Status Desk::Call::Refusal(const http::ClientResponse& response) const {
   std::string text =
       fmt::format("{} answered {}: {}", place().name(), response.status, Excerpt(response.body));
   const bool blames_client =
       response.status == 400 || response.status == 413 || response.status == 422;
-  if (blames_client && !service_->declares_inputs) return InvalidArgument("", std::move(text));
+  const bool may_blame = !is_checked_ || !request_.outputs.empty();
+  if (blames_client && may_blame) return InvalidArgument("", std::move(text));
   if (response.status == 429) return {Code::kResourceExhausted, std::move(text)};
   return Internal(std::move(text));
 }

@@ -20,9 +20,10 @@ using remote::Service;
 class RemoteVersion final : public Version {
  public:
   RemoteVersion(std::shared_ptr<Service> service, std::weak_ptr<Checker> checker,
-                const Clock& clock)
+                std::stop_token stop, const Clock& clock)
       : service_(std::move(service)),
         checker_(std::move(checker)),
+        stop_(std::move(stop)),
         clock_(clock),
         desks_(service_->options.workers) {}
 
@@ -40,9 +41,9 @@ class RemoteVersion final : public Version {
   }
 
   Status WarmUp() override {
-    WEIR_RETURN_IF_ERROR(service_->Check({}));
-    if (const std::shared_ptr<Checker> checker = checker_.lock()) checker->Watch(service_);
-    return OkStatus();
+    const std::shared_ptr<Checker> checker = checker_.lock();
+    if (checker == nullptr) return Internal("its runtime is gone");
+    return checker->WarmUp(service_, stop_);
   }
   Status Health() const override { return service_->Health(); }
   const std::vector<domain::TensorSpec>& outputs() const override { return outputs_; }
@@ -50,6 +51,7 @@ class RemoteVersion final : public Version {
  private:
   const std::shared_ptr<Service> service_;
   const std::weak_ptr<Checker> checker_;  // lives as long as the runtimes
+  const std::stop_token stop_;            // of the warm-up
   const Clock& clock_;
   std::vector<std::shared_ptr<Desk>> desks_;  // each is its worker's; null until its first call
   const std::vector<domain::TensorSpec> outputs_;  // unknown
@@ -67,7 +69,7 @@ class RemoteRuntime final : public Runtime {
   Result<std::shared_ptr<Version>> Load(const VersionSource& source) override {
     WEIR_ASSIGN_OR_RETURN(auto service, Service::Make(protocol_, source, options_));
     return std::shared_ptr<Version>(
-        std::make_shared<RemoteVersion>(std::move(service), checker_, clock_));
+        std::make_shared<RemoteVersion>(std::move(service), checker_, source.stop, clock_));
   }
 
  private:

@@ -17,8 +17,9 @@
 // and is well if all answer 2xx. A check that nobody answers counts for nothing while calls are
 // answered: a service under load is no service that is gone.
 //
-// The version is ready to serve when one url is well. When `checks` checks in a row have failed on
-// every url, Version::Health says so, and nodes stop sending it requests until a check succeeds:
+// The version is ready to serve when one url is well. Checks wait for no other: one that hangs
+// delays a warm-up by twice `check_timeout_ms` at most. When `checks` checks in a row have failed
+// on every url, Version::Health says so, and nodes stop sending it requests until a check succeeds:
 // who is responsible at night reads FAILED with the reason, stable answers the canary's keys, and a
 // stable that is gone is a quick 503 instead of a queue.
 #pragma once

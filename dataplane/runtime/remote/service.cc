@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
+#include <utility>
 
 #include "shared/base/log.h"
 #include "shared/base/text.h"
@@ -12,6 +14,9 @@
 
 namespace weir::node::runtime::remote {
 namespace {
+
+// How long a version that is well waits for what its other urls say.
+constexpr std::chrono::milliseconds kOthersMs(100);
 
 std::string HostOf(std::string_view url) {
   if (const size_t scheme = url.find("://"); scheme != std::string_view::npos) {
@@ -74,7 +79,7 @@ Service::Service(Protocol asked, const VersionSource& source, const RemoteOption
 }
 
 // `silent`: nobody answered.
-Status Service::CheckPlace(const Place& place, bool* silent) const {
+Status Service::Ask(const Place& place, bool* silent) const {
   http::ClientOptions client_options;
   client_options.timeout_ms = options.check_timeout_ms;
   // A new connection each time: whether one can be made is part of the question.
@@ -90,34 +95,85 @@ Status Service::CheckPlace(const Place& place, bool* silent) const {
   return OkStatus();
 }
 
-Status Service::Check(const std::stop_token& stop) {
-  bool one_is_well = false;
-  bool all_failed = true;
+void Service::CheckPlace(Place& place) {
+  bool silent = false;
+  Status status = Ask(place, &silent);
+  Take(place, std::move(status), silent);
+}
+
+void Service::Take(Place& place, Status status, bool silent) {
+  const std::lock_guard lock(mutex_);
+  if (place.answered_.exchange(false) && silent) status = OkStatus();
+  if (status.ok()) {
+    if (place.failures_ > 0) Log("runtime").info("{}: {} is well again", name, place.name());
+    place.failures_ = 0;
+    place.aside_until_ns_ = 0;
+  } else {
+    if (place.failures_ == 0) Log("runtime").warn("{}: {}", name, status.message());
+    ++place.failures_;
+  }
+  place.unfit_ = !status.ok();
+  place.is_checked_ = false;
+  place.last_ = std::move(status);
+  const bool all_failed = std::all_of(places_.begin(), places_.end(), [&](const auto& each) {
+    return each->failures_ >= options.checks;
+  });
+  if (place.last_->ok()) health_ = OkStatus();
+  if (all_failed) health_ = Unavailable(Reasons());
+  changed_.notify_all();
+}
+
+void Service::BeginChecks(WorkPool& pool) {
+  const std::lock_guard lock(mutex_);
+  for (const std::unique_ptr<Place>& place : places_) {
+    if (std::exchange(place->is_checked_, true)) continue;
+    pool.Run([self = shared_from_this(), place = place.get()] {
+      self->CheckPlace(*place);
+      return WorkPool::Done();
+    });
+  }
+}
+
+Status Service::WarmUp(WorkPool& pool, const std::stop_token& stop) {
+  {
+    const std::lock_guard lock(mutex_);
+    for (const std::unique_ptr<Place>& place : places_) place->last_.reset();
+  }
+  BeginChecks(pool);
+  std::unique_lock lock(mutex_);
+  const std::chrono::milliseconds longest(2 * options.check_timeout_ms);
+  changed_.wait_for(lock, stop, longest, [&] { return IsOneWell() || AreAllAsked(); });
+  if (IsOneWell()) {
+    changed_.wait_for(lock, stop, kOthersMs, [&] { return AreAllAsked(); });
+    return OkStatus();
+  }
+  for (const std::unique_ptr<Place>& place : places_) {
+    // An address that cannot be called at all gets no better.
+    if (place->last_.has_value() && place->last_->code() == Code::kInvalidArgument) {
+      return *place->last_;
+    }
+  }
+  return Unavailable(Reasons());
+}
+
+bool Service::IsOneWell() const {
+  return std::any_of(places_.begin(), places_.end(), [](const auto& place) {
+    return place->last_.has_value() && place->last_->ok();
+  });
+}
+
+bool Service::AreAllAsked() const {
+  return std::all_of(places_.begin(), places_.end(),
+                     [](const auto& place) { return place->last_.has_value(); });
+}
+
+std::string Service::Reasons() const {
   std::vector<std::string> reasons;
   for (const std::unique_ptr<Place>& place : places_) {
-    if (stop.stop_requested()) return OkStatus();
-    bool silent = false;
-    Status status = CheckPlace(*place, &silent);
-    // An address that cannot be called at all gets no better.
-    if (status.code() == Code::kInvalidArgument) return status;
-    if (place->answered_.exchange(false) && silent) status = OkStatus();
-    if (status.ok()) {
-      one_is_well = true;
-      if (place->failures_ > 0) Log("runtime").info("{}: {} is well again", name, place->name());
-      place->failures_ = 0;
-      place->aside_until_ns_ = 0;
-    } else {
-      if (place->failures_ == 0) Log("runtime").warn("{}: {}", name, status.message());
-      ++place->failures_;
-      reasons.push_back(status.message());
-    }
-    place->unfit_ = !status.ok();
-    all_failed &= place->failures_ >= options.checks;
+    reasons.push_back(place->last_.has_value() ? std::string(place->last_->message())
+                                               : place->name() + ": has not answered yet");
   }
-  const Status outcome = one_is_well ? OkStatus() : Unavailable(Join(reasons, "; "));
-  const std::lock_guard lock(mutex_);
-  if (one_is_well || all_failed) health_ = outcome;
-  return outcome;
+  return Join(reasons, "; ");
 }
 
 Status Service::Health() const {

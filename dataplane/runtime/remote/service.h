@@ -4,9 +4,11 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -15,13 +17,14 @@
 #include "dataplane/runtime/remote/remote_runtime.h"
 #include "shared/base/clock.h"
 #include "shared/base/status.h"
+#include "shared/base/work_pool.h"
 #include "shared/domain/snapshot.h"
 
 namespace weir::node::runtime::remote {
 
 enum class Protocol : uint8_t { kOip, kPredict };
 
-// One url. Any thread, but for what the checks keep.
+// One url. Any thread, but for what the checks keep: it belongs to the service's mutex.
 class Place {
  public:
   explicit Place(std::string url);
@@ -49,10 +52,12 @@ class Place {
   std::atomic<int64_t> aside_until_ns_{0};
   std::atomic<bool> unfit_{false};
   std::atomic<bool> answered_{false};  // since the last check
-  int failures_ = 0;                   // of checks, in a row; the checking thread's
+  bool is_checked_ = false;            // at present
+  int failures_ = 0;                   // of checks, in a row
+  std::optional<Status> last_;         // what the last check found
 };
 
-class Service {
+class Service : public std::enable_shared_from_this<Service> {
  public:
   // InvalidArgument: an entry that is no service.
   static Result<std::shared_ptr<Service>> Make(Protocol protocol, const VersionSource& source,
@@ -69,20 +74,28 @@ class Service {
 
   std::vector<std::unique_ptr<Place>>& places() { return places_; }
 
-  // Asks every url, one after the other; blocks for at most twice the check's time-out each. OK if
-  // one is well, else Unavailable with every reason. One thread at a time: the loader's, then the
-  // checker's.
-  Status Check(const std::stop_token& stop);
+  // Begins to ask every url that is not being asked; on the thread that `pool` belongs to.
+  void BeginChecks(WorkPool& pool);
+  // The same, and waits for what they say: OK as soon as one is well (the others have a moment to
+  // say that they are not), else Unavailable with every reason. Blocks for at most twice the
+  // check's time-out, and not once `stop` is requested.
+  Status WarmUp(WorkPool& pool, const std::stop_token& stop);
   // Any thread. Unavailable once every url failed its checks.
   Status Health() const;
 
  private:
-  Status CheckPlace(const Place& place, bool* silent) const;
+  void CheckPlace(Place& place);
+  Status Ask(const Place& place, bool* silent) const;
+  void Take(Place& place, Status status, bool silent);
+  bool IsOneWell() const;
+  bool AreAllAsked() const;
+  std::string Reasons() const;
 
   const std::vector<std::string> checked_;  // targets of GET
   std::vector<std::unique_ptr<Place>> places_;
-  // The checker writes a text that the loader reads.
+  // Checks on threads of a pool write what the loader reads and waits for.
   mutable std::mutex mutex_;
+  std::condition_variable_any changed_;
   Status health_;
 };
 

@@ -74,6 +74,18 @@ TEST_F(RemoteHealth, OneUrlOfSeveralIsEnoughToServe) {
   AskUntil(version, service, 5);
 }
 
+TEST_F(RemoteHealth, AUrlThatHangsDelaysNoWarmUp) {
+  options_.check_timeout_ms = 3'600'000;
+  Service mute;
+  mute.mute_checks = true;
+  Service service;
+  const auto version = Make({mute.url(), service.url()});
+  EXPECT_TRUE(version->WarmUp().ok());
+  // Nor the checks of another url.
+  const uint64_t checks = service.checks();
+  EXPECT_TRUE(WaitFor("checks", [&] { return service.checks() >= checks + 4; }));
+}
+
 TEST_F(RemoteHealth, AnEntryWithoutUrlsIsNoService) {
   domain::VersionEntry entry;
   const auto runtimes = MakeRemoteRuntimes(options_);

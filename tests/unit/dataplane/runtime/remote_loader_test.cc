@@ -5,6 +5,7 @@
 
 #include "dataplane/runtime/loader.h"
 #include "tests/integration/harness/service.h"
+#include "tests/integration/harness/wait.h"
 #include "tests/unit/dataplane/runtime/remote_calls.h"
 #include "tests/unit/dataplane/runtime/tables.h"
 
@@ -109,7 +110,10 @@ TEST_F(RemoteLoader, AnyChangeOfTheServiceIsTakenOverWhileItServes) {
   Want(entry, true);
   version = Replaced(version);
   other.SetAnswer(http::ErrorResponse(400, "no"));
-  EXPECT_EQ(workers_.Ask(version).status.code(), Code::kInternal);
+  Tensor tensor{"x", DataType::kFp32, {1}, std::vector<std::byte>(4)};
+  Request request;
+  request.inputs = {&tensor, 1};
+  EXPECT_EQ(workers_.Ask(version, request).status.code(), Code::kInternal);
 }
 
 TEST_F(RemoteLoader, AFaultOrABlockChangesNothingAndUnloadedIsLetGo) {
@@ -130,6 +134,30 @@ TEST_F(RemoteLoader, AFaultOrABlockChangesNothingAndUnloadedIsLetGo) {
   entry.unloaded = false;
   Want(entry);
   EXPECT_NE(Ready(), nullptr);
+}
+
+TEST(RemoteLoaderStop, WaitsForNoServiceThatHangs) {
+  Service mute;
+  mute.mute_checks = true;
+  Tables tables;
+  Loader loader(
+      MakeRemoteRuntimes({.check_timeout_ms = 3'600'000}),
+      [](const std::string&) -> Result<std::string> { return NotFound(""); },
+      [&](std::shared_ptr<const VersionTable> table) { tables.Set(table); }, {});
+  loader.Start();
+  domain::ModelEntry model;
+  model.name = "fraud";
+  model.stable = "1";
+  domain::VersionEntry entry;
+  entry.version = "1";
+  entry.runtime = "oip";
+  entry.urls = {mute.url()};
+  model.versions = {entry};
+  auto rules = std::make_shared<decision::Ruleset>();
+  rules->Set(std::move(model));
+  loader.SetWanted(std::move(rules));
+  ASSERT_TRUE(integration::WaitFor("it is asked", [&] { return mute.checks() > 0; }));
+  loader.Stop();
 }
 
 TEST_F(RemoteLoader, OneThatTakesItsTimeHoldsUpNobodyForGood) {

@@ -135,6 +135,9 @@ TEST_F(Remote, SaysWhoAnsweredWhatWhenItIsNoAnswer) {
   declares_inputs_ = true;
   const auto strict = Load({service.url()});
   ASSERT_NE(strict, nullptr);
+  Tensor tensor{"x", DataType::kBool, {1}, std::vector<std::byte>(1)};
+  Request checked;
+  checked.inputs = {&tensor, 1};
   const struct {
     int status;
     const char* body;
@@ -153,7 +156,7 @@ TEST_F(Remote, SaysWhoAnsweredWhatWhenItIsNoAnswer) {
     service.SetAnswer(http::Response{answer.status, {}, answer.body, "text/plain"});
     const uint64_t calls = service.calls();
     const Outcome first = workers_.Ask(lax);
-    const Outcome second = workers_.Ask(strict);
+    const Outcome second = workers_.Ask(strict, checked);
     EXPECT_EQ(first.status.code(), answer.lax) << answer.status;
     EXPECT_EQ(second.status.code(), answer.strict) << answer.status;
     EXPECT_THAT(first.status.message(),
@@ -162,6 +165,34 @@ TEST_F(Remote, SaysWhoAnsweredWhatWhenItIsNoAnswer) {
     EXPECT_FALSE(first.usage.unreached);
     EXPECT_EQ(service.calls(), calls + 2) << "what was answered is not asked for again";
   }
+}
+
+TEST_F(Remote, OfCheckedInputsTensorsAndOutputNamesAloneAreSent) {
+  Service service;
+  declares_inputs_ = true;
+  const auto version = Load({service.url()});
+  ASSERT_NE(version, nullptr);
+  Tensor tensor{"x", DataType::kBool, {1}, std::vector<std::byte>(1)};
+  Request request;
+  request.inputs = {&tensor, 1};
+  request.body = R"({"inputs":[],"parameters":{"binary_data_output":true}})";
+  const std::string id(257, 'i');
+  const std::string key(256, 'k');
+  request.request_id = id;
+  request.key = key;
+  service.SetAnswer(http::ErrorResponse(400, "no"));
+  EXPECT_EQ(workers_.Ask(version, request).status.code(), Code::kInternal);
+  EXPECT_EQ(service.last().body, R"({"id":")" + id +
+                                     R"(","inputs":[{"name":"x","datatype":"BOOL","shape":[1],)"
+                                     R"("data":[false]}]})");
+  EXPECT_EQ(service.last().request_id, "") << "too long for a header";
+  EXPECT_EQ(service.last().user_id, key);
+  // Which outputs there are, only the service knows.
+  const std::vector<std::string> outputs = {"p", "q\""};
+  request.outputs = outputs;
+  EXPECT_EQ(workers_.Ask(version, request).status.code(), Code::kInvalidArgument);
+  EXPECT_THAT(service.last().body,
+              HasSubstr(R"([false]}],"outputs":[{"name":"p"},{"name":"q\""}]})"));
 }
 
 TEST_F(Remote, BinaryTensorsAreTheClientsMistake) {
