@@ -89,5 +89,36 @@ TEST_F(Audit, ANodeIsAnsweredByWhatItHadApplied) {
   EXPECT_FALSE(IsOn(again.json["answers"][0]));
 }
 
+TEST_F(Audit, ANodeThatIsGoneIsAnsweredByTheLabelsItHad) {
+  ASSERT_NO_FATAL_FAILURE(StartCluster(1));
+  Node& node = AddNode({.id = "a1", .control = "", .more = {"--labels", "zone=a"}});
+  const Json phases = {
+      {{"name", "a"}, {"percentage", 100}, {"nodes", {{"zone", "a"}}}, {"duration", "1h"}},
+      {{"name", "all"}, {"percentage", 100}}};
+  const Answer put =
+      api().Put("/v1/flags/checkout", {{"apiVersion", "weir/v1"},
+                                       {"kind", "Flag"},
+                                       {"metadata", {{"name", "checkout"}}},
+                                       {"spec", {{"enabled", true}, {"rollout_percentage", 0}}}});
+  ASSERT_TRUE(put.ok()) << put;
+  const Answer rollout =
+      api().Put("/v1/rollouts/zones", {{"apiVersion", "weir/v1"},
+                                       {"kind", "Rollout"},
+                                       {"metadata", {{"name", "zones"}}},
+                                       {"spec", {{"flag", "checkout"}, {"phases", phases}}}});
+  ASSERT_TRUE(rollout.ok()) << rollout;
+  const auto is_on = [&](const std::string& id) {
+    const Answer answer = Ask(FormatTimeMs(WallMs()), id);
+    return !answer.json["answers"].empty() && IsOn(answer.json["answers"].back());
+  };
+  ASSERT_TRUE(WaitFor("stored", [&] { return is_on("a1"); })) << Ask(FormatTimeMs(WallMs()), "a1");
+  EXPECT_FALSE(is_on("n1"));
+  node.Kill9();
+  control.Kill9();
+  ASSERT_TRUE(control.Start().ok());
+  ASSERT_TRUE(NodeRow("a1").is_null()) << "nobody has heard of it since";
+  EXPECT_TRUE(is_on("a1")) << Ask(FormatTimeMs(WallMs()), "a1");
+}
+
 }  // namespace
 }  // namespace weir::integration
