@@ -19,24 +19,26 @@ Permit Breaker::Admit(int64_t now_ms) {
   return Permit::kProbe;
 }
 
-void Breaker::Answer(Permit permit, Outcome outcome, int64_t now_ms) {
+void Breaker::Answer(Permit permit, Outcome outcome, uint32_t key_hash, int64_t now_ms) {
   if (permit == Permit::kProbe) return Probed(outcome, now_ms);
   // What passed before it opened and ends only now has no say in whether it closes.
   if (permit == Permit::kNone || state_ != State::kClosed || outcome == Outcome::kNothing) return;
   unreached_ = outcome == Outcome::kUnreached ? unreached_ + 1 : 0;
-  Record(outcome != Outcome::kGood, now_ms);
+  Record(outcome != Outcome::kGood, key_hash, now_ms);
   if (unreached_ >= kUnreachedInARow) {
     return Open(now_ms, fmt::format("{} calls in a row reached nobody", unreached_));
   }
   const int64_t oldest = now_ms / 1000 - kWindowS + 1;
   uint32_t answers = 0;
   uint32_t bad = 0;
+  Keys bad_keys;
   for (const Second& second : seconds_) {
     if (second.second < oldest) continue;
     answers += second.answers;
     bad += second.bad;
+    for (size_t i = 0; i < second.bad_keys.count; ++i) bad_keys.Add(second.bad_keys.hashes[i]);
   }
-  if (answers >= kMinAnswers && bad * 2 >= answers) {
+  if (answers >= kMinAnswers && bad * 2 >= answers && bad_keys.count >= kMinKeys) {
     Open(now_ms, fmt::format("{} of {} answers within {} s failed", bad, answers, kWindowS));
   }
 }
@@ -51,12 +53,21 @@ void Breaker::Reset() {
   if (was_open && on_change_) on_change_(false, "");
 }
 
-void Breaker::Record(bool bad, int64_t now_ms) {
+void Breaker::Keys::Add(uint32_t key_hash) {
+  const auto end = hashes.begin() + static_cast<ptrdiff_t>(count);
+  if (count < hashes.size() && std::find(hashes.begin(), end, key_hash) == end) {
+    hashes[count++] = key_hash;
+  }
+}
+
+void Breaker::Record(bool bad, uint32_t key_hash, int64_t now_ms) {
   const int64_t now_s = now_ms / 1000;
   Second& second = seconds_[static_cast<size_t>(now_s % kWindowS)];
   if (second.second != now_s) second = {.second = now_s};
   ++second.answers;
-  second.bad += bad ? 1 : 0;
+  if (!bad) return;
+  ++second.bad;
+  second.bad_keys.Add(key_hash);
 }
 
 void Breaker::Open(int64_t now_ms, const std::string& why) {

@@ -3,15 +3,17 @@
 // worker's breaker for one version. Pure: time is an argument (monotonic), nothing is read or sent.
 //
 //   closed   every request passes. Opens when at least kMinAnswers answers of the last kWindowS
-//            seconds came and at least half of them failed, or when kUnreachedInARow calls in a row
-//            reached nobody.
+//            seconds came and at least half of them failed, those of at least kMinKeys callers,
+//            so that no caller opens it alone; or when kUnreachedInARow calls in a row reached
+//            nobody, whoever asked.
 //   open     nobody passes for a while: kFirstOpenMs, doubled by each failed probe up to
-//   kMaxOpenMs. probing  one request at a time passes as a probe. kGoodProbes good ones in a row
-//   close it, a bad
-//            one opens it again.
+//            kMaxOpenMs.
+//   probing  one request at a time passes as a probe. kGoodProbes good ones in a row close it, a
+//            bad one opens it again.
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -31,6 +33,7 @@ class Breaker {
  public:
   static constexpr int64_t kWindowS = 10;
   static constexpr uint32_t kMinAnswers = 20;
+  static constexpr size_t kMinKeys = 3;
   static constexpr int kUnreachedInARow = 5;
   static constexpr int64_t kFirstOpenMs = 5'000;
   static constexpr int64_t kMaxOpenMs = 60'000;
@@ -43,19 +46,27 @@ class Breaker {
 
   // kNone: not now. Every kPass and kProbe is followed by one Answer.
   Permit Admit(int64_t now_ms);
-  void Answer(Permit permit, Outcome outcome, int64_t now_ms);
+  // `key_hash`: whose request it was.
+  void Answer(Permit permit, Outcome outcome, uint32_t key_hash, int64_t now_ms);
   // Closes it without further ado: nobody asks it any more.
   void Reset();
 
   State state() const { return state_; }
 
  private:
+  // The first kMinKeys callers that something is counted for.
+  struct Keys {
+    void Add(uint32_t key_hash);
+    std::array<uint32_t, kMinKeys> hashes{};
+    size_t count = 0;
+  };
   struct Second {
     int64_t second = -1;
     uint32_t answers = 0;
     uint32_t bad = 0;
+    Keys bad_keys = {};
   };
-  void Record(bool bad, int64_t now_ms);
+  void Record(bool bad, uint32_t key_hash, int64_t now_ms);
   void Open(int64_t now_ms, const std::string& why);
   void Probed(Outcome outcome, int64_t now_ms);
 

@@ -40,7 +40,7 @@ breaker::Outcome OutcomeOf(Verdict verdict, const runtime::Usage& usage) {
 }  // namespace
 
 void Inference::Finish(Call& call, const Status& status, const runtime::Usage& usage) {
-  const Verdict verdict = VerdictOf(status, call.head, *call.model, *call.route.target);
+  const Verdict verdict = VerdictOf(status, call.head, *call.route.target);
   const int64_t now_ns = clock_.MonotonicNs();
   const double latency_ns = static_cast<double>(now_ns - call.start_ns);
   TellBreaker(call, OutcomeOf(verdict, usage));
@@ -62,7 +62,7 @@ bool Inference::CanFallBack(const Call& call, int64_t now_ns) const {
   return call.route.arm == routing::Arm::kCanary && model.split != nullptr &&
          model.split->fallback && !call.head && model.stable.handle != nullptr &&
          model.stable.is_predict == call.is_predict && now_ns < DeadlineNs(call) &&
-         !call.exchange->closed();
+         FindUnknownOutput(call, model.stable) == nullptr && !call.exchange->closed();
 }
 
 // The request goes to stable, from the beginning: once the call that failed has returned.
@@ -83,7 +83,8 @@ void Inference::FallBack(Call& call, double latency_ms) {
 void Inference::Record(Call& call, Verdict verdict, uint64_t tokens, double latency_ms) {
   const bool is_bad = verdict == Verdict::kBad;
   const bool is_answer = is_bad || verdict == Verdict::kGood;
-  if (is_answer) {
+  // Whom a client or an operator sent where it went is no evidence for a flag either.
+  if (is_answer && call.route.arm != routing::Arm::kPinned) {
     for (routing::Recorder* arm : call.flags.arms) arm->Answer(latency_ms, is_bad, call.key_hash);
   }
   if (!call.IsJudged()) return;
@@ -99,7 +100,8 @@ void Inference::Record(Call& call, Verdict verdict, uint64_t tokens, double late
 void Inference::TellBreaker(Call& call, breaker::Outcome outcome) {
   const breaker::Permit permit = std::exchange(call.permit, breaker::Permit::kNone);
   if (permit == breaker::Permit::kNone) return;
-  call.model->canary->breaker->Answer(permit, outcome, clock_.MonotonicNs() / 1'000'000);
+  call.model->canary->breaker->Answer(permit, outcome, call.key_hash,
+                                      clock_.MonotonicNs() / 1'000'000);
 }
 
 http::Response Inference::ResponseTo(Call& call, Verdict verdict, const Status& status, bool late) {
@@ -137,7 +139,7 @@ void Inference::AddHeaders(const Call& call, http::Response& response) const {
   if (!call.input.traceparent.empty()) add("traceparent", call.input.traceparent);
   if (call.failed != nullptr) add("x-weir-fallback", call.failed->version);
   if (!call.flags.text.empty()) add("x-weir-flags", call.flags.text);
-  if (call.model->split == nullptr || response.status != 200) return;
+  if (call.model->split == nullptr) return;
   // What counts in no arm must not get outcomes in one.
   const char* counted = call.IsJudged() ? arm.data() : routing::ArmName(routing::Arm::kDiverted);
   add("x-weir-decision", outcomes::EncodeToken({.model = call.model->key(),

@@ -155,6 +155,7 @@ void Inference::Route(Call& call, const routing::Target* asked_for) {
   if (!model.flags.empty()) call.flags.Decide(call.plan->rules(), model, keys, random, desk_);
   call.input = {.inputs = call.request.inputs(),
                 .body = request.body,
+                .outputs = call.request.outputs,
                 .is_predict = call.is_predict,
                 .worker = executor_,
                 .worker_index = options_.worker_index,
@@ -162,6 +163,16 @@ void Inference::Route(Call& call, const routing::Target* asked_for) {
                 .key = keys.user_id,
                 .traceparent = request.Header("traceparent"),
                 .flags = call.flags.text};
+}
+
+const std::string* Inference::FindUnknownOutput(const Call& call, const routing::Target& target) {
+  const auto& known = target.handle->outputs();
+  if (known.empty()) return nullptr;  // a service knows best
+  for (const std::string& wanted : call.request.outputs) {
+    const auto is_wanted = [&](const auto& output) { return output.name == wanted; };
+    if (std::none_of(known.begin(), known.end(), is_wanted)) return &wanted;
+  }
+  return nullptr;
 }
 
 // False if the call has been answered with why the version cannot be asked this.
@@ -178,16 +189,10 @@ bool Inference::Fits(Call& call) {
                                                 : fmt::format("/v2/models/{}/infer", model.key());
     return refuse(fmt::format("{} {} is asked by POST {}", model.key(), target.version, place));
   }
-  const auto& known = target.handle->outputs();
-  if (known.empty()) return true;  // a service knows best
-  for (const std::string& wanted : call.request.outputs) {
-    if (std::any_of(known.begin(), known.end(), [&](const auto& o) { return o.name == wanted; })) {
-      continue;
-    }
-    return refuse(
-        fmt::format("outputs: \"{}\" is no output of {} {}", wanted, model.key(), target.version));
-  }
-  return true;
+  const std::string* unknown = FindUnknownOutput(call, target);
+  if (unknown == nullptr) return true;
+  return refuse(
+      fmt::format("outputs: \"{}\" is no output of {} {}", *unknown, model.key(), target.version));
 }
 
 void Inference::Begin(std::shared_ptr<Call> call) {

@@ -80,6 +80,8 @@ class Inference {
   Status Read(Call& call);
   bool Choose(Call& call, const Wanted& wanted);
   void Route(Call& call, const routing::Target* asked_for);
+  // The first wanted output that the version does not have; null: none. It is READY.
+  static const std::string* FindUnknownOutput(const Call& call, const routing::Target& target);
   bool Fits(Call& call);
   void Begin(std::shared_ptr<Call> call);
   void Rehearse(std::shared_ptr<Call> call);

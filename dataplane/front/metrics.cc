@@ -143,11 +143,14 @@ void WriteBreakers(const breaker::Breakers::States& states, Text& text) {
 }
 
 void WriteOutcomes(const outcomes::Totals& outcomes, Text& text) {
-  text.Family("weir_outcomes_total", "counter",
-              "Outcomes posted: accepted, late (beyond the attribution window) or rejected.");
+  text.Family(
+      "weir_outcomes_total", "counter",
+      "Outcomes posted: accepted, late (beyond the attribution window), rejected, or dropped "
+      "(one metric more than an arm may have).");
   text.Value("result=\"accepted\"", outcomes.accepted);
   text.Value("result=\"late\"", outcomes.late);
   text.Value("result=\"rejected\"", outcomes.rejected);
+  text.Value("result=\"dropped\"", outcomes.dropped);
 }
 
 void WriteBatches(const runtime::BatchSizes& sizes, Text& text) {
@@ -215,9 +218,10 @@ void WriteFlags(const flags::TotalsByFlag& totals, const decision::Ruleset& rule
   WriteFlagsAs(wanted.metric_prefix, totals, rules, wall_ms, text);
 }
 
-void WriteVersions(const runtime::VersionTable& versions, Text& text) {
+void WriteVersions(const std::vector<runtime::VersionStatus>& versions, Text& text) {
+  if (versions.empty()) return;
   text.Family("weir_model_version_state", "gauge", "1 for the state each version is in.");
-  for (const runtime::VersionStatus& status : versions.statuses()) {
+  for (const runtime::VersionStatus& status : versions) {
     text.Value(fmt::format("model=\"{}\",model_version=\"{}\",state=\"{}\"", Escape(status.model),
                            Escape(status.version), StateName(status.state)),
                1);
@@ -372,7 +376,7 @@ std::string RenderMetrics(const std::vector<MetricsSample>& samples, const Clock
     if (first.rules != nullptr) WriteFlags(flags, *first.rules, clock.WallMs(), text);
     text.Family("weir_override_active", "gauge", "1 while an operator forces something here.");
     text.Value("", first.overrides != nullptr && first.overrides->is_active ? 1 : 0);
-    if (first.versions != nullptr) WriteVersions(*first.versions, text);
+    WriteVersions(first.versions, text);
     if (first.status != nullptr) WriteStatus(*first.status, clock.MonotonicMs(), text);
   }
   WriteProcess(clock, text);

@@ -63,8 +63,9 @@ struct MetricsSample {
   runtime::BatchSizes batches;
   outcomes::Totals outcomes;
   breaker::Breakers::States breakers;
-  std::shared_ptr<const decision::Ruleset> rules;  // these four may be null
-  std::shared_ptr<const runtime::VersionTable> versions;
+  // A copy: a scrape must not be the last to hold a version.
+  std::vector<runtime::VersionStatus> versions;
+  std::shared_ptr<const decision::Ruleset> rules;  // these three may be null
   std::shared_ptr<const NodeStatusView> status;
   std::shared_ptr<const OverridesView> overrides;
 };

@@ -79,7 +79,13 @@ void Outputs::Clear() {
   first_count_ = 0;
   numbers_.clear();
   json_.clear();
-  is_json_ = is_oip_ = false;
+  is_json_ = is_oip_ = is_large_ = false;
+}
+
+void Outputs::LetGo(size_t kept_bytes) {
+  Clear();
+  if (json_.capacity() > kept_bytes) json_ = {};
+  if (numbers_.capacity() * sizeof(double) > kept_bytes) numbers_ = {};
 }
 
 void Outputs::AddFirst(double value) {
@@ -104,9 +110,13 @@ void Outputs::TakeTensors(std::span<const TensorView> outputs, bool whole) {
 void Outputs::TakeJson(const runtime::JsonAnswer& answer, bool whole) {
   if (answer.first_value.has_value()) AddFirst(*answer.first_value);
   if (!whole) return;
+  const bool is_oip = answer.body.empty();
+  const std::string_view json = is_oip ? answer.outputs : answer.body;
+  is_large_ = json.size() > kMaxJson;
+  if (is_large_) return;
   is_json_ = true;
-  is_oip_ = answer.body.empty();
-  json_.assign(is_oip_ ? answer.outputs : answer.body);
+  is_oip_ = is_oip;
+  json_.assign(json);
 }
 
 struct OutputComparer::Parser {

@@ -19,13 +19,18 @@ namespace weir::node::front {
 
 class Outputs {
  public:
-  static constexpr size_t kMaxFirsts = 16;     // of one answer
-  static constexpr size_t kMaxNumbers = 4096;  // that are compared
+  static constexpr size_t kMaxFirsts = 16;                 // of one answer
+  static constexpr size_t kMaxNumbers = 4096;              // that are compared
+  static constexpr size_t kMaxJson = size_t{1024} * 1024;  // bytes that are compared
 
   void Clear();
+  // As Clear, and of its memory no more than about `kept_bytes` stays.
+  void LetGo(size_t kept_bytes);
   // `whole`: for a comparison. Otherwise only first() is filled.
   void TakeTensors(std::span<const runtime::TensorView> outputs, bool whole);
   void TakeJson(const runtime::JsonAnswer& answer, bool whole);
+  // False when the answer was too large to be kept whole.
+  bool IsComparable() const { return !is_large_; }
 
   // The first number of each row of the first output, but finite ones only; of a service the first
   // number of all.
@@ -42,6 +47,7 @@ class Outputs {
   std::string json_;
   bool is_json_ = false;
   bool is_oip_ = false;
+  bool is_large_ = false;
 };
 
 // One per worker: it owns the parser's memory.
@@ -54,7 +60,7 @@ class OutputComparer {
 
   // Whether two answers say the same in their first outputs: as many numbers, each within
   // kTolerance, and the same text, if there is any. Of answers of /predict the first number, or
-  // without one the whole text. Both were taken whole.
+  // without one the whole text. Both were taken whole and are comparable.
   bool AreAlike(Outputs& a, Outputs& b);
 
  private:

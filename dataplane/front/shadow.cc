@@ -10,7 +10,13 @@
 namespace weir::node::front {
 namespace {
 
-constexpr size_t kKeptBytes = 64 * 1024;  // of a body's memory, from copy to copy
+constexpr size_t kKeptBytes = 64 * 1024;  // of a body's or answer's memory, from copy to copy
+
+size_t InputBytes(const CopySource& source) {
+  size_t bytes = 0;
+  for (const runtime::Tensor& tensor : source.request->inputs()) bytes += tensor.data.size();
+  return std::max(bytes, source.input->body.size());
+}
 
 }  // namespace
 
@@ -42,6 +48,7 @@ class Shadow::Copy final : public runtime::Sink {
     std::swap(stable, *source.outputs);
     input.inputs = request.inputs();
     input.body = body;
+    input.outputs = request.outputs;
     input.request_id = request.id;
     input.key = key;
     input.traceparent = traceparent;
@@ -57,6 +64,8 @@ class Shadow::Copy final : public runtime::Sink {
     plan.reset();
     model = nullptr;
     request.Clear();
+    stable.LetGo(kKeptBytes);
+    answer.LetGo(kKeptBytes);
     if (body.capacity() > kKeptBytes) body = {};
   }
 
@@ -90,16 +99,17 @@ Shadow::~Shadow() = default;
 void Shadow::Keep(const CopySource& source) {
   const routing::Target& target = *source.model->shadow;
   if (target.handle == nullptr) return target.recorder->Diverted();
-  if (!HasRoom(target, source)) return target.recorder->Shed();
+  const bool is_asked_so = target.is_predict == source.input->is_predict;
+  if (!is_asked_so || !HasRoom(source)) return target.recorder->Shed();
   std::shared_ptr<Copy> copy = Take();
   copy->Fill(source);
   copy->kept_ns = clock_.MonotonicNs();
   waiting_.push_back(std::move(copy));
 }
 
-bool Shadow::HasRoom(const routing::Target& target, const CopySource& source) const {
+bool Shadow::HasRoom(const CopySource& source) const {
   if (draining_ || waiting_.size() + running_.size() >= kMaxCopies) return false;
-  return !target.is_service || source.input->body.size() <= kMaxBody;
+  return InputBytes(source) <= kMaxBody;
 }
 
 std::shared_ptr<Shadow::Copy> Shadow::Take() {
@@ -164,7 +174,7 @@ void Shadow::Finish(Copy& copy, const Status& status, const runtime::Usage& usag
 void Shadow::Judge(Copy& copy, const Status& status, const runtime::Usage& usage) {
   const routing::ModelPlan& model = *copy.model;
   routing::Recorder& recorder = *model.shadow->recorder;
-  const Verdict verdict = VerdictOf(status, copy.has_head, model, *model.shadow);
+  const Verdict verdict = VerdictOf(status, copy.has_head, *model.shadow);
   if (verdict == Verdict::kShed) return recorder.Shed();
   if (verdict == Verdict::kClientError) return recorder.ClientError();
   const double latency_ms = static_cast<double>(clock_.MonotonicNs() - copy.start_ns) / 1e6;
@@ -172,7 +182,8 @@ void Shadow::Judge(Copy& copy, const Status& status, const runtime::Usage& usage
   if (usage.tokens > 0) recorder.Tokens(usage.tokens);
   if (verdict == Verdict::kBad) return;
   for (const double value : copy.answer.firsts()) recorder.Output(value);
-  if (copy.is_stable_good) recorder.Compared(!comparer_.AreAlike(copy.stable, copy.answer));
+  if (!copy.is_stable_good || !copy.stable.IsComparable() || !copy.answer.IsComparable()) return;
+  recorder.Compared(!comparer_.AreAlike(copy.stable, copy.answer));
 }
 
 // The copy may hold the last of the version that is calling: it lets go after the round.

@@ -5,8 +5,8 @@
 // Copies give way first. They run after the answers of a round of events have gone out, at most
 // kRunsPerRound of them, and not at all after a round that brought kBusyRound requests or more:
 // they wait for a calmer one. A copy is shed, and counted so, when kMaxCopies are waiting or under
-// way, when its body is above kMaxBody, when it has waited for the request time-out, and while the
-// node drains. One worker's thread.
+// way, when its inputs are above kMaxBody, when the candidate does not take such requests, when it
+// has waited for the request time-out, and while the node drains. One worker's thread.
 #pragma once
 
 #include <cstddef>
@@ -39,7 +39,7 @@ struct CopySource {
 class Shadow {
  public:
   static constexpr size_t kMaxCopies = 64;
-  static constexpr size_t kMaxBody = size_t{1024} * 1024;  // bytes, for a service
+  static constexpr size_t kMaxBody = size_t{1024} * 1024;  // bytes, as text and as tensors
   static constexpr size_t kBusyRound = 8;
   static constexpr size_t kRunsPerRound = 8;
 
@@ -57,7 +57,7 @@ class Shadow {
  private:
   class Copy;
 
-  bool HasRoom(const routing::Target& target, const CopySource& source) const;
+  bool HasRoom(const CopySource& source) const;
   std::shared_ptr<Copy> Take();
   void Launch(std::shared_ptr<Copy> copy);
   void Run(Copy& copy);

@@ -11,16 +11,13 @@ namespace weir::node::front {
 
 enum class Verdict : uint8_t { kGood, kBad, kClientError, kShed };
 
-// A service may say that the request is wrong, if nobody checked that before, or that it has no
-// room; every other failure is the version's.
-inline Verdict VerdictOf(const Status& status, bool has_head, const routing::ModelPlan& model,
-                         const routing::Target& target) {
+// A service may say that the request is wrong (InvalidArgument: of what nobody could check before),
+// or that it has no room; every other failure is the version's.
+inline Verdict VerdictOf(const Status& status, bool has_head, const routing::Target& target) {
   if (status.ok()) return has_head ? Verdict::kGood : Verdict::kBad;
   if (!target.is_service || has_head) return Verdict::kBad;
   if (status.code() == Code::kResourceExhausted) return Verdict::kShed;
-  const bool is_unchecked = target.is_predict || model.inputs.empty();
-  return status.code() == Code::kInvalidArgument && is_unchecked ? Verdict::kClientError
-                                                                 : Verdict::kBad;
+  return status.code() == Code::kInvalidArgument ? Verdict::kClientError : Verdict::kBad;
 }
 
 }  // namespace weir::node::front

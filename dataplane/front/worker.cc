@@ -158,7 +158,7 @@ MetricsSample Worker::Sample() const {
   sample.requests = counters_;
   sample.batches = inference_.batch_sizes();
   sample.rules = rules_;
-  sample.versions = versions_;
+  if (versions_ != nullptr) sample.versions = versions_->statuses();
   sample.status = status_;
   sample.overrides = overrides_;
   desk_.AddTo(sample.flags);

@@ -16,7 +16,9 @@ using testing::ElementsAre;
 class BreakerTest : public testing::Test {
  protected:
   void Give(int count, Outcome outcome) {
-    for (int i = 0; i < count; ++i) breaker_.Answer(breaker_.Admit(now_ms_), outcome, now_ms_);
+    for (int i = 0; i < count; ++i) {
+      breaker_.Answer(breaker_.Admit(now_ms_), outcome, ++caller_, now_ms_);
+    }
   }
   void OpenIt() {
     Give(20, Outcome::kBad);
@@ -25,10 +27,11 @@ class BreakerTest : public testing::Test {
   void Probe(Outcome outcome) {
     const Permit permit = breaker_.Admit(now_ms_);
     ASSERT_EQ(permit, Permit::kProbe);
-    breaker_.Answer(permit, outcome, now_ms_);
+    breaker_.Answer(permit, outcome, 1, now_ms_);
   }
 
   int64_t now_ms_ = 1'000'000;
+  uint32_t caller_ = 0;
   std::vector<std::string> changes_;
   Breaker breaker_{[this](bool is_open, const std::string& why) {
     changes_.push_back(is_open ? "open: " + why : "closed");
@@ -43,6 +46,16 @@ TEST_F(BreakerTest, OpensWhenHalfOfTwentyAnswersFailed) {
   EXPECT_EQ(breaker_.state(), State::kOpen);
   EXPECT_EQ(breaker_.Admit(now_ms_), Permit::kNone);
   EXPECT_THAT(changes_, ElementsAre("open: 10 of 20 answers within 10 s failed"));
+}
+
+TEST_F(BreakerTest, TwoCallersDoNotOpenItHoweverOftenTheyFail) {
+  for (uint32_t i = 0; i < 100; ++i) {
+    breaker_.Answer(breaker_.Admit(now_ms_), Outcome::kBad, i % 2, now_ms_);
+    now_ms_ += 50;
+  }
+  EXPECT_EQ(breaker_.state(), State::kClosed);
+  breaker_.Answer(breaker_.Admit(now_ms_), Outcome::kBad, 2, now_ms_);
+  EXPECT_EQ(breaker_.state(), State::kOpen);
 }
 
 TEST_F(BreakerTest, StaysClosedWhileMostAnswersAreGood) {
@@ -88,7 +101,7 @@ TEST_F(BreakerTest, LetsOneProbeThroughAtATimeAfterFiveSeconds) {
   EXPECT_EQ(probe, Permit::kProbe);
   EXPECT_EQ(breaker_.state(), State::kProbing);
   EXPECT_EQ(breaker_.Admit(now_ms_), Permit::kNone);
-  breaker_.Answer(probe, Outcome::kGood, now_ms_);
+  breaker_.Answer(probe, Outcome::kGood, 1, now_ms_);
   EXPECT_EQ(breaker_.Admit(now_ms_), Permit::kProbe);
 }
 
@@ -153,12 +166,12 @@ TEST_F(BreakerTest, WhatPassedBeforeItOpenedHasNoSay) {
   for (int i = 0; i < 10; ++i) early.push_back(breaker_.Admit(now_ms_));
   OpenIt();
   now_ms_ += 5'000;
-  for (const Permit permit : early) breaker_.Answer(permit, Outcome::kGood, now_ms_);
+  for (const Permit permit : early) breaker_.Answer(permit, Outcome::kGood, 1, now_ms_);
   EXPECT_EQ(breaker_.state(), State::kOpen);
   const Permit probe = breaker_.Admit(now_ms_);
-  breaker_.Answer(Permit::kPass, Outcome::kBad, now_ms_);
+  breaker_.Answer(Permit::kPass, Outcome::kBad, 1, now_ms_);
   EXPECT_EQ(breaker_.state(), State::kProbing);
-  breaker_.Answer(probe, Outcome::kGood, now_ms_);
+  breaker_.Answer(probe, Outcome::kGood, 1, now_ms_);
   EXPECT_EQ(breaker_.state(), State::kProbing);
 }
 

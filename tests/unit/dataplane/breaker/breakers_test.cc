@@ -14,7 +14,7 @@ class BreakersTest : public testing::Test {
     breakers_.Listen([this](const Change& change) { changes_.push_back(change); });
   }
   static void Fail(Breaker& breaker) {
-    for (int i = 0; i < 5; ++i) breaker.Answer(breaker.Admit(0), Outcome::kUnreached, 0);
+    for (int i = 0; i < 5; ++i) breaker.Answer(breaker.Admit(0), Outcome::kUnreached, 1, 0);
   }
   std::vector<Change> changes_;
   Breakers breakers_;

@@ -88,6 +88,18 @@ TEST_F(FrontFallback, StableIsGivenServicesToo) {
   EXPECT_EQ(stable.asked().at(0).body, R"({"x":1})");
 }
 
+TEST_F(FrontFallback, StableIsNotAskedForWhatItDoesNotHave) {
+  fallback_ = true;
+  service_.SetBody("{}", 500);
+  StartAll();
+  json body = Body({Rows()[0]}, "user-1");
+  body["outputs"] = {{{"name", "only_the_canary_has_it"}}};
+  const auto response = Infer(body);
+  EXPECT_EQ(response.status, 500);
+  EXPECT_EQ(response.Header("x-weir-version"), "2.0.0");
+  EXPECT_EQ(Telemetry()[Key("2.0.0", "canary")].Counter(telemetry::kFallback), 0U);
+}
+
 TEST_F(FrontFallback, WhenStableFailsTooTheClientLearnsIt) {
   fallback_ = true;
   service_.SetBody("{}", 500);
@@ -106,6 +118,7 @@ TEST_F(FrontFallback, WithoutItTheClientGetsTheFailure) {
   StartAll();
   const auto response = Ask();
   EXPECT_EQ(response.status, 500);
+  EXPECT_NE(response.Header("x-weir-decision"), "") << "failures have outcomes as well";
   EXPECT_EQ(response.Header("x-weir-arm"), "canary");
   EXPECT_EQ(response.Header("x-weir-fallback"), "");
   EXPECT_EQ(Telemetry()[Key("2.0.0", "canary")].Counter(telemetry::kFallback), 0U);
@@ -164,6 +177,8 @@ class FrontBreaker : public FrontFallback {
                : text.substr(at + name.size(), text.find('\n', at) - at - name.size());
   }
 
+  // One of three.
+  static std::string User(int i) { return fmt::format("user-{}", i % 3); }
   void Fail(const Clock& clock) {
     model_.versions[1].fault = domain::FaultEntry{1, 0, clock.WallMs() + 3'600'000};
   }
@@ -179,7 +194,10 @@ TEST_F(FrontBreaker, KeepsCanaryKeysOnStableUntilProbesAreGood) {
   Fail(clock);
   StartWithAll({}, clock);
   EXPECT_EQ(Breaker(), "0");
-  for (int i = 0; i < 20; ++i) EXPECT_EQ(Ask().status, 500) << i;
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(Ask("user-1").status, 500) << i;
+  EXPECT_EQ(Breaker(), "0") << "nobody opens it alone";
+  clock.AdvanceMs(10'000);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(Ask(User(i)).status, 500) << i;
   EXPECT_EQ(Breaker(), "1");
   const auto opened = WaitForEpisodes(1);
   EXPECT_EQ(opened.at(0).kind, "breaker");
@@ -197,7 +215,7 @@ TEST_F(FrontBreaker, KeepsCanaryKeysOnStableUntilProbesAreGood) {
             "diverted");
   telemetry::Window window = Telemetry();
   EXPECT_EQ(window[Key("1.1.0", "canary")].Counter(telemetry::kDiverted), 1U);
-  EXPECT_EQ(window[Key("1.1.0", "canary")].Counter(telemetry::kRequests), 20U);
+  EXPECT_EQ(window[Key("1.1.0", "canary")].Counter(telemetry::kRequests), 40U);
   EXPECT_FALSE(window.contains(Key("1.0.0", "stable")));
 
   // A bad probe doubles the wait, asking what it would choose takes no probe away.
@@ -226,7 +244,7 @@ TEST_F(FrontBreaker, OutlivesANewSnapshotAndEndsWithItsRollout) {
   on_start_ = [this](Front& front) { Listen(front); };
   service_.SetBody("{}", 500);
   StartAll();
-  for (int i = 0; i < 20; ++i) Ask();
+  for (int i = 0; i < 20; ++i) Ask(User(i));
   WaitForEpisodes(1);
   PublishRules();
   EXPECT_EQ(Ask().Header("x-weir-arm"), "diverted");

@@ -130,7 +130,16 @@ TEST_F(FrontServices, WhereInputsAreDeclaredARefusalIsTheVersionsError) {
   const auto response =
       Do("POST", "/v2/models/fraud_detection/versions/2.0.0/infer", {}, Body({Rows()[0]}).dump());
   EXPECT_EQ(response.status, 500) << response.body;
-  EXPECT_EQ(Telemetry()[Key("2.0.0", "pinned")].Counter(telemetry::kBad), 1U);
+  // Which outputs there are, only the service knows.
+  json named = Body({Rows()[0]});
+  named["outputs"] = json::array({{{"name", "no such"}}});
+  const auto unknown =
+      Do("POST", "/v2/models/fraud_detection/versions/2.0.0/infer", {}, named.dump());
+  EXPECT_EQ(unknown.status, 400) << unknown.body;
+  telemetry::Window window = Telemetry();
+  const telemetry::Series& pinned = window[Key("2.0.0", "pinned")];
+  EXPECT_EQ(pinned.Counter(telemetry::kBad), 1U);
+  EXPECT_EQ(pinned.Counter(telemetry::kClientErrors), 1U);
 }
 
 TEST_F(FrontServices, AServiceMayBeTheCanaryOfAFile) {
@@ -144,7 +153,10 @@ TEST_F(FrontServices, AServiceMayBeTheCanaryOfAFile) {
   ASSERT_EQ(response.status, 200) << response.body;
   EXPECT_EQ(response.Header("x-weir-arm"), "canary");
   EXPECT_EQ(json::parse(response.body)["outputs"][0]["data"], json::array({0.25}));
-  EXPECT_EQ(service_.asked().at(0).body, body);
+  // What was checked goes there, and nothing else of the body.
+  const json asked = json::parse(service_.asked().at(0).body);
+  EXPECT_EQ(asked.at("inputs").at(0).at("name"), json::parse(body)["inputs"][0]["name"]);
+  EXPECT_FALSE(asked.contains("parameters"));
   // What does not fit the declared inputs is still refused before it is asked.
   EXPECT_EQ(Infer(kNothing).status, 400);
   EXPECT_EQ(service_.asked().size(), 1U);
@@ -244,8 +256,10 @@ TEST_F(FrontServices, TheModelsFlagsGoToTheServiceAndTheClientAndAreJudged) {
   EXPECT_EQ(window[telemetry::SeriesKey("flag/prompt", "42", "short, please")].Counter(
                 telemetry::kRequests),
             41U);
-  // A request without a key is in neither arm.
+  // A request without a key is in neither arm, nor is one whose client chose the version.
   Infer(kNothing);
+  Do("POST", "/v2/models/fraud_detection/versions/1.0.0/infer", {{"x-user-id", "user-0"}},
+     kNothing);
   window = Telemetry();
   EXPECT_EQ(window.count(FlagKey("canary")) + window.count(FlagKey("stable")), 0U);
 }

@@ -98,6 +98,15 @@ TEST_F(OutputsTest, PredictionsAreComparedByTheFirstNumberOrElseWhole) {
   EXPECT_FALSE(AreAlike(OfPredict(R"({"a":"b"})", {}), OfPredict(R"({"a":1})", 1)));
 }
 
+TEST_F(OutputsTest, ALargeAnswerIsNotKeptForAComparison) {
+  Outputs large = OfPredict(std::string(Outputs::kMaxJson + 1, ' '), 1);
+  EXPECT_FALSE(large.IsComparable());
+  EXPECT_EQ(large.firsts().size(), 1U);
+  EXPECT_TRUE(OfPredict(std::string(Outputs::kMaxJson, ' '), 1).IsComparable());
+  large.Clear();
+  EXPECT_TRUE(large.IsComparable());
+}
+
 TEST_F(OutputsTest, NothingIsLeftOfTheAnswerBefore) {
   Outputs outputs = OfJson(R"(["a"])", 3);
   outputs.Clear();

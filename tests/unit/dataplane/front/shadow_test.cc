@@ -67,6 +67,7 @@ class ShadowTest : public testing::Test {
       Outputs outputs;
       runtime::Request input;
       input.body = body;
+      input.is_predict = is_predict_;
       shadow_.Keep({.plan = plan_,
                     .model = plan_->Find("m"),
                     .input = &input,
@@ -81,6 +82,7 @@ class ShadowTest : public testing::Test {
     return recorders_.TakeTelemetry()[{"model/m", "2", "shadow"}].Counter(counter);
   }
 
+  bool is_predict_ = false;  // of what is kept
   ManualClock clock_;
   DelayLine delays_;
   Tasks tasks_;
@@ -128,12 +130,18 @@ TEST_F(ShadowTest, WhatHasWaitedForTheTimeOutIsShed) {
   EXPECT_EQ(shadow.Counter(telemetry::kRequests), 1U);
 }
 
-TEST_F(ShadowTest, ALargeBodyIsNotCopiedForAService) {
+TEST_F(ShadowTest, ALargeBodyIsCopiedForNobody) {
   const std::string large(Shadow::kMaxBody + 1, ' ');
-  Keep(1, large);  // a file needs no body
-  EXPECT_EQ(Take(telemetry::kShed), 0U);
+  Keep(1, large);
+  EXPECT_EQ(Take(telemetry::kShed), 1U);
   Build("http://127.0.0.1:1");
   Keep(1, large);
+  EXPECT_EQ(Take(telemetry::kShed), 1U);
+}
+
+TEST_F(ShadowTest, WhatTheCandidateIsNotAskedByIsNotCopied) {
+  is_predict_ = true;
+  Keep(1);
   EXPECT_EQ(Take(telemetry::kShed), 1U);
 }
 
