@@ -129,8 +129,8 @@ void Front::Drain(int64_t deadline_ms) {
 
 void Front::Stop() {
   delays_.Stop();
+  admin_.Stop();  // asks the other's workers
   server_.Stop();
-  admin_.Stop();
 }
 
 void Front::TakeChange(const breaker::Change& change) {
