@@ -14,7 +14,8 @@
 namespace weir::http::internal {
 namespace {
 
-constexpr int64_t kMs = 1'000'000;  // ns
+constexpr int64_t kMs = 1'000'000;        // ns
+constexpr size_t kKeptBytes = 16 * 1024;  // of a call's memory, from call to call
 constexpr int64_t kAddressesFresh = 30'000 * kMs;
 
 int64_t Now() { return Clock::System().MonotonicNs(); }
@@ -122,7 +123,8 @@ PooledCall* UpstreamPool::Find(uint64_t id) {
 Upstream::Done UpstreamPool::Release(PooledCall* call) {
   call->id = 0;
   call->connection = nullptr;
-  call->head.clear();
+  call->head.clear();  // with TLS the body was in it
+  if (call->head.capacity() > kKeptBytes) call->head = std::string();
   call->body = std::string();
   free_calls_.push_back(call->index);
   --busy_;
