@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "shared/base/text.h"
 #include "shared/codec/json.h"
 
 namespace weir::control::api {
@@ -127,22 +128,28 @@ void NodeWatch::ObserveVersions(const publish::NodeStatus& node, Known& known) {
 
 std::vector<Problem> NodeWatch::Problems(const catalog::Catalog& catalog) const {
   std::vector<Problem> problems;
+  // One line for a version, on however many nodes.
+  std::map<std::pair<std::string, std::string>, std::vector<std::string>> failed;
   for (const auto& [id, known] : nodes_) {
     AddNodeProblems(id, known, problems);
     if (known.state == NodeState::kGone) continue;
     for (const auto& [key, version] : known.versions) {
-      if (version.state != "FAILED") continue;
-      const domain::Resource* model = catalog.Find(domain::Kind::kModel, key.first);
-      const auto* spec = model == nullptr ? nullptr : &model->As<domain::ModelSpec>();
-      const bool pinned = spec != nullptr && spec->pinned == key.second;
-      const bool serves = pinned || (spec != nullptr && spec->stable == key.second);
-      problems.push_back({serves ? "critical" : "warning",
-                          fmt::format("{} {}{} is FAILED on node {}", key.first, key.second,
-                                      pinned ? ", which is pinned," : "", id),
-                          version.since_wall_ms, version.detail,
-                          pinned ? fmt::format("weir model unpin {}", key.first)
-                                 : fmt::format("weir node show {}", id)});
+      if (version.state == "FAILED") failed[key].push_back(id);
     }
+  }
+  for (const auto& [key, nodes] : failed) {
+    const domain::Resource* model = catalog.Find(domain::Kind::kModel, key.first);
+    const auto* spec = model == nullptr ? nullptr : &model->As<domain::ModelSpec>();
+    const bool pinned = spec != nullptr && spec->pinned == key.second;
+    const bool serves = pinned || (spec != nullptr && spec->stable == key.second);
+    const Version& first = nodes_.at(nodes[0]).versions.at(key);
+    problems.push_back({serves ? "critical" : "warning",
+                        fmt::format("{} {}{} is FAILED on node{} {}", key.first, key.second,
+                                    pinned ? ", which is pinned," : "",
+                                    nodes.size() == 1 ? "" : "s", Join(nodes, ", ")),
+                        first.since_wall_ms, first.detail,
+                        pinned ? fmt::format("weir model unpin {}", key.first)
+                               : fmt::format("weir node show {}", nodes[0])});
   }
   return problems;
 }

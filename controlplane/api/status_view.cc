@@ -175,8 +175,8 @@ Json Deltas(const analysis::ArmStats& stable, const analysis::ArmStats& canary) 
 std::pair<std::string, std::string> HealthOf(const rollout::RolloutView& view) {
   const domain::RolloutStatus& status = view.status;
   if (status.state == "rolling_back" || status.state == "rolled_back") {
-    return {"rolled_back", status.last_verdict.has_value() ? status.last_verdict->evidence
-                                                           : "rolled back by hand"};
+    return {status.state, status.last_verdict.has_value() ? status.last_verdict->evidence
+                                                          : "rolled back by hand"};
   }
   if (!domain::IsActive(status)) return {"idle", status.state};
   if (view.judge.worse) return {"degraded", "the canary's errors are worse than stable's"};

@@ -20,10 +20,11 @@ std::vector<Problem> ResourceProblems(const World& world);
 codec::Json StatusView(const World& world, uint64_t version, uint64_t epoch,
                        std::vector<Problem> problems);
 
-// {enabled, percentage, baseline, canary, deltas, health: healthy | degraded | unknown | rolled_back
-// | idle, reason, rollout?, subject?, state?, phase?, actual_percentage, rollouts: [the same of
-// each]} of the rollout with that name, or of the one that needs attention most. `canary` holds
-// enabled, percentage, baseline, deltas and health once more, for readers who look there. NotFound.
+// {enabled, percentage, baseline, canary, deltas, health: healthy | degraded | unknown |
+// rolling_back | rolled_back | idle, reason, rollout?, subject?, state?, phase?, actual_percentage,
+// rollouts: [the same of each]} of the rollout with that name, or of the one that needs attention
+// most. `canary` holds enabled, percentage, baseline, deltas and health once more, for readers who
+// look there. NotFound.
 Result<codec::Json> CanaryHealthView(const World& world, const std::string& rollout);
 
 }  // namespace weir::control::api

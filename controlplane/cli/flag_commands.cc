@@ -133,6 +133,12 @@ void PrintWritten(Session& session, const std::string& name, const char* what,
     for (const std::string& line : ScheduleLines(spec.value("schedule", Json::array())))
       std::printf("  scheduled %s\n", line.c_str());
   }
+  const Json status = resource.value("status", Json::object());
+  if (status.contains("rollout")) {
+    std::fprintf(stderr, "rollout %s holds it at %s %% until it ends; what was set is stored\n",
+                 Text(status["rollout"]).c_str(),
+                 Text(status.value("percentage", Json(0))).c_str());
+  }
   std::fprintf(stderr, "on %s\n", session.Target().c_str());
   session.WaitForNodes(session.api().last_version());
 }

@@ -25,6 +25,15 @@ std::string RolloutPath(const std::string& name) {
   return "/v1/rollouts/" + http::PercentEncode(name);
 }
 
+// For a table's cell; `weir rollout status` has all of it.
+std::string Shortened(std::string text) {
+  constexpr size_t kMost = 60;  // bytes
+  if (text.size() <= kMost) return text;
+  text.resize(kMost);
+  while (!text.empty() && (static_cast<unsigned char>(text.back()) & 0xc0) == 0x80) text.pop_back();
+  return text + "…";
+}
+
 void List(Session& session) {
   const Result<Json> answer = session.api().Get("/v1/rollouts");
   if (!answer.ok()) return session.Fail(answer.status());
@@ -35,7 +44,8 @@ void List(Session& session) {
     rows.push_back({Text(rollout["metadata"]["name"]), RolloutSubject(rollout),
                     Text(status.value("state", Json())), RolloutPhase(rollout),
                     Text(status.value("percentage", Json(0))) + " %",
-                    Age(status.value("since", Json())), Text(status.value("waiting_for", Json()))});
+                    Age(status.value("since", Json())),
+                    Shortened(Text(status.value("waiting_for", Json())))});
   }
   PrintTable({"NAME", "SUBJECT", "STATE", "PHASE", "SHARE", "SINCE", "WAITING FOR"}, rows);
 }
@@ -201,7 +211,7 @@ void AddRolloutCommands(CLI::App& app, Session& session) {
   const std::pair<const char*, const char*> verbs[] = {
       {"pause", "Stop its progress; triggers still act"},
       {"resume", "Go on"},
-      {"promote", "To the next phase; --full: all the way"},
+      {"promote", "To the next phase, past its gates and its time; --full: all the way"},
       {"approve", "Pass the manual gate of its phase"},
       {"abort", "0 %, no verdict; may be retried"},
       {"retry", "Start again from the first phase"},
@@ -209,8 +219,12 @@ void AddRolloutCommands(CLI::App& app, Session& session) {
   for (const auto& [verb, help] : verbs) {
     CLI::App* command = add(verb, help);
     command->add_option("--reason", options->reason, "Why; shown in history");
-    if (std::string_view(verb) == "promote")
+    if (std::string_view(verb) == "promote") {
       command->add_flag("--full", options->full, "All the way to stable");
+      command->add_flag("--force", options->force,
+                        "Also past an approval that is for others to give");
+      command->footer("History names the gates that it went past.");
+    }
     if (std::string_view(verb) == "retry")
       command->add_flag("--force", options->force, "Even though it was rolled back");
     command->callback([&session, options, verb = std::string(verb)] {

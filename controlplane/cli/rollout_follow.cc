@@ -22,6 +22,7 @@ using codec::Json;
 
 constexpr int64_t kLookMs = 300;
 constexpr int64_t kStatusLookMs = 200;
+constexpr int64_t kAwayMs = 60'000;
 
 std::string RolloutPath(const std::string& name) {
   return "/v1/rollouts/" + http::PercentEncode(name);
@@ -39,21 +40,31 @@ Json EventsOf(Session& session, const std::string& name) {
   return events;
 }
 
-// The resource; with `wait`, once its state is final.
+// The resource; with `wait`, once its state is final. A control plane that restarts meanwhile is
+// asked again, for as long as the time-out allows (a minute without one).
 void ShowStatus(Session& session, const std::string& name, bool wait) {
   const int64_t deadline = Clock::System().MonotonicMs() + session.timeout_ms();
+  int64_t answered_ms = Clock::System().MonotonicMs();
   for (;;) {
     const Result<Json> rollout = session.api().Get(RolloutPath(name));
-    if (!rollout.ok()) return session.Fail(rollout.status());
-    const std::string state = (*rollout)["status"].value("state", "");
-    if (!wait || IsFinalRollout(state)) {
-      if (!session.PrintData(*rollout)) PrintRollout(*rollout);
-      if (wait && state != "promoted") session.No();
-      return;
-    }
-    if (session.is_timeout_given && Clock::System().MonotonicMs() > deadline) {
-      return session.FailAs(kExitTimeout,
-                            fmt::format("{} is still {} after {}", name, state, session.timeout));
+    const int64_t now_ms = Clock::System().MonotonicMs();
+    const bool is_late = session.is_timeout_given && now_ms > deadline;
+    if (!rollout.ok()) {
+      const bool is_away = session.api().exit_code() == kExitUnreachable;
+      const bool is_patient = session.is_timeout_given ? !is_late : now_ms < answered_ms + kAwayMs;
+      if (!wait || !is_away || !is_patient) return session.Fail(rollout.status());
+    } else {
+      answered_ms = now_ms;
+      const std::string state = (*rollout)["status"].value("state", "");
+      if (!wait || IsFinalRollout(state)) {
+        if (!session.PrintData(*rollout)) PrintRollout(*rollout);
+        if (wait && state != "promoted") session.No();
+        return;
+      }
+      if (is_late) {
+        return session.FailAs(kExitTimeout,
+                              fmt::format("{} is still {} after {}", name, state, session.timeout));
+      }
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(kStatusLookMs));
   }

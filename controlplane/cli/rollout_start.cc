@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 
 #include "controlplane/cli/lookup.h"
 #include "controlplane/cli/rollout_follow.h"
@@ -19,15 +20,17 @@ namespace {
 
 using codec::Json;
 
+constexpr uint64_t kMinRequests = 100;
+
 struct StartOptions {
   std::string name, to, steps, every, hash_key, reason;
-  uint64_t min_requests = 0;
+  std::optional<uint64_t> min_requests;  // kMinRequests when not given
   bool is_flag = false, force = false;
 
   // Whether a rollout is to be made of a model or a flag.
   bool IsNew() const {
     return is_flag || !to.empty() || !steps.empty() || !every.empty() || !hash_key.empty() ||
-           min_requests > 0;
+           min_requests.has_value();
   }
 };
 
@@ -80,8 +83,7 @@ Result<Json> OfModel(Session& session, const StartOptions& options) {
                     options.name, options.name));
   std::vector<std::string> versions;
   const Json known = model["spec"].value("versions", Json::object());
-  for (const auto& [name, version] : known.items())
-    versions.push_back(name);
+  for (const auto& [name, version] : known.items()) versions.push_back(name);
   const std::string stable = model["spec"].value("stable", "");
   if (options.to.empty()) {
     return InvalidArgument("--to", fmt::format("is missing: which version of {}? It has {}; {} is "
@@ -155,12 +157,36 @@ Result<std::string> NameFor(Session& session, const std::string& name, const Sta
   return FailedPrecondition(fmt::format("there are 99 promoted rollouts named {}", name));
 }
 
+// What each step waits for, and says so. Requests count for a flag where a model lists it.
+Result<uint64_t> MinRequests(Session& session, const StartOptions& options, const Json& spec) {
+  bool are_counted = spec.contains("model");
+  if (!are_counted) {
+    WEIR_ASSIGN_OR_RETURN(const Json models, session.api().Get("/v1/models"));
+    for (const Json& model : models["items"]) {
+      const Json flags = model["spec"].value("flags", Json::array());
+      are_counted |= std::find(flags.begin(), flags.end(), options.name) != flags.end();
+    }
+  }
+  const uint64_t needed = options.min_requests.value_or(are_counted ? kMinRequests : 0);
+  const std::string text =
+      needed > 0
+          ? fmt::format("each step waits for {} requests of the canary (--min-requests)", needed)
+      : are_counted ? "steps go by time alone, also without traffic (--min-requests 0)"
+                    : fmt::format(
+                          "steps go by time alone: no model lists flag {}, so no requests count "
+                          "for it",
+                          options.name);
+  std::fprintf(stderr, "%s\n", text.c_str());
+  return needed;
+}
+
 // Puts the spec under a free name and starts it.
 Status Make(Session& session, const StartOptions& options, const std::vector<double>& steps,
             Json spec) {
   WEIR_ASSIGN_OR_RETURN(const int64_t every_ms,
                         ParseDurationMs(options.every.empty() ? "10m" : options.every));
-  spec["phases"] = StepPhases(steps, every_ms, options.min_requests);
+  WEIR_ASSIGN_OR_RETURN(const uint64_t min_requests, MinRequests(session, options, spec));
+  spec["phases"] = StepPhases(steps, every_ms, min_requests);
   if (!options.hash_key.empty()) spec["hash_key"] = options.hash_key;
   spec["start"] = "manual";
   bool stands = false;
@@ -221,7 +247,8 @@ void AddRolloutStart(CLI::App& rollout, Session& session) {
   start->add_option("--steps", options->steps, "Percentages, rising (default 1,10,50,100)");
   start->add_option("--every", options->every, "How long each step lasts (default 10m)");
   start->add_option("--min-requests", options->min_requests,
-                    "That the canary must have had before the next step");
+                    "That the canary must have had before the next step (default 100, for "
+                    "a flag that no model lists 0; with 0 steps go by time alone)");
   start->add_option("--hash-key", options->hash_key, "user_id, session_id or request_id")
       ->check(CLI::IsMember({"user_id", "session_id", "request_id"}));
   start->add_option("--reason", options->reason, "Why; shown in history");

@@ -62,7 +62,7 @@ std::string Value(const std::string& metric, const Json& value) {
     return Percent(number);
   if (metric.ends_with("_ms") || is("p95_latency_ratio") || is("p99_latency_ratio") ||
       is("performance_degradation"))
-    return fmt::format("{:.4g} ms", number);
+    return fmt::format("{:.{}g} ms", number, number < 1000 ? 4 : 9);
   return fmt::format("{:.4g}", number);
 }
 
@@ -95,8 +95,10 @@ class Tree {
   void Leaf(const std::string& text) { lines_.push_back("│  " + text); }
   std::vector<std::string> Take(const std::string& last) {
     lines_.push_back("└─ " + last);
-    if (style_.width > 0)
-      for (std::string& line : lines_) line = Cut(line, style_.width);
+    for (std::string& line : lines_) {
+      line.erase(line.find_last_not_of(' ') + 1);
+      if (style_.width > 0) line = Cut(line, style_.width);
+    }
     return std::move(lines_);
   }
   size_t size() const { return lines_.size(); }
@@ -150,7 +152,7 @@ void AddShare(const Json& status, Tree& tree) {
   std::string text = fmt::format("{} % wanted", Text(share.value("desired", Json(0))));
   text += share.contains("actual") ? fmt::format(", {:.3g} % actual", share["actual"].get<double>())
                                    : std::string(", no requests yet");
-  if (status.contains("nodes")) {
+  if (status.contains("nodes") && status["nodes"].value("live", 0) > 0) {
     text += fmt::format("; {}/{} nodes have it", Text(status["nodes"]["applied"]),
                         Text(status["nodes"]["live"]));
   }
@@ -160,17 +162,18 @@ void AddShare(const Json& status, Tree& tree) {
 void AddTriggers(const Json& status, Tree& tree) {
   const Json triggers = status.value("triggers", Json::array());
   if (triggers.empty()) return;
-  tree.Branch("metrics", fmt::format("{}{}{}{}{}", Padded("", 18), Padded("canary", 12),
+  tree.Branch("metrics", fmt::format("{}{}{}{}{}", Padded("", 22), Padded("canary", 12),
                                      Padded("stable", 12), Padded("limit", 26), "evidence"));
   for (const Json& trigger : triggers) {
     const std::string metric = trigger.value("metric", "");
-    std::string text = Padded(Text(trigger["name"]), 28) +
+    std::string text = Padded(Text(trigger["name"]), 32) +
                        Padded(Value(metric, trigger.value("canary", Json())), 12) +
                        Padded(Value(metric, trigger.value("stable", Json())), 12) +
                        Padded(Limit(trigger), 26);
     text += trigger.value("family", "") == "raw" ? "none asked"
                                                  : Percent(trigger.value("evidence_ratio", 0.0));
-    if (trigger.contains("needs")) text += "  needs " + Text(trigger["needs"]);
+    const std::string needs = Text(trigger.value("needs", Json()));
+    if (!needs.empty()) text += (needs.starts_with("no data") ? "  " : "  needs ") + needs;
     if (trigger.contains("trend")) text += "  " + tree.Paint(kYellow, Text(trigger["trend"]));
     const bool firing = trigger.value("firing", false);
     tree.Leaf(firing                             ? tree.Paint(kRed, text)
@@ -214,8 +217,9 @@ void AddGates(const Json& status, Tree& tree) {
               (since.empty() ? "" : " since " + since) +
               (gate.contains("reason") ? ": " + Text(gate["reason"]) : ""));
   }
+  // With gates, they say it.
   const std::string waits = Text(status.value("waiting_for", Json()));
-  if (!waits.empty()) tree.Branch("waits for", waits);
+  if (!waits.empty() && gates.empty()) tree.Branch("waits for", waits);
   if (status.contains("last_verdict")) {
     const Json& verdict = status["last_verdict"];
     tree.Branch("verdict", fmt::format("{} → {}: {}", Text(verdict["trigger"]),
@@ -280,9 +284,9 @@ std::vector<std::string> RolloutTree(const Json& rollout, const Json& events,
                             : " for " + Age(status.value("since", Json()))));
   AddPhases(rollout, tree);
   AddShare(status, tree);
+  AddGates(status, tree);
   AddTriggers(status, tree);
   AddComparisons(status, tree);
-  AddGates(status, tree);
   constexpr size_t kRoomBelow = 2;  // the branch's own line and the last
   const size_t room = style.height == 0 ? kEventsShown
                       : style.height > tree.size() + kRoomBelow

@@ -22,7 +22,7 @@ Result<Json> ResultOf(Session& session, const std::string& path, const std::stri
   const Result<Json> sink = session.api().Get(path);
   if (!sink.ok()) return sink.status();
   const Json status = sink->value("status", Json::object());
-  const Json last = status.value("last", Json::object());
+  const Json last = status.value("last_test", Json::object());
   return last.value("id", Json()) == Json(id) ? last : Json();
 }
 

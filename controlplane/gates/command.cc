@@ -178,7 +178,7 @@ Result<std::string> AllowedCommand(const std::string& path,
   if (file.empty() || !IsAllowed(file, allowed)) {
     return FailedPrecondition(fmt::format(
         "command {}{} is not {}: only what the control plane's setting gate_commands names may run "
-        "(--gate-commands, WEIR_CONTROL_GATE_COMMANDS)",
+        "(--gate-command, WEIR_CONTROL_GATE_COMMANDS)",
         path, file.empty() || file == path ? "" : fmt::format(" ({})", file),
         file.empty() && !allowed.empty() ? "there" : "allowed"));
   }

@@ -15,6 +15,7 @@ namespace {
 using codec::Json;
 using domain::Kind;
 
+constexpr char kTestType[] = "test";
 constexpr int64_t kFirstRetryMs = 4000;
 constexpr int64_t kStopMs = 1000;
 
@@ -66,7 +67,7 @@ void Notifier::OnEvent(const Notice& notice) {
 Result<std::string> Notifier::Test(const std::string& sink) {
   if (options_.find(Kind::kSink, sink) == nullptr)
     return NotFound(fmt::format("sink \"{}\" does not exist", sink));
-  Notice notice{"test-" + RandomHex(8), "test", options_.clock.WallMs(), {{"sink", sink}}};
+  Notice notice{"test-" + RandomHex(8), kTestType, options_.clock.WallMs(), {{"sink", sink}}};
   SinkState& state = StateOf(sink);
   state.waiting.push_front({std::make_shared<const Notice>(notice), 1});
   if (state.attempt == 0 && state.current.has_value()) {  // what waits for its retry goes behind it
@@ -131,6 +132,7 @@ void Notifier::OnSent(const std::string& sink, uint64_t attempt, const Sent& sen
                 {"attempts", current.attempts},
                 {"result", Name(result)},
                 {"detail", sent.detail}};
+  if (current.notice->type == kTestType) state.last_test = state.last;
   if (result == Sent::Result::kDelivered) {
     ++state.counts.delivered;
     if (!state.why.empty()) Log("notify").info("sink {}: {} again", sink, sent.detail);
@@ -203,6 +205,7 @@ Json Notifier::StatusOf(const std::string& sink) const {
                {"failed", state.counts.failed},
                {"dropped", state.counts.dropped}};
   if (!state.last.is_null()) json["last"] = state.last;
+  if (!state.last_test.is_null()) json["last_test"] = state.last_test;
   return json;
 }
 

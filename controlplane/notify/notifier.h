@@ -69,7 +69,7 @@ class Notifier {
   std::vector<Trouble> Troubles() const;
   std::map<std::string, SinkCounts> Counts() const;
   // {waiting, delivered, failed, dropped, last?: {id, type, at, attempts, result: delivered | retry
-  // | failed, detail}}.
+  // | failed, detail}, last_test?: the same of the last Test}.
   codec::Json StatusOf(const std::string& sink) const;
 
   // Lets what is on its way arrive for at most a second. Idempotent.
@@ -93,6 +93,7 @@ class Notifier {
     std::string why;  // it cannot be told; "" while it can
     int64_t since_wall_ms = 0;
     codec::Json last;
+    codec::Json last_test;
   };
 
   SinkState& StateOf(const std::string& sink);

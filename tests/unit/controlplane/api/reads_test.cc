@@ -267,7 +267,7 @@ TEST_F(ApiReads, CanaryHealth) {
   EXPECT_EQ(Get("/health/canary?rollout=fraud-1-1-0").status, 200);
   EXPECT_EQ(Get("/health/canary?rollout=fraud").status, 404);
   Post("/v1/rollouts/fraud-1-1-0/rollback", {{"reason", "looks bad"}});
-  EXPECT_EQ(Get("/health/canary").json["health"], "rolled_back");
+  EXPECT_EQ(Get("/health/canary").json["health"], "rolling_back");
 }
 
 TEST_F(ApiReads, Metrics) {
