@@ -85,7 +85,8 @@ Status CheckOptions(const CommandBody& body, const std::string& verb) {
   WEIR_RETURN_IF_ERROR(only_for("full", body.full && verb != "promote", "promote"));
   WEIR_RETURN_IF_ERROR(only_for("emergency", body.emergency && verb != "rollback", "rollback"));
   WEIR_RETURN_IF_ERROR(only_for("graceful", body.graceful && verb != "rollback", "rollback"));
-  return only_for("force", body.force && verb != "start" && verb != "retry", "start and retry");
+  const bool may_force = verb == "start" || verb == "retry" || verb == "promote";
+  return only_for("force", body.force && !may_force, "start, retry and promote");
 }
 
 Json ErrorsView(const std::vector<codec::FileError>& errors) {

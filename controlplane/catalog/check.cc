@@ -176,10 +176,15 @@ Status CheckBlocked(const Proposal& proposal, const Resource& rollout) {
   const auto& versions = model->As<domain::ModelSpec>().versions;
   const auto candidate = versions.find(spec.candidate);
   if (candidate == versions.end() || candidate->second.blocked.empty()) return OkStatus();
+  const std::string& blocked = candidate->second.blocked;
+  std::string remedy = fmt::format("clear versions.{}.blocked", spec.candidate);
+  proposal.ForEach(Kind::kRollout, [&](const Resource& other) {
+    if (blocked.starts_with(fmt::format("emergency rollback of {} by ", other.name)))
+      remedy = fmt::format("weir rollout retry {} --force lifts the block", other.name);
+  });
   return Refuse(rollout, "spec.candidate",
-                fmt::format("version {} of {} is blocked: {} (weir rollout start {} --force lifts "
-                            "the block)",
-                            spec.candidate, spec.model, candidate->second.blocked, rollout.name));
+                fmt::format("version {} of {} is blocked: {} ({})", spec.candidate, spec.model,
+                            blocked, remedy));
 }
 
 Status Explained(const Resource& resource, codec::Errors violations) {

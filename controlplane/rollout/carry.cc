@@ -108,6 +108,14 @@ Result<uint64_t> Driver::Carry(const Resource& rollout, const Step& step, const 
       ended.status->state = "aborted";
       ended.status->percentage = 0;
       ended.status->since = {now_wall_ms};
+      domain::VerdictRecord why;
+      why.trigger = "emergency";
+      why.action = "abort";
+      why.evidence = fmt::format("aborted: {} was rolled back in an emergency", rollout.name);
+      why.detected_at = {now_wall_ms};
+      plan.reason +=
+          fmt::format("{}{} {}", plan.reason.empty() ? "" : "; ", other.name, why.evidence);
+      ended.status->last_verdict = std::move(why);
       plan.resources.push_back(std::move(ended));
     });
   }
@@ -154,8 +162,8 @@ Result<Resource> Driver::ModelAfter(const Resource& model, const Resource& rollo
                     "roll back the rollout that promoted it",
                     spec.candidate, model.name));
   }
-  candidate->second.blocked =
-      fmt::format("emergency rollback of rollout {} by {}: {}", rollout.name, actor, reason);
+  candidate->second.blocked = fmt::format("emergency rollback of {} by {}{}", rollout.name, actor,
+                                          reason.empty() ? "" : ": " + reason);
   if (now.pinned == spec.candidate) now.pinned.clear();
   return after;
 }
@@ -265,12 +273,20 @@ Result<uint64_t> Driver::Obey(const std::string& name, Command command, int64_t 
   const Resource* rollout = world_.find(Kind::kRollout, name);
   if (rollout == nullptr) return NotFound(fmt::format("rollout \"{}\" does not exist", name));
   const RolloutStatus status = rollout->status.value_or(RolloutStatus{});
-  if (command.verb == Verb::kApprove) command.spec = DigestOf(rollout->As<RolloutSpec>());
+  const bool promotes = command.verb == Verb::kPromote || command.verb == Verb::kPromoteFull;
+  if (promotes || command.verb == Verb::kApprove)
+    command.spec = DigestOf(rollout->As<RolloutSpec>());
+  if (const auto run = runs_.find(name); promotes && run != runs_.end()) {
+    for (const GateMemory& gate : run->second.gates) {
+      if (run->second.phase == status.phase)
+        command.gates.push_back({gate.state == "passed", gate.state == "failed", gate.reason});
+    }
+  }
   WEIR_ASSIGN_OR_RETURN(const Step step,
                         rollout::Obey(rollout->As<RolloutSpec>(), status, command, now_wall_ms));
   if (command.graceful) WEIR_RETURN_IF_ERROR(CheckGraceful(*rollout));
   WEIR_ASSIGN_OR_RETURN(const uint64_t revision,
-                        Carry(*rollout, step, command.actor, command.reason, now_wall_ms));
+                        Carry(*rollout, step, command.actor, step.reason, now_wall_ms));
   if (command.emergency) {
     Notify("emergency_rollback", "critical",
            {{"rollout", name}, {"actor", command.actor}, {"reason", command.reason}});

@@ -8,6 +8,7 @@
 #include "controlplane/rollout/gates.h"
 #include "controlplane/rollout/rollback.h"
 #include "shared/base/clock.h"
+#include "shared/base/text.h"
 #include "shared/domain/validate.h"
 
 namespace weir::control::rollout {
@@ -47,15 +48,49 @@ Result<Step> Restart(const RolloutSpec& spec, const RolloutStatus& status, const
   return step;
 }
 
+// "by hand, past: manual_approval (0 of 2), office hours", after the reason that was given. A
+// promotion goes past gates; past an approval that is for others to give only with force.
+Result<std::string> ByHand(const RolloutSpec& spec, const RolloutStatus& status,
+                           const Command& command) {
+  const uint64_t end =
+      command.verb == Verb::kPromoteFull ? spec.phases.size() : uint64_t{status.phase} + 1;
+  std::vector<std::string> past;
+  for (uint64_t i = status.phase; i < end; ++i) {
+    const domain::Phase& phase = spec.phases[i];
+    for (const domain::Gate& gate : phase.gates) {
+      if (command.force || gate.type != "manual_approval" || MayApprove(gate, command.actor))
+        continue;
+      const GateState state = ApprovalState(gate, phase.name, status, command.spec);
+      if (state.passed) continue;
+      return FailedPrecondition(
+          fmt::format("the rollout needs {}; {} may not go past it (weir rollout approve passes "
+                      "it, promote --force goes past it and history says so)",
+                      state.reason, command.actor));
+    }
+    const auto names = Unpassed(phase, status, command.spec,
+                                i == status.phase ? command.gates : std::vector<GateState>{});
+    past.insert(past.end(), names.begin(), names.end());
+  }
+  if (past.empty()) return command.reason;
+  return (command.reason.empty() ? "" : command.reason + "; ") +
+         "by hand, past: " + Join(past, ", ");
+}
+
 Result<Step> Promote(const RolloutSpec& spec, const RolloutStatus& status, const Command& command,
                      int64_t now_wall_ms) {
-  if (command.verb == Verb::kPromoteFull)
-    return Move(Step::Kind::kPromote, Promoted(status, now_wall_ms), command);
+  WEIR_ASSIGN_OR_RETURN(const std::string reason, ByHand(spec, status, command));
+  if (command.verb == Verb::kPromoteFull) {
+    Step step = Move(Step::Kind::kPromote, Promoted(status, now_wall_ms), command);
+    step.reason = reason;
+    return step;
+  }
   if (EndsInShadow(spec, status)) {
     return FailedPrecondition(
         "the last phase only copies requests; promote --full makes the candidate stable");
   }
-  return Advance(spec, status, command.reason, now_wall_ms);
+  Step step = Advance(spec, status, reason, now_wall_ms);
+  step.reason = reason;
+  return step;
 }
 
 Step WithState(RolloutStatus status, const char* state, const Command& command,

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "controlplane/rollout/step.h"
 #include "shared/base/status.h"
@@ -29,12 +30,15 @@ struct Command {
   Verb verb = Verb::kStart;
   std::string actor;
   std::string reason;
-  bool force = false;  // start or retry after a rollback, inside the cool-down; lifts a block
+  // Start or retry after a rollback, inside the cool-down; lifts a block. Promote past an approval
+  // that is for others to give.
+  bool force = false;
   // Of kRollback, one at most. Emergency: at once, and nobody is answered by the candidate any
   // more. Graceful: what is in flight ends, then the candidate is unloaded.
   bool emergency = false;
   bool graceful = false;
-  std::string spec{};  // digest of the spec, for an approval
+  std::string spec{};              // digest of the spec, for an approval and what goes past one
+  std::vector<GateState> gates{};  // of the phase, as they stand, for what goes past them
 };
 Result<Step> Obey(const domain::RolloutSpec& spec, const domain::RolloutStatus& status,
                   const Command& command, int64_t now_wall_ms);

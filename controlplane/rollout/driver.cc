@@ -62,6 +62,13 @@ int64_t EnteredMs(const RolloutStatus& status) {
   return status.phase < status.entered.size() ? status.entered[status.phase].ms : 0;
 }
 
+// Requests without an answer to judge. Copies are shed and dropped by design.
+uint64_t TurnedAway(const telemetry::Series& series, bool is_shadow) {
+  const uint64_t refused = series.Counter(telemetry::kClientErrors);
+  if (is_shadow) return refused;
+  return refused + series.Counter(telemetry::kShed) + series.Counter(telemetry::kCancelled);
+}
+
 }  // namespace
 
 Driver::Driver(World world) : world_(std::move(world)) {}
@@ -89,6 +96,9 @@ codec::Json Driver::SaveState() const {
                    {"phase_age_ms", run.phase_age_ms},
                    {"phase_requests", run.phase_requests},
                    {"phase_stable_requests", run.phase_stable_requests},
+                   {"phase_turned_away", run.phase_turned_away},
+                   {"phase_stable_turned_away", run.phase_stable_turned_away},
+                   {"stable_turned_away_before", run.stable_turned_away_before},
                    {"rollback_step", run.rollback_step},
                    {"rollback_age_ms", run.rollback_age_ms},
                    {"rollback_revision", run.rollback_revision},
@@ -151,6 +161,9 @@ void Driver::TakeOver(const Resource& rollout, Run& run, int64_t now_ms) {
     run.phase_age_ms = saved->value("phase_age_ms", int64_t{0});
     run.phase_requests = saved->value("phase_requests", uint64_t{0});
     run.phase_stable_requests = saved->value("phase_stable_requests", uint64_t{0});
+    run.phase_turned_away = saved->value("phase_turned_away", uint64_t{0});
+    run.phase_stable_turned_away = saved->value("phase_stable_turned_away", uint64_t{0});
+    run.stable_turned_away_before = saved->value("stable_turned_away_before", 0.0);
     for (const codec::Json& gate : saved->value("gates", codec::Json::array())) {
       GateMemory& memory = run.gates.emplace_back();
       memory.state = memory.told = gate.value("state", "waiting");
@@ -245,6 +258,8 @@ void Driver::FollowPhase(const Resource& rollout, Run& run) {
   if (run.phase != status.phase || run.entered_wall_ms != EnteredMs(status)) {
     run.phase = status.phase;
     run.entered_wall_ms = EnteredMs(status);
+    run.stable_turned_away_before = StableTurnedAway(run);
+    run.phase_turned_away = run.phase_stable_turned_away = 0;
     run.phase_age_ms = 0;
     run.phase_requests = 0;
     run.phase_stable_requests = 0;
@@ -262,6 +277,8 @@ bool Driver::TickOne(const Resource& rollout, Run& run, int64_t elapsed_ms, int6
   FollowPhase(rollout, run);
   run.phase_requests += run.canary.Counter(telemetry::kRequests);
   run.phase_stable_requests += run.stable.Counter(telemetry::kRequests);
+  run.phase_turned_away += TurnedAway(run.canary, run.judged_by.is_shadow);
+  run.phase_stable_turned_away += TurnedAway(run.stable, run.judged_by.is_shadow);
   const bool is_back = status.state == "rolling_back" && status.percentage == 0;
   if (!is_back && now_ms >= run.settles_until_ms) Judge(rollout, run, now_ms, now_wall_ms);
   run.stable = {};
@@ -271,6 +288,7 @@ bool Driver::TickOne(const Resource& rollout, Run& run, int64_t elapsed_ms, int6
   const Evidence evidence = Gather(rollout, run, now_ms, now_wall_ms);
   TellTrends(rollout, run, now_ms);
   TellFailure(rollout, run, evidence, now_ms);
+  TellTurnedAway(rollout, run, evidence, now_ms);
   TellIncomplete(rollout, run, evidence, now_ms);
   const Step step = Next(rollout.As<RolloutSpec>(), status, evidence, now_wall_ms);
   run.waiting_for = step.waiting_for;

@@ -166,6 +166,10 @@ class Driver {
     int64_t phase_age_ms = 0;
     uint64_t phase_requests = 0;         // of the candidate
     uint64_t phase_stable_requests = 0;  // meanwhile
+    // Answered 4xx, shed or left by the client, in the phase: not judged, but not advanced with.
+    uint64_t phase_turned_away = 0;  // by the candidate
+    uint64_t phase_stable_turned_away = 0;
+    double stable_turned_away_before = 0;  // the share of the phase before; 0..1
     uint64_t rollback_step = 0;
     int64_t rollback_age_ms = 0;    // since that step
     int64_t first_bad_wall_ms = 0;  // of the current run of bad answers
@@ -202,6 +206,8 @@ class Driver {
                    int64_t now_wall_ms);
   GateState AskGate(const domain::Resource& rollout, const Run& run, size_t index,
                     const std::string& spec_digest) const;
+  static std::string TurnedAwayMore(const Run& run);  // "" for no
+  static double StableTurnedAway(const Run& run);     // 0..1
   void GatherNodes(const domain::Resource& rollout, const Run* run, Evidence& evidence) const;
   void GatherFailures(const domain::Resource& rollout, const Run& run, int64_t now_wall_ms,
                       Evidence& evidence) const;
@@ -227,6 +233,8 @@ class Driver {
   void TellTrends(const domain::Resource& rollout, Run& run, int64_t now_ms) const;
   void TellFailure(const domain::Resource& rollout, Run& run, const Evidence& evidence,
                    int64_t now_ms) const;
+  void TellTurnedAway(const domain::Resource& rollout, Run& run, const Evidence& evidence,
+                      int64_t now_ms) const;
   void TellIncomplete(const domain::Resource& rollout, Run& run, const Evidence& evidence,
                       int64_t now_ms) const;
   void TellEpisodes();

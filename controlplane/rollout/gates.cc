@@ -16,14 +16,35 @@ using domain::Approval;
 using domain::Gate;
 using domain::RolloutStatus;
 
-bool May(const Gate& gate, const std::string& actor) {
-  return gate.approvers.empty() ||
-         std::find(gate.approvers.begin(), gate.approvers.end(), actor) != gate.approvers.end();
+// Who of the list the actor is, so that a person counts once, from whatever host; without a list
+// the actor. "" for nobody.
+std::string ApproverOf(const Gate& gate, const std::string& actor) {
+  const auto has = [&](const std::string& name) {
+    return std::find(gate.approvers.begin(), gate.approvers.end(), name) != gate.approvers.end();
+  };
+  if (gate.approvers.empty() || has(actor)) return actor;
+  const std::string user = actor.substr(0, actor.find('@'));
+  return has(user) ? user : "";
+}
+
+size_t GivenFor(const Gate& gate, const std::string& phase, const RolloutStatus& status,
+                const std::string& spec) {
+  std::set<std::string> given;
+  for (const Approval& approval : status.approvals) {
+    const std::string approver = ApproverOf(gate, approval.actor);
+    if (approval.phase == phase && approval.spec == spec && !approver.empty())
+      given.insert(approver);
+  }
+  return given.size();
 }
 
 bool IsApproval(const Gate& gate) { return gate.type == "manual_approval"; }
 
 }  // namespace
+
+bool MayApprove(const Gate& gate, const std::string& actor) {
+  return gate.approvers.empty() || !ApproverOf(gate, actor).empty();
+}
 
 std::string GateName(const Gate& gate) {
   if (!gate.name.empty()) return gate.name;
@@ -39,8 +60,8 @@ GateState ApprovalState(const Gate& gate, const std::string& phase, const Rollou
   std::set<std::string> given;
   std::set<std::string> voided;
   for (const Approval& approval : status.approvals) {
-    if (approval.phase != phase || !May(gate, approval.actor)) continue;
-    (approval.spec == spec ? given : voided).insert(approval.actor);
+    if (approval.phase != phase || !MayApprove(gate, approval.actor)) continue;
+    (approval.spec == spec ? given : voided).insert(ApproverOf(gate, approval.actor));
   }
   const auto names = [](const std::set<std::string>& set) {
     return Join(std::vector<std::string>(set.begin(), set.end()), ", ");
@@ -55,6 +76,22 @@ GateState ApprovalState(const Gate& gate, const std::string& phase, const Rollou
   return {false, false, std::move(reason)};
 }
 
+std::vector<std::string> Unpassed(const domain::Phase& phase, const RolloutStatus& status,
+                                  const std::string& spec, const std::vector<GateState>& states) {
+  std::vector<std::string> names;
+  for (size_t i = 0; i < phase.gates.size(); ++i) {
+    const Gate& gate = phase.gates[i];
+    if (!IsApproval(gate)) {
+      if (i >= states.size() || !states[i].passed) names.push_back(GateName(gate));
+    } else if (!ApprovalState(gate, phase.name, status, spec).passed) {
+      names.push_back(fmt::format("{} ({} of {})", GateName(gate),
+                                  GivenFor(gate, phase.name, status, spec),
+                                  std::max<uint64_t>(1, gate.approvals)));
+    }
+  }
+  return names;
+}
+
 Result<RolloutStatus> Approve(const domain::Phase& phase, RolloutStatus status,
                               const Approval& approval) {
   const Gate* waiting = nullptr;  // one that this actor may open
@@ -64,7 +101,7 @@ Result<RolloutStatus> Approve(const domain::Phase& phase, RolloutStatus status,
     if (!IsApproval(gate)) continue;
     has_gate = true;
     if (ApprovalState(gate, phase.name, status, approval.spec).passed) continue;
-    if (May(gate, approval.actor)) {
+    if (MayApprove(gate, approval.actor)) {
       waiting = &gate;
     } else {
       others.insert(others.end(), gate.approvers.begin(), gate.approvers.end());
@@ -80,7 +117,8 @@ Result<RolloutStatus> Approve(const domain::Phase& phase, RolloutStatus status,
   }
   const bool again =
       std::any_of(status.approvals.begin(), status.approvals.end(), [&](const Approval& before) {
-        return before.phase == phase.name && before.actor == approval.actor &&
+        return before.phase == phase.name &&
+               ApproverOf(*waiting, before.actor) == ApproverOf(*waiting, approval.actor) &&
                before.spec == approval.spec;
       });
   if (again) {

@@ -41,6 +41,10 @@ const NodeFacts::Version* VersionOn(const NodeFacts& node, const RolloutSpec& sp
   return nullptr;
 }
 
+double ShareOf(uint64_t turned_away, uint64_t requests) {
+  return static_cast<double>(turned_away) / static_cast<double>(turned_away + requests);
+}
+
 domain::VerdictRecord CountsOf(const analysis::JudgeSnapshot& seen) {
   domain::VerdictRecord counts;
   counts.canary_rate = seen.canary.error_rate.value_or(0);
@@ -59,6 +63,13 @@ Evidence Driver::Gather(const Resource& rollout, Run& run, int64_t now_ms, int64
   evidence.phase_age_ms = run.phase_age_ms;
   evidence.phase_requests = run.phase_requests;
   evidence.verdict = run.verdict;
+  evidence.turned_away = TurnedAwayMore(run);
+  const RolloutSpec& spec = rollout.As<RolloutSpec>();
+  if (const Resource* flag = world_.find(Kind::kFlag, spec.flag);
+      !spec.flag.empty() && flag != nullptr &&
+      !flag->As<domain::FlagSpec>().enabled.value_or(false)) {
+    evidence.disabled_flag = spec.flag;
+  }
   evidence.rollback_age_ms = run.rollback_age_ms;
   const Resource* emergency = world_.find(Kind::kEmergency, "default");
   evidence.emergency_freeze = emergency != nullptr && emergency->As<domain::EmergencySpec>().freeze;
@@ -68,6 +79,28 @@ Evidence Driver::Gather(const Resource& rollout, Run& run, int64_t now_ms, int64
   evidence.counted.first_bad_at = {run.first_bad_wall_ms};
   GatherGates(rollout, run, evidence, now_ms, now_wall_ms);
   return evidence;
+}
+
+// A service that answers 4xx, sheds or lets its clients wait until they leave has no bad answers to
+// be judged by. Where stable gets nothing any more, what it was in a phase before counts.
+std::string Driver::TurnedAwayMore(const Run& run) {
+  constexpr uint64_t kFewest = 20;
+  constexpr double kMuchMore = 0.1;
+  constexpr double kTimesMore = 2;
+  if (run.phase_turned_away < kFewest) return "";
+  const double canary = ShareOf(run.phase_turned_away, run.phase_requests);
+  const double stable = StableTurnedAway(run);
+  if (canary - stable <= kMuchMore || canary <= kTimesMore * stable) return "";
+  return fmt::format(
+      "the candidate refuses, sheds or is given up on {:.0f} % of requests, stable {:.0f} %",
+      100 * canary, 100 * stable);
+}
+
+double Driver::StableTurnedAway(const Run& run) {
+  constexpr uint64_t kFewest = 20;
+  const uint64_t all = run.phase_stable_requests + run.phase_stable_turned_away;
+  if (all < kFewest) return run.stable_turned_away_before;
+  return ShareOf(run.phase_stable_turned_away, run.phase_stable_requests);
 }
 
 std::string Driver::DigestOf(const RolloutSpec& spec) const {
@@ -166,8 +199,7 @@ void Driver::GatherNodes(const Resource& rollout, const Run* run, Evidence& evid
     evidence.system_failure = fmt::format("version {} of {} FAILED on every node: {}",
                                           spec.candidate, spec.model, failed[0]);
   }
-  if (selected == 0 && !spec.model.empty())
-    evidence.not_ready.push_back("no live node that the rollout selects");
+  evidence.selects_none = selected == 0 && !spec.model.empty();
 }
 
 // What nodes say of the candidate by leaving it, or by falling over and over.

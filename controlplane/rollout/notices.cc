@@ -97,6 +97,14 @@ void Driver::TellFailure(const Resource& rollout, Run& run, const Evidence& evid
           {"detail", evidence.system_failure}});
 }
 
+void Driver::TellTurnedAway(const Resource& rollout, Run& run, const Evidence& evidence,
+                            int64_t now_ms) const {
+  if (evidence.turned_away.empty() || rollout.status->state == "rolling_back") return;
+  if (!IsNews(run, "alert turned_away", kTellAgainMs, now_ms)) return;
+  Notify("rollout_alert", "warning",
+         {{"rollout", rollout.name}, {"trigger", "turned_away"}, {"detail", evidence.turned_away}});
+}
+
 void Driver::TellIncomplete(const Resource& rollout, Run& run, const Evidence& evidence,
                             int64_t now_ms) const {
   const domain::RolloutStatus& status = *rollout.status;

@@ -96,7 +96,7 @@ VerdictRecord ByHand(const Command& command, int64_t now_wall_ms) {
   VerdictRecord verdict;
   verdict.trigger = command.emergency ? "emergency" : command.graceful ? "graceful" : "manual";
   verdict.action = "rollback";
-  verdict.evidence = fmt::format("{}: {}", command.actor, command.reason);
+  verdict.evidence = command.actor + (command.reason.empty() ? "" : ": " + command.reason);
   verdict.detected_at = {now_wall_ms};
   return verdict;
 }

@@ -46,6 +46,10 @@ std::vector<std::string> Missing(const RolloutSpec& spec, const RolloutStatus& s
   if (!evidence.not_ready.empty()) {
     missing.push_back("candidate is not ready on " + Join(evidence.not_ready, ", "));
   }
+  if (evidence.selects_none) missing.push_back("no live node that the rollout selects");
+  if (!evidence.disabled_flag.empty())
+    missing.push_back("flag " + evidence.disabled_flag + " is disabled");
+  if (!evidence.turned_away.empty()) missing.push_back(evidence.turned_away);
   if (evidence.phase_age_ms < phase.duration.ms) {
     missing.push_back(fmt::format(
         "{} more of {}",

@@ -30,6 +30,9 @@ struct GateState {
 struct Evidence {
   int64_t phase_age_ms = 0;     // accumulated while leading; survives restarts, not downtime
   uint64_t phase_requests = 0;  // of the candidate's judged series, in this phase
+  // The candidate turns so many more away than stable does; "" for no.
+  std::string turned_away;
+  std::string disabled_flag;  // the rollout's, while it is disabled
   bool emergency_freeze = false;
   std::string frozen_by;  // a node that refused the rollout's entry, and why; "" for none
   // One per gate of the current phase, in order; manual_approval's is ignored.
@@ -43,6 +46,7 @@ struct Evidence {
   int64_t last_applied_wall_ms = 0;        // when the last of them had it; 0 when unknown
   int64_t rollback_age_ms = 0;             // since the rollback's last step, as phase_age_ms
   std::vector<std::string> not_ready;  // "n2: LOADING", live nodes that do not serve the candidate
+  bool selects_none = false;           // no live node is one that the rollout selects
   // FAILED on every live node, a breaker that is open, a crash loop; "" for none.
   std::string system_failure;
   domain::VerdictRecord counted;  // both arms lately: the numbers of such a verdict

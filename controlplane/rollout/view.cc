@@ -13,6 +13,18 @@ using domain::Kind;
 using domain::Resource;
 using domain::RolloutSpec;
 
+namespace {
+
+// Whether clocks of that visit of a phase are of the one that the rollout is in: one that was
+// entered just now has none yet.
+bool IsOf(const domain::RolloutStatus& status, uint64_t phase, int64_t entered_wall_ms) {
+  const int64_t entered =
+      status.phase < status.entered.size() ? status.entered[status.phase].ms : 0;
+  return phase == status.phase && entered_wall_ms == entered;
+}
+
+}  // namespace
+
 std::vector<PhaseView> Driver::PhasesOf(const Resource& rollout, const Run* run) const {
   const RolloutSpec& spec = rollout.As<RolloutSpec>();
   const domain::RolloutStatus status = rollout.status.value_or(domain::RolloutStatus{});
@@ -29,7 +41,8 @@ std::vector<PhaseView> Driver::PhasesOf(const Resource& rollout, const Run* run)
                  : status.state == "promoted" || i < status.phase ? "done"
                  : i == status.phase                              ? "current"
                                                                   : "pending";
-    if (i == status.phase && run != nullptr) view.age_ms = run->phase_age_ms;
+    if (i == status.phase && run != nullptr && IsOf(status, run->phase, run->entered_wall_ms))
+      view.age_ms = run->phase_age_ms;
   }
   return phases;
 }
@@ -55,7 +68,7 @@ Result<RolloutView> Driver::View(const std::string& name) const {
   view.status.waiting_for = run.failed_commit.empty() ? run.waiting_for : run.failed_commit;
   if (!run.shown_state.empty()) view.status.state = run.shown_state;
   if (run.verdict) view.status.last_verdict = run.verdict;
-  if (run.phase != view.status.phase) return view;  // entered just now; the next tick follows
+  if (!IsOf(view.status, run.phase, run.entered_wall_ms)) return view;  // the next tick follows
   view.phase_age_ms = run.phase_age_ms;
   view.phase_requests = run.phase_requests;
   const uint64_t judged = run.phase_requests + run.phase_stable_requests;

@@ -122,7 +122,7 @@ TEST_F(RollbackKinds, EmergencyIsNotHeldUpAndBlocksUntilForced) {
   EXPECT_EQ(Command("retry").status, 409);
   const Answer another =
       PutRollout(api(), RolloutResource("other", "1.1.0", {{.percentage = 10, .duration = "1h"}}));
-  EXPECT_NE(another.text.find("is blocked: emergency rollback of rollout r"), std::string::npos)
+  EXPECT_NE(another.text.find("is blocked: emergency rollback of r by"), std::string::npos)
       << another;
   const Answer forced = Command("retry", {{"force", true}, {"reason", "it was the data"}});
   ASSERT_EQ(forced.status, 200) << forced;

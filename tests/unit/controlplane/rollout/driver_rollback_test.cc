@@ -134,8 +134,7 @@ TEST_F(RolloutDriverRollback, EmergencyBlocksTheCandidateUntilForced) {
   Run(driver, 3, 90, 10, 0);
   ASSERT_TRUE(Order(driver, Verb::kRollback, true).ok());
   ASSERT_EQ(plans_.back().resources.size(), 2u) << "one revision";
-  EXPECT_EQ(ModelNow().versions["2"].blocked,
-            "emergency rollback of rollout r by alice: looks wrong");
+  EXPECT_EQ(ModelNow().versions["2"].blocked, "emergency rollback of r by alice: looks wrong");
   EXPECT_EQ(ModelNow().pinned, "");
   EXPECT_EQ(Notices("emergency_rollback").size(), 1u);
   Settle(driver);

@@ -191,6 +191,56 @@ TEST_F(RolloutDriver, FlagsRolloutIsJudgedOnItsSplit) {
   EXPECT_EQ(RolloutNow().percentage_before, 100);
 }
 
+TEST_F(RolloutDriver, DisabledFlagHoldsItsRollout) {
+  Resource flag;
+  flag.kind = Kind::kFlag;
+  flag.name = "offd";
+  flag.spec = domain::FlagSpec{};
+  flag.As<domain::FlagSpec>().enabled = false;
+  Put(flag);
+  SpecNow().model.clear();
+  SpecNow().candidate.clear();
+  SpecNow().flag = "offd";
+  SpecNow().phases[0].min_requests = 0;
+  Driver driver(World());
+  Run(driver, 30, 0, 0, 0);
+  EXPECT_EQ(RolloutNow().phase, 0u);
+  EXPECT_EQ(driver.View("r")->status.waiting_for, "flag offd is disabled");
+}
+
+TEST_F(RolloutDriver, CandidateThatTurnsRequestsAwayHoldsThePhase) {
+  Driver driver(World());
+  const auto run = [&](int ticks, int refused) {
+    for (int i = 0; i < ticks; ++i) {
+      now_ms_ += 100;
+      telemetry::Window window;
+      telemetry::Series& stable = window[{"model/m", "1", telemetry::kArmStable}];
+      Fill(stable, 98, 0);
+      stable.counters[telemetry::kClientErrors] = 2;
+      telemetry::Series& canary = window[{"model/m", "2", telemetry::kArmCanary}];
+      Fill(canary, 6, 0);
+      canary.counters[telemetry::kClientErrors] = static_cast<uint64_t>(refused);
+      canary.counters[telemetry::kCancelled] = 4;
+      driver.OnNodes(nodes_, revision_);
+      driver.OnTelemetry(window, now_ms_, now_ms_);
+      driver.Tick(now_ms_, now_ms_);
+    }
+  };
+  run(30, 90);
+  EXPECT_EQ(RolloutNow().phase, 0u);
+  EXPECT_EQ(driver.View("r")->status.waiting_for,
+            "the candidate refuses, sheds or is given up on 94 % of requests, stable 2 %");
+  ASSERT_EQ(Notices("rollout_alert").size(), 1u);
+  EXPECT_EQ(Notices("rollout_alert")[0]["trigger"], "turned_away");
+  ASSERT_TRUE(Order(driver, Verb::kPromote).ok());
+  EXPECT_EQ(RolloutNow().phase, 1u);
+  const RolloutView view = *driver.View("r");
+  EXPECT_EQ(view.phases[1].age_ms, 0) << "the old phase's clock is not the new one's";
+  EXPECT_EQ(view.phase_requests, 0u);
+  run(1, 90);
+  EXPECT_NE(driver.View("r")->status.waiting_for.find("94 %"), std::string::npos);
+}
+
 TEST_F(RolloutDriver, AsksGatesAndSaysSinceWhenTheyWait) {
   SpecNow().phases[0].gates = {{.type = "time_based", .name = "office_hours"}};
   gate_ = {false, false, "opens at 09:00"};

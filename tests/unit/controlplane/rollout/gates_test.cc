@@ -52,6 +52,34 @@ TEST(RolloutGates, NeedsSoManyDifferentApproversOfTheList) {
   EXPECT_EQ(Next(TwoOfThree(), status, With("s1"), 8).next.phase, 1u);
 }
 
+TEST(RolloutGates, ApproverWithoutAHostIsThatUserOnAnyHostAndOnePerson) {
+  domain::RolloutStatus status = ApproveAs(Running(), "alice@vm", "s1")->next;
+  EXPECT_FALSE(ApproveAs(status, "alice@other", "s1").ok()) << "the same person";
+  EXPECT_FALSE(ApproveAs(status, "alicex@vm", "s1").ok());
+  status = ApproveAs(status, "bob@vm", "s1")->next;
+  EXPECT_EQ(Next(TwoOfThree(), status, With("s1"), 8).next.phase, 1u);
+}
+
+TEST(RolloutGates, PromotionGoesPastThemAndSaysSo) {
+  domain::RolloutSpec spec = TwoOfThree();
+  spec.phases[0].gates.push_back({.type = "time_based", .name = "office hours"});
+  Command command{.verb = Verb::kPromote, .actor = "root@vm", .reason = "", .spec = "s1"};
+  EXPECT_EQ(Obey(spec, Running(), command, 6).status().message(),
+            "the rollout needs approval of phase half (0 of 2) by alice or bob or carol; root@vm "
+            "may not go past it (weir rollout approve passes it, promote --force goes past it and "
+            "history says so)");
+  command.force = true;
+  EXPECT_EQ(Obey(spec, Running(), command, 6)->reason,
+            "by hand, past: manual_approval (0 of 2), office hours");
+  command.force = false;
+  command.actor = "bob@vm";
+  command.verb = Verb::kPromoteFull;
+  command.reason = "urgent";
+  command.gates = {{}, {true, false, ""}};
+  EXPECT_EQ(Obey(spec, Running(), command, 6)->reason,
+            "urgent; by hand, past: manual_approval (0 of 2)");
+}
+
 TEST(RolloutGates, ApprovalIsVoidForAnotherSpec) {
   domain::RolloutStatus status = ApproveAs(Running(), "alice", "s1")->next;
   status = ApproveAs(status, "bob", "s1")->next;
