@@ -61,6 +61,8 @@ TEST_F(RolloutCli, StartMakesARolloutOfAModel) {
       Weir({"rollout", "start", kModel, "--to", "1.1.0", "--steps", "5,100", "--force"});
   ASSERT_EQ(again.exit_code, 0) << again.Text();
   EXPECT_EQ(Show("fraud_detection-1.1.0")["status"]["percentage"], 5);
+  EXPECT_EQ(Show("fraud_detection-1.1.0")["spec"]["phases"][0]["min_requests"], 100);
+  EXPECT_THAT(again.err, HasSubstr("each step waits for 100 requests of the canary"));
   // As before: the name of a rollout.
   ASSERT_EQ(Weir({"rollout", "abort", "fraud_detection-1.1.0"}).exit_code, 0);
   ASSERT_EQ(Weir({"rollout", "start", "fraud_detection-1.1.0"}).exit_code, 0);
@@ -86,6 +88,7 @@ TEST_F(RolloutCli, StartMakesARolloutOfAFlag) {
   ASSERT_EQ(Weir({"flag", "set", "checkout", "--percent", "0"}).exit_code, 0);
   const Output started = Weir({"rollout", "start", "checkout", "--flag", "--steps", "5,100"});
   ASSERT_EQ(started.exit_code, 0) << started.Text();
+  EXPECT_THAT(started.err, HasSubstr("no model lists flag checkout"));
   const Json rollout = Show("checkout");
   EXPECT_EQ(rollout["spec"]["flag"], "checkout");
   EXPECT_EQ(rollout["status"]["percentage"], 5);
