@@ -146,6 +146,22 @@ TEST_F(RolloutDriverRollback, EmergencyBlocksTheCandidateUntilForced) {
   EXPECT_EQ(RolloutNow().state, "progressing");
 }
 
+TEST_F(RolloutDriverRollback, EmergencyOfAPromotedOneSaysWhatItAborted) {
+  Driver driver(World());
+  Run(driver, 1, 90, 10, 0);
+  ASSERT_TRUE(Order(driver, Verb::kPromoteFull).ok());
+  Resource later = resources_.at({Kind::kRollout, "r"});
+  later.name = "s";
+  later.status->state = "progressing";
+  Put(later);
+  const auto rolled_back = Order(driver, Verb::kRollback, true);
+  ASSERT_TRUE(rolled_back.ok()) << rolled_back.status().ToString();
+  EXPECT_EQ(plans_.back().reason, "looks wrong; s aborted: r was rolled back in an emergency");
+  const domain::RolloutStatus& status = *resources_.at({Kind::kRollout, "s"}).status;
+  EXPECT_EQ(status.state, "aborted");
+  EXPECT_EQ(status.last_verdict->evidence, "aborted: r was rolled back in an emergency");
+}
+
 TEST_F(RolloutDriverRollback, EmergencyNeverBlocksWhatIsStable) {
   resources_.at({Kind::kRollout, "r"}).status->state = "aborted";
   ModelNow().stable = "2";
