@@ -217,9 +217,8 @@ void AddGates(const Json& status, Tree& tree) {
               (since.empty() ? "" : " since " + since) +
               (gate.contains("reason") ? ": " + Text(gate["reason"]) : ""));
   }
-  // With gates, they say it.
   const std::string waits = Text(status.value("waiting_for", Json()));
-  if (!waits.empty() && gates.empty()) tree.Branch("waits for", waits);
+  if (!waits.empty()) tree.Branch("waits for", waits);
   if (status.contains("last_verdict")) {
     const Json& verdict = status["last_verdict"];
     tree.Branch("verdict", fmt::format("{} → {}: {}", Text(verdict["trigger"]),

@@ -134,6 +134,8 @@ void Gates::OnOutcome(const Key& key, uint64_t id, Outcome outcome) {
   if (found == checks_.end() || found->second.id != id) return;
   Check& check = found->second;
   check.is_running = false;
+  // An answer's age counts from now: a slow one is not an old one.
+  check.due_ms = std::max(check.due_ms, options_.clock.MonotonicMs());
   const bool has_changed = check.outcome.state != outcome.state || check.attempts == 1;
   check.outcome = std::move(outcome);
   if (has_changed)
