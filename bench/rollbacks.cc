@@ -71,7 +71,8 @@ class Rollbacks {
   }
 
  private:
-  static Json Slowed() { return {{"delay", kSlowed}, {"expires", "10m"}}; }
+  // All fields: a patch keeps those of the scenario before that it does not name.
+  static Json Slowed() { return {{"error_rate", 0}, {"delay", kSlowed}, {"expires", "10m"}}; }
 
   Status SetFaults(const Scenario& scenario, const Json& candidate) {
     const Json versions = {{kStable, {{"fault", scenario.is_latency ? Slowed() : Json()}}},
@@ -179,12 +180,14 @@ Status MeasureRollbacks(int runs, Report& report) {
                            .bodies = bodies,
                            .requests_per_second = kRequestsPerSecond});
   Rollbacks rollbacks(*stage, load);
-  const auto errors = [](double rate) { return Json{{"error_rate", rate}, {"expires", "10m"}}; };
+  const auto errors = [](double rate) {
+    return Json{{"error_rate", rate}, {"delay", "0s"}, {"expires", "10m"}};
+  };
   const Scenario scenarios[] = {
       {"100 % errors", errors(1.0), false},
       {"25 % errors", errors(0.25), false},
       {"5 % errors", errors(0.05), false},
-      {"latency × 2", {{"delay", "10ms"}, {"expires", "10m"}}, true},
+      {"latency × 2", {{"error_rate", 0}, {"delay", "10ms"}, {"expires", "10m"}}, true},
   };
   for (const Scenario& scenario : scenarios) {
     std::vector<Rollback> done;
