@@ -1,17 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "controlplane/publish/bus.h"
 
-#include <fmt/format.h>
+#include <utility>
 
 #include "shared/base/log.h"
 
 namespace weir::control::publish {
-namespace {
-
-constexpr int64_t kTickMs = 100;
-constexpr int64_t kBeaconMs = 1000;
-
-}  // namespace
 
 Bus::Bus(transport::Context& context, Listener listener)
     : context_(context), listener_(std::move(listener)) {}
@@ -21,22 +15,11 @@ Bus::~Bus() { Stop(); }
 Status Bus::Start(const BusOptions& options, const std::vector<catalog::EntryBody>& entries,
                   uint64_t revision, const domain::EmergencySpec& emergency,
                   const ingest::HighWaters& committed) {
-  Outbox& outbox = *this;
-  publisher_ = std::make_unique<Publisher>(outbox, options.epoch);
-  publisher_->Reset(entries, revision, emergency);
-  nodes_ = std::make_unique<Nodes>(options.epoch, listener_.on_nodes, listener_.on_applied);
-  accountant_.Restore(committed);
-  const auto on_hello = [this](const wire::Hello& hello, int64_t) {
-    const ingest::Origin origin{hello.node, hello.incarnation};
-    Fold(accountant_.OnHello(origin, hello.oldest_unacked));
-    return accountant_.CommittedOf(origin);
-  };
-  const auto on_clock = [this](const std::string& node, uint64_t incarnation, int64_t node_ms,
-                               int64_t now_ms) {
-    folder_.OnNodeClock({node, incarnation}, node_ms, now_ms);
-  };
-  session_ =
-      std::make_unique<Session>(outbox, *publisher_, *nodes_, Session::Hooks{on_hello, on_clock});
+  HubOutbox& outbox = *this;
+  hub_ = std::make_unique<Hub>(
+      outbox, loop_.clock(), options.epoch,
+      Hub::Listener{listener_.on_nodes, listener_.on_applied, listener_.on_telemetry});
+  hub_->Reset(entries, revision, emergency, committed);
   loop_.Start();
   is_started_ = true;
   Status status = zap_.Start(context_, loop_);
@@ -85,18 +68,21 @@ void Bus::Run() {
   });
   loop_.Watch(*session_socket_, [this] {
     const Status status = session_socket_->Drain([this](const transport::Message& message) {
-      session_->OnFrame(message.routing_id, message.user_id, message.body, NowMs());
+      hub_->OnSession(message.routing_id, message.user_id, message.body);
     });
     if (!status.ok()) Log("publish").error("session: {}", status.ToString());
-    nodes_->Flush();
+    hub_->FlushNodes();
   });
   loop_.Watch(*telemetry_, [this] {
-    const Status status =
-        telemetry_->Drain([this](const transport::Message& message) { OnTelemetryFrame(message); });
+    const Status status = telemetry_->Drain([this](const transport::Message& message) {
+      hub_->OnTelemetry(message.user_id, message.body);
+    });
     if (!status.ok()) Log("ingest").error("telemetry: {}", status.ToString());
   });
-  loop_.Every(kTickMs, [this] { OnTick(); });
-  loop_.Every(kBeaconMs, [this] { OnSecond(); });
+  loop_.Every(Hub::kTickMs, [this] {
+    if (cfg_ != nullptr) hub_->Tick();  // else Stop is under way
+  });
+  loop_.Every(kHeartbeatMs, [this] { OnSecond(); });
   OnSecond();
 }
 
@@ -113,80 +99,23 @@ void Bus::Stop() {
   loop_.Stop();
 }
 
-void Bus::OnTick() {
-  if (cfg_ == nullptr) return;  // closed: Stop is under way
-  nodes_->Tick(NowMs());
-  nodes_->Flush();
-  publisher_->Tick(NowMs());
-  ingest::TelemetryTick tick = folder_.Take();
-  tick.high_waters = accountant_.TakeChanged();
-  if (!tick.Empty()) listener_.on_telemetry(std::move(tick));
-}
-
 void Bus::OnSecond() {
   if (cfg_ == nullptr) return;
-  publisher_->SendBeacon();
-  RenewWelcome();
-  listener_.on_counters({session_->refused_count() + batches_refused_, zap_.denied_count(),
-                         folder_.malformed_series(), folder_.samples_left_out(),
-                         accountant_.counters()});
-}
-
-// What a new subscriber hears first. An old one would tell a node that has nothing that there is
-// nothing: it would be ready, and know no model.
-void Bus::RenewWelcome() {
-  const Status status = cfg_->SetWelcome(publisher_->BeaconFrame());
-  if (!status.ok()) Log("publish").error("welcome: {}", status.ToString());
-}
-
-void Bus::OnTelemetryFrame(const transport::Message& message) {
-  const uint64_t malformed = folder_.malformed_series();
-  const Status status = OnBatch(message.user_id, message.body);
-  if (!status.ok()) {
-    ++batches_refused_;
-    Log("ingest").warn("node {}: a batch is refused: {}", message.user_id, status.ToString());
-  }
-  if (folder_.malformed_series() != malformed)
-    Log("ingest").warn("a series is left out: {}", folder_.last_error());
-}
-
-Status Bus::OnBatch(const std::string& node, std::string_view bytes) {
-  WEIR_ASSIGN_OR_RETURN(const wire::Frame frame, wire::DecodeFrame(bytes));
-  if (frame.header.type != wire::Type::kBatch)
-    return InvalidArgument("type",
-                           fmt::format("{} is not a batch", static_cast<int>(frame.header.type)));
-  WEIR_ASSIGN_OR_RETURN(wire::Batch batch, wire::Decode<wire::Batch>(frame));
-  if (batch.node != node)
-    return InvalidArgument("node", fmt::format("says that it is {}", batch.node));
-  constexpr int64_t kLatestMs = int64_t{1} << 53;  // far from where sums would overflow
-  if (batch.window_start_ms < 0 || batch.window_end_ms < batch.window_start_ms ||
-      batch.window_end_ms > kLatestMs) {
-    return InvalidArgument("window", "is not a span of time");
-  }
-  const uint64_t incarnation = batch.incarnation;
-  WEIR_ASSIGN_OR_RETURN(const auto answer, accountant_.OnBatch(std::move(batch)));
-  Fold(answer);
-  if (answer.ack_again.has_value()) session_->SendBatchAck(node, incarnation, *answer.ack_again);
-  return OkStatus();
-}
-
-void Bus::Fold(const ingest::Accountant::Answer& answer) {
-  for (const wire::Batch& batch : answer.apply) folder_.Add(batch, NowMs(), loop_.clock().WallMs());
+  hub_->BeaconTick();
+  BusCounters counters = hub_->counters();
+  counters.handshakes_denied = zap_.denied_count();
+  listener_.on_counters(counters);
 }
 
 void Bus::Publish(const catalog::Committed& committed) {
   loop_.Post([this, committed] {
-    publisher_->OnCommitted(committed);
-    RenewWelcome();
+    if (cfg_ != nullptr) hub_->Publish(committed);
   });
 }
 
 void Bus::Acknowledge(const ingest::HighWaters& stored) {
   loop_.Post([this, stored] {
-    accountant_.OnCommitted(stored);
-    for (const auto& [origin, high_water] : stored) {
-      session_->SendBatchAck(origin.node, origin.incarnation, high_water.seq);
-    }
+    if (cfg_ != nullptr) hub_->Acknowledge(stored);
   });
 }
 
@@ -216,6 +145,11 @@ void Bus::SendTo(const std::string& peer, std::string_view frame) {
   } else if (!status.ok()) {
     Log("publish").debug("session: {}", status.ToString());
   }
+}
+
+void Bus::SetWelcome(std::string_view frame) {
+  const Status status = cfg_->SetWelcome(frame);
+  if (!status.ok()) Log("publish").error("welcome: {}", status.ToString());
 }
 
 }  // namespace weir::control::publish

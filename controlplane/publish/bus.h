@@ -8,12 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "controlplane/catalog/catalog.h"
-#include "controlplane/ingest/accountant.h"
-#include "controlplane/ingest/folder.h"
-#include "controlplane/publish/nodes.h"
-#include "controlplane/publish/publisher.h"
-#include "controlplane/publish/session.h"
+#include "controlplane/publish/hub.h"
 #include "shared/transport/context.h"
 #include "shared/transport/loop.h"
 #include "shared/transport/socket.h"
@@ -30,20 +25,12 @@ struct BusOptions {
   std::vector<std::pair<std::string, std::string>> nodes;  // id, public key: who may connect
 };
 
-struct BusCounters {
-  uint64_t frames_refused = 0;  // on session and telemetry
-  uint64_t handshakes_denied = 0;
-  uint64_t series_malformed = 0;
-  uint64_t samples_left_out = 0;  // of decisions: over the budget, or malformed
-  ingest::Accountant::Counters batches;
-};
-
-// The bus thread of the control plane: the three server sockets, who may connect, and everything
-// that stands behind them: publisher, session, registry of nodes, accounting of telemetry.
+// The bus thread of the control plane: the three server sockets, who may connect, and the timers of
+// the Hub that stands behind them.
 // Lifecycle: construct, Start, Stop (idempotent; the destructor calls it). Everything but Start and
 // Stop may be called on any thread and does not wait. The listener's functions are called on the
 // bus thread and must post what they get. The context outlives the bus.
-class Bus : private Outbox {
+class Bus : private HubOutbox {
  public:
   struct Listener {
     Nodes::OnView on_nodes;
@@ -79,15 +66,10 @@ class Bus : private Outbox {
   Result<std::string> OpenSocket(std::unique_ptr<transport::Socket>& socket, transport::Role role,
                                  const transport::KeyPair& keys, const std::string& listen);
   void Run();  // watches and timers
-  void OnTelemetryFrame(const transport::Message& message);
-  Status OnBatch(const std::string& node, std::string_view bytes);
-  void Fold(const ingest::Accountant::Answer& answer);
-  void OnTick();
   void OnSecond();
-  void RenewWelcome();
   void Broadcast(std::string_view frame) override;
   void SendTo(const std::string& peer, std::string_view frame) override;
-  int64_t NowMs() const { return loop_.clock().MonotonicMs(); }
+  void SetWelcome(std::string_view frame) override;
 
   transport::Context& context_;
   const Listener listener_;
@@ -98,13 +80,8 @@ class Bus : private Outbox {
 
   // Owned by the bus thread.
   std::unique_ptr<transport::Socket> cfg_, session_socket_, telemetry_;
-  std::unique_ptr<Publisher> publisher_;
-  std::unique_ptr<Nodes> nodes_;
-  std::unique_ptr<Session> session_;
-  ingest::Accountant accountant_;
-  ingest::Folder folder_;
+  std::unique_ptr<Hub> hub_;
   std::vector<std::pair<std::string, std::string>> allowed_;  // id, key
-  uint64_t batches_refused_ = 0;
 };
 
 }  // namespace weir::control::publish

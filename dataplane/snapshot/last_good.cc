@@ -15,17 +15,15 @@ constexpr size_t kChecksumBytes = 64;
 
 }  // namespace
 
-Status SaveLastGood(const std::string& path, const LastGood& snapshot) {
+std::string EncodeLastGood(const LastGood& snapshot) {
   const std::string body = codec::ToMsgpack(snapshot);
   std::string file(kFormat);
   file += wire::Sha256Hex(body) + "\n";
   file += body;
-  return WriteFileAtomic(path, file, 0600);
+  return file;
 }
 
-Result<LastGood> LoadLastGood(const std::string& path) {
-  WEIR_ASSIGN_OR_RETURN(const std::string file, ReadFile(path));
-  const std::string_view text = file;
+Result<LastGood> DecodeLastGood(const std::string& path, std::string_view text) {
   const size_t head = kFormat.size() + kChecksumBytes + 1;
   if (text.size() < head || !text.starts_with(kFormat) || text[head - 1] != '\n') {
     return DataLoss(path + ": not a snapshot of this program");
@@ -45,6 +43,15 @@ Result<LastGood> LoadLastGood(const std::string& path) {
     return DataLoss(path + ": the digest of its entries does not hold");
   }
   return snapshot;
+}
+
+Status SaveLastGood(const std::string& path, const LastGood& snapshot) {
+  return WriteFileAtomic(path, EncodeLastGood(snapshot), 0600);
+}
+
+Result<LastGood> LoadLastGood(const std::string& path) {
+  WEIR_ASSIGN_OR_RETURN(const std::string file, ReadFile(path));
+  return DecodeLastGood(path, file);
 }
 
 }  // namespace weir::node::snapshot

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "shared/base/status.h"
@@ -30,9 +31,14 @@ struct LastGood {
   int64_t saved_wall_ms = 0;  // for saying its age, and for nothing else
 };
 
+// The file's content.
+std::string EncodeLastGood(const LastGood& snapshot);
+// DataLoss when checksum, format or digest do not hold; `path` is for the message.
+Result<LastGood> DecodeLastGood(const std::string& path, std::string_view file);
+
 // Write, fsync, rename; mode 0600.
 Status SaveLastGood(const std::string& path, const LastGood& snapshot);
-// NotFound when there is none; DataLoss when checksum, format or digest do not hold.
+// NotFound when there is none; else as DecodeLastGood.
 Result<LastGood> LoadLastGood(const std::string& path);
 
 template <class V>

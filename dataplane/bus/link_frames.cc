@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bus, second half: the frames that come and go. bus.cc has its life.
+// Link, second half: the frames that come and go. link.cc has its life.
 #include <fmt/format.h>
 
 #include <algorithm>
 
-#include "dataplane/bus/bus.h"
+#include "dataplane/bus/link.h"
 #include "shared/base/build_info.h"
 #include "shared/base/log.h"
 
 namespace weir::node::bus {
 namespace {
 
-constexpr int64_t kAnswerMs = 3000;
 constexpr int64_t kRefusedMs = 5000;
 constexpr int64_t kSaveEveryMs = 1000;
 constexpr size_t kMaxDetail = 256;  // session frames are at most 64 KiB
@@ -19,7 +18,7 @@ constexpr size_t kMaxRefused = 100;
 
 }  // namespace
 
-void Bus::OnCfg(const std::string& bytes) {
+void Link::OnCfg(const std::string& bytes) {
   auto frame = wire::DecodeFrame(bytes);
   if (!frame.ok()) return Log("bus").warn("cfg: {}", frame.status().ToString());
   HandleSnapshotFrame(*frame);
@@ -30,7 +29,7 @@ void Bus::OnCfg(const std::string& bytes) {
   AfterSnapshotFrame();
 }
 
-void Bus::HandleSnapshotFrame(const wire::Frame& frame) {
+void Link::HandleSnapshotFrame(const wire::Frame& frame) {
   const Status status = receiver_.Handle(frame, NowMs());
   if (status.code() == Code::kDataLoss) {
     Log("bus").warn("{}", status.ToString());
@@ -46,29 +45,29 @@ void Bus::HandleSnapshotFrame(const wire::Frame& frame) {
   }
 }
 
-void Bus::AfterSnapshotFrame() {
+void Link::AfterSnapshotFrame() {
   if (receiver_.ruleset() && !receiver_.IsBehind()) current_at_ms_ = NowMs();
   if (is_welcome_ && receiver_.leader_epoch() > welcome_epoch_) LoseSession(NowMs());
   SendHelloIfDue();
   SendRequestIfDue();
 }
 
-void Bus::OnRuleset(std::shared_ptr<const decision::Ruleset> rules) {
+void Link::OnRuleset(std::shared_ptr<const decision::Ruleset> rules) {
   is_watched_ = rules->model_splits().size() + rules->flag_splits().size() > 0;
   is_unsaved_ = true;
-  const std::pair position(rules->epoch, rules->version);
+  const SnapshotName name(rules->epoch, rules->version);
   Log("bus").debug("snapshot {} of epoch {} goes to the workers", rules->version, rules->epoch);
-  hooks_.publish_rules(std::move(rules), [this, position] {
-    loop_.Post([this, position] {
-      applied_ = std::max(applied_, position);
-      is_applied_due_ = true;
-      SendNews();
-    });
-  });
+  host_.PublishRules(std::move(rules), name);
   if (NowMs() - saved_at_ms_ >= kSaveEveryMs) SaveSnapshot();  // else with the next second
 }
 
-void Bus::OnSession(const std::string& bytes) {
+void Link::OnTaken(SnapshotName name) {
+  applied_ = std::max(applied_, name);
+  is_applied_due_ = true;
+  SendNews();
+}
+
+void Link::OnSession(const std::string& bytes) {
   auto frame = wire::DecodeFrame(bytes);
   if (!frame.ok()) return Log("bus").warn("session: {}", frame.status().ToString());
   if (frame->header.epoch < receiver_.leader_epoch()) {
@@ -80,7 +79,7 @@ void Bus::OnSession(const std::string& bytes) {
   if (is_welcome_ && frame->header.epoch > welcome_epoch_) LoseSession(NowMs());
 }
 
-void Bus::OnSessionFrame(const wire::Frame& frame) {
+void Link::OnSessionFrame(const wire::Frame& frame) {
   switch (frame.header.type) {
     case wire::Type::kWelcome:
       return OnWelcome(frame);
@@ -111,7 +110,7 @@ void Bus::OnSessionFrame(const wire::Frame& frame) {
   }
 }
 
-void Bus::OnWelcome(const wire::Frame& frame) {
+void Link::OnWelcome(const wire::Frame& frame) {
   auto welcome = wire::Decode<wire::Welcome>(frame);
   if (!welcome.ok()) return Log("bus").warn("session: {}", welcome.status().ToString());
   HandleSnapshotFrame(frame);
@@ -128,16 +127,16 @@ void Bus::OnWelcome(const wire::Frame& frame) {
   PublishStatus();
 }
 
-void Bus::LoseSession(int64_t hello_at_ms) {
+void Link::LoseSession(int64_t hello_at_ms) {
   is_welcome_ = false;
   hello_at_ms_ = hello_at_ms;
 }
 
-void Bus::SendHelloIfDue() {
-  if (!session_ || is_welcome_ || finished_ || NowMs() < hello_at_ms_) return;
+void Link::SendHelloIfDue() {
+  if (!is_open_ || is_welcome_ || is_finishing_ || NowMs() < hello_at_ms_) return;
   const snapshot::Position have = receiver_.position();
   wire::Hello hello;
-  hello.node = options_.join.node;
+  hello.node = options_.node;
   hello.incarnation = options_.incarnation;
   hello.program = BuildVersion();
   hello.labels = options_.labels;
@@ -154,7 +153,7 @@ void Bus::SendHelloIfDue() {
   receiver_.OnHello(NowMs());
 }
 
-void Bus::SendRequestIfDue() {
+void Link::SendRequestIfDue() {
   if (!is_welcome_) return;
   const auto request = receiver_.TakeRequest(NowMs());
   if (!request) return;
@@ -165,7 +164,7 @@ void Bus::SendRequestIfDue() {
   if (!sent.ok()) Log("bus").info("request: {}", sent.ToString());
 }
 
-void Bus::SendHeartbeat() {
+void Link::SendHeartbeat() {
   if (!is_welcome_) return;
   const Status sent =
       SendSession(wire::Type::kHeartbeat, wire::Heartbeat{NowMs(), reporter_.pending_batches()},
@@ -173,7 +172,7 @@ void Bus::SendHeartbeat() {
   if (!sent.ok()) Log("bus").debug("heartbeat: {}", sent.ToString());
 }
 
-void Bus::SendNews() {
+void Link::SendNews() {
   if (!is_welcome_) return;
   if (is_applied_due_) {
     wire::Applied applied{receiver_.refused()};
@@ -193,20 +192,20 @@ void Bus::SendNews() {
   }
 }
 
-void Bus::SayGoodbye() {
+void Link::SayGoodbye() {
   if (!is_welcome_) return;
   const Status sent = SendSession(wire::Type::kGoodbye, wire::Goodbye{"shutdown"});
   if (!sent.ok()) Log("bus").debug("goodbye: {}", sent.ToString());
 }
 
 template <class Body>
-Status Bus::SendSession(wire::Type type, const Body& body, uint64_t epoch, uint64_t version) {
+Status Link::SendSession(wire::Type type, const Body& body, uint64_t epoch, uint64_t version) {
   wire::Header header;
   header.type = type;
   header.epoch = epoch;
   header.version = version;
   header.sequence = ++sequence_;
-  return session_->Send(wire::Encode(header, body));
+  return host_.SendSession(wire::Encode(header, body));
 }
 
 }  // namespace weir::node::bus
