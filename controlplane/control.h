@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The control plane in one piece: wiring, and nothing else. Three threads: core (here: catalog,
-// store, rollouts, what was counted), bus (publish/bus.h) and api (api/api.h); they talk by tasks
+// The control plane in one piece: wiring, and nothing else. Three threads: core (here, and
+// engine.h), bus (publish/bus.h) and api (api/api.h); they talk by tasks
 // posted to each other.
 #pragma once
 
@@ -13,16 +13,13 @@
 
 #include "controlplane/api/api.h"
 #include "controlplane/api/event_log.h"
-#include "controlplane/catalog/catalog.h"
 #include "controlplane/control_settings.h"
+#include "controlplane/engine.h"
 #include "controlplane/gates/gates.h"
-#include "controlplane/ingest/ledger.h"
 #include "controlplane/notify/notifier.h"
 #include "controlplane/publish/bus.h"
 #include "controlplane/resources/reloader.h"
-#include "controlplane/rollout/driver.h"
 #include "controlplane/store/blob_store.h"
-#include "controlplane/store/store.h"
 #include "shared/base/clock.h"
 #include "shared/base/status.h"
 #include "shared/codec/json.h"
@@ -50,24 +47,17 @@ class Control {
  private:
   // In the order of the start; all on core.
   Status StartOnCore();
-  Status LoadState();
+  void MakeEngine();
   Status StartBus();
   Status StartApi();
   void StartTimers();
   void MakeGates();
   void MakeNotifier();
-  void MakeDriver();
 
   void OnCommitted(const catalog::Committed& committed);
-  void OnNodes(std::shared_ptr<const publish::NodesView> view);
-  void OnApplied(const publish::AppliedEvent& event);
-  void OnTelemetry(const ingest::TelemetryTick& tick);
   void Tick();
-  void CommitTelemetry();
   void StartResources();
   void OnFile(const resources::FileOutcome& outcome);
-  void FoldSchedules();
-  void TellDriver();
   Result<api::Past> Past(const api::PastQuery& query);
   Status Enroll(const api::Enrolment& enrolment);
   Result<codec::Json> CreateToken(int64_t lifetime_ms);
@@ -76,7 +66,7 @@ class Control {
   std::vector<api::Problem> Problems() const;
   void StopOnCore();
   // Core still runs the tasks and timers that were on their way when StopOnCore came.
-  bool IsStopped() const { return driver_ == nullptr; }
+  bool IsStopped() const { return engine_ == nullptr; }
 
   const ControlSettings& settings_;
   const Clock& clock_ = Clock::System();
@@ -85,24 +75,15 @@ class Control {
   store::BlobStore blobs_;
 
   // Core's, in the order of their making.
-  std::unique_ptr<store::Store> store_;
-  std::unique_ptr<catalog::Catalog> catalog_;
-  std::unique_ptr<ingest::Ledger> ledger_;
+  std::unique_ptr<Engine> engine_;
   std::unique_ptr<api::EventLog> events_;
   std::unique_ptr<notify::Notifier> notifier_;
   std::unique_ptr<gates::Gates> gates_;
-  std::unique_ptr<rollout::Driver> driver_;
   std::unique_ptr<publish::Bus> bus_;
   std::unique_ptr<api::Api> api_;
   std::unique_ptr<resources::Reloader> reloader_;  // null without a directory
-  uint64_t epoch_ = 0;
-  uint64_t published_ = 0;  // the newest version that went to nodes
   transport::KeyPair keys_;
-  ingest::HighWaters committed_;  // of the last process, for the bus
-  std::shared_ptr<const publish::NodesView> nodes_ = std::make_shared<publish::NodesView>();
   publish::BusCounters counters_;
-  Status last_commit_;  // of telemetry
-  std::optional<api::Problem> schedule_problem_;
 };
 
 }  // namespace weir::control

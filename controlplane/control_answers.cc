@@ -13,14 +13,15 @@ namespace weir::control {
 
 Result<api::Past> Control::Past(const api::PastQuery& query) {
   api::Past past;
+  store::Store& store = engine_->store();
   const api::Span span = query.span;
   uint64_t last = 0;
   if (query.node.empty()) {
-    WEIR_ASSIGN_OR_RETURN(past.base, store_->RevisionAt(span.from_ms));
-    WEIR_ASSIGN_OR_RETURN(last, store_->RevisionAt(span.to_ms - 1));
+    WEIR_ASSIGN_OR_RETURN(past.base, store.RevisionAt(span.from_ms));
+    WEIR_ASSIGN_OR_RETURN(last, store.RevisionAt(span.to_ms - 1));
   } else {
-    WEIR_ASSIGN_OR_RETURN(past.applied, store_->ReadApplied(query.node, span.from_ms, span.to_ms));
-    const publish::NodeStatus* node = nodes_->Find(query.node);
+    WEIR_ASSIGN_OR_RETURN(past.applied, store.ReadApplied(query.node, span.from_ms, span.to_ms));
+    const publish::NodeStatus* node = engine_->nodes()->Find(query.node);
     if (past.applied.empty() && node == nullptr)
       return NotFound(fmt::format("nothing is known of a node \"{}\"", query.node));
     if (node != nullptr) past.labels = node->labels;
@@ -36,11 +37,11 @@ Result<api::Past> Control::Past(const api::PastQuery& query) {
   }
   // The base as well, for its author.
   for (uint64_t revision = std::max<uint64_t>(past.base, 1); revision <= last; ++revision) {
-    WEIR_ASSIGN_OR_RETURN(store::RevisionRow row, store_->Revision(revision));
+    WEIR_ASSIGN_OR_RETURN(store::RevisionRow row, store.Revision(revision));
     past.revisions.push_back(std::move(row));
   }
-  WEIR_ASSIGN_OR_RETURN(past.resources, store_->ResourcesAt(past.base, query.kinds));
-  WEIR_ASSIGN_OR_RETURN(past.episodes, store_->ReadEpisodes(query.node, span.from_ms, span.to_ms));
+  WEIR_ASSIGN_OR_RETURN(past.resources, store.ResourcesAt(past.base, query.kinds));
+  WEIR_ASSIGN_OR_RETURN(past.episodes, store.ReadEpisodes(query.node, span.from_ms, span.to_ms));
   return past;
 }
 
@@ -49,8 +50,8 @@ Status Control::Enroll(const api::Enrolment& enrolment) {
     return FailedPrecondition("an enrolment token is required (--require-token)");
   const std::string hash = enrolment.token.empty() ? "" : wire::Sha256Hex(enrolment.token);
   WEIR_RETURN_IF_ERROR(transport::DecodeKey(enrolment.public_key).status());
-  WEIR_RETURN_IF_ERROR(
-      store_->EnrollNode({enrolment.node, enrolment.public_key, clock_.WallMs(), false}, hash));
+  WEIR_RETURN_IF_ERROR(engine_->store().EnrollNode(
+      {enrolment.node, enrolment.public_key, clock_.WallMs(), false}, hash));
   Log("publish").info("node {} is enrolled", enrolment.node);
   return bus_->Allow(enrolment.node, enrolment.public_key);
 }
@@ -60,7 +61,7 @@ Result<codec::Json> Control::CreateToken(int64_t lifetime_ms) {
       fmt::format("{}.{}", RandomHex(16), transport::Fingerprint(keys_.public_key));
   const int64_t now_ms = clock_.WallMs();
   WEIR_RETURN_IF_ERROR(
-      store_->AddEnrollToken({wire::Sha256Hex(token), now_ms, now_ms + lifetime_ms, ""}));
+      engine_->store().AddEnrollToken({wire::Sha256Hex(token), now_ms, now_ms + lifetime_ms, ""}));
   return codec::Json{{"token", token}, {"expires_at", FormatTimeMs(now_ms + lifetime_ms)}};
 }
 
@@ -83,7 +84,8 @@ std::string Control::Metrics() const {
        {"dropped", batches.dropped},
        {"lost", batches.lost}});
   add("weir_telemetry_series_malformed_total", "counter", "", {{"", counters_.series_malformed}});
-  add("weir_flag_decisions_dropped_total", "counter", "", {{"", ledger_->flags().dropped()}});
+  add("weir_flag_decisions_dropped_total", "counter", "",
+      {{"", engine_->ledger().flags().dropped()}});
   add("weir_flag_samples_left_out_total", "counter", "", {{"", counters_.samples_left_out}});
   add("weir_frames_refused_total", "counter", "", {{"", counters_.frames_refused}});
   add("weir_handshakes_denied_total", "counter", "", {{"", counters_.handshakes_denied}});
@@ -114,10 +116,14 @@ std::vector<api::Problem> Control::Problems() const {
     problems.push_back({"warning", fmt::format("sink {} cannot be told", trouble.sink),
                         trouble.since_wall_ms, trouble.why, "weir sink test " + trouble.sink});
   }
-  if (schedule_problem_.has_value()) problems.push_back(*schedule_problem_);
-  if (!last_commit_.ok()) {
+  if (!engine_->schedule_failure().empty()) {
+    problems.push_back({"warning", "a scheduled change is in force, but cannot be written down",
+                        engine_->schedule_failed_wall_ms(), engine_->schedule_failure(),
+                        "weir flag list"});
+  }
+  if (!engine_->last_commit().ok()) {
     problems.push_back({"critical", "telemetry cannot be stored", clock_.WallMs(),
-                        last_commit_.ToString(), "df " + settings_.data_dir});
+                        engine_->last_commit().ToString(), "df " + settings_.data_dir});
   }
   return problems;
 }
