@@ -18,6 +18,7 @@ namespace weir::control::store {
 namespace {
 
 constexpr int kBusyTimeoutMs = 1000;
+constexpr int kBackupPages = 1024;  // between two words on the progress
 
 const std::string kNoHash(crypto_hash_sha256_BYTES, '\0');
 
@@ -46,8 +47,8 @@ Query& Query::BindBlob(std::string_view bytes) {
 // Opening
 // ------------------------------------------------------------------------------------------------
 
-Store::Connection::Connection(std::string data_dir, const Clock& clock)
-    : data_dir_(std::move(data_dir)), path_(data_dir_ + "/weir.db"), clock_(clock) {}
+Store::Connection::Connection(std::string data_dir, std::string path, const Clock& clock)
+    : data_dir_(std::move(data_dir)), path_(std::move(path)), clock_(clock) {}
 
 Store::Connection::~Connection() {
   statements_.clear();
@@ -58,8 +59,15 @@ Store::Connection::~Connection() {
 Result<std::unique_ptr<Store::Connection>> Store::Connection::Open(const std::string& data_dir,
                                                                    const Clock& clock) {
   WEIR_RETURN_IF_ERROR(MakeDirectories(data_dir));
-  std::unique_ptr<Connection> self(new Connection(data_dir, clock));
+  std::unique_ptr<Connection> self(new Connection(data_dir, data_dir + "/weir.db", clock));
   WEIR_RETURN_IF_ERROR(self->LockDirectory());
+  if (const std::string unfinished = data_dir + "/" + kRestoreDir;
+      ::access(unfinished.c_str(), F_OK) == 0) {
+    return FailedPrecondition(
+        fmt::format("a restore into {} was not finished ({} is there): run "
+                    "weir restore again, with --force",
+                    data_dir, unfinished));
+  }
   WEIR_RETURN_IF_ERROR(self->OpenFile());
   const auto in_file = [&](Status (Connection::*step)()) {
     return self->Read([&] { return (self.get()->*step)(); });
@@ -67,12 +75,29 @@ Result<std::unique_ptr<Store::Connection>> Store::Connection::Open(const std::st
   WEIR_RETURN_IF_ERROR(in_file(&Connection::CheckIdentity));
   WEIR_RETURN_IF_ERROR(in_file(&Connection::CheckIntegrity));
   WEIR_RETURN_IF_ERROR(in_file(&Connection::Migrate));
+  WEIR_RETURN_IF_ERROR(in_file(&Connection::LoadLastRevision));
+  return self;
+}
+
+Result<std::unique_ptr<Store::Connection>> Store::Connection::OpenReadOnly(const std::string& file,
+                                                                           const Clock& clock) {
+  if (::access(file.c_str(), F_OK) != 0) return NotFound(fmt::format("there is no {}", file));
+  const size_t slash = file.rfind('/');
+  std::unique_ptr<Connection> self(
+      new Connection(slash == std::string::npos ? "." : file.substr(0, slash), file, clock));
   WEIR_RETURN_IF_ERROR(self->Read([&] {
-    self->last_revision_ =
-        static_cast<uint64_t>(self->Pragma("SELECT ifnull(max(number), 0) FROM revisions"));
+    self->database_ =
+        std::make_unique<SQLite::Database>(file, SQLite::OPEN_READONLY, kBusyTimeoutMs);
     return OkStatus();
   }));
+  WEIR_RETURN_IF_ERROR(self->Read([&] { return self->CheckIdentity(); }));
+  WEIR_RETURN_IF_ERROR(self->Read([&] { return self->LoadLastRevision(); }));
   return self;
+}
+
+Status Store::Connection::LoadLastRevision() {
+  last_revision_ = static_cast<uint64_t>(Pragma("SELECT ifnull(max(number), 0) FROM revisions"));
+  return OkStatus();
 }
 
 Status Store::Connection::LockDirectory() {
@@ -209,7 +234,7 @@ void Store::Connection::Audit(int64_t at_wall_ms, const std::string& actor,
       .Run();
 }
 
-Status Store::Connection::Backup(const std::string& path) {
+Status Store::Connection::Backup(const std::string& path, const Progress& progress) {
   const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0) {
     const Code code = errno == EEXIST   ? Code::kAlreadyExists
@@ -218,9 +243,18 @@ Status Store::Connection::Backup(const std::string& path) {
     return {code, fmt::format("cannot create the backup {}: {}", path, strerror(errno))};
   }
   ::close(fd);
-  Status copied = Read([&] {
+  Status copied = ReadAtOnce([&] {
     SQLite::Database copy(path, SQLite::OPEN_READWRITE);
-    SQLite::Backup(copy, *database_).executeStep(-1);
+    const auto page = static_cast<uint64_t>(Pragma("PRAGMA page_size"));
+    {
+      SQLite::Backup backup(copy, *database_);
+      while (backup.executeStep(kBackupPages) != SQLITE_DONE) {
+        const auto total = static_cast<uint64_t>(backup.getTotalPageCount());
+        const auto left = static_cast<uint64_t>(backup.getRemainingPageCount());
+        if (progress) progress((total - left) * page, total * page);
+      }
+    }
+    copy.execAndGet("PRAGMA journal_mode = DELETE");  // whole without files beside it
     return OkStatus();
   });
   if (copied.ok()) return copied;

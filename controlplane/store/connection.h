@@ -48,6 +48,8 @@ class Query {
 class Store::Connection {
  public:
   static Result<std::unique_ptr<Connection>> Open(const std::string& data_dir, const Clock& clock);
+  static Result<std::unique_ptr<Connection>> OpenReadOnly(const std::string& file,
+                                                          const Clock& clock);
   ~Connection();
 
   const std::string& data_dir() const { return data_dir_; }
@@ -78,21 +80,32 @@ class Store::Connection {
     });
   }
 
+  // The same over one moment's state, whatever others write meanwhile.
+  template <class Body>
+  Status ReadAtOnce(const Body& body) {
+    return Read([&]() -> Status {
+      SQLite::Transaction transaction(*database_);  // deferred: a read transaction
+      return body();
+    });
+  }
+
   // Appends to the hash chain; inside a Write.
   void Audit(int64_t at_wall_ms, const std::string& actor, const std::string& action,
              const std::string& detail);
 
-  Status Backup(const std::string& path);
+  const std::string& path() const { return path_; }
+  int64_t Pragma(const char* sql);
+  Status Backup(const std::string& path, const Progress& progress = {});
 
  private:
-  Connection(std::string data_dir, const Clock& clock);
+  Connection(std::string data_dir, std::string path, const Clock& clock);
+  Status LoadLastRevision();
   Status LockDirectory();
   Status OpenFile();
   Status CheckIdentity();
   Status CheckIntegrity();
   Status Migrate();
   Status StatusOf(const std::exception& error) const;
-  int64_t Pragma(const char* sql);
 
   const std::string data_dir_;
   const std::string path_;
@@ -114,6 +127,9 @@ class FieldHash {
  private:
   crypto_hash_sha256_state sha_;
 };
+
+// What the audit says about a commit.
+std::string CommitDetail(const RevisionRow& row);
 
 // The hash of an audit row, given that of the row before.
 std::string AuditHash(const std::string& previous, int64_t seq, int64_t at_wall_ms,

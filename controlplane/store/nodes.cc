@@ -86,7 +86,7 @@ Status Store::RevokeNode(const std::string& node, const std::string& actor) {
   });
 }
 
-Status Store::AddEnrollToken(const EnrollTokenRow& token) {
+Status Store::AddEnrollToken(const EnrollTokenRow& token, const std::string& actor) {
   return connection_->Write([&] {
     connection_->Prepare("INSERT INTO enroll_tokens VALUES (?, ?, ?, ?)")
         .Bind(token.hash)
@@ -94,8 +94,48 @@ Status Store::AddEnrollToken(const EnrollTokenRow& token) {
         .Bind(token.expires_wall_ms)
         .Bind(token.used_by)
         .Run();
+    connection_->Audit(connection_->clock().WallMs(), actor, "enroll_token",
+                       token.hash.substr(0, 16) + " until " + FormatTimeMs(token.expires_wall_ms));
     return OkStatus();
   });
+}
+
+Status Store::Cordon(const CordonRow& cordon) {
+  return connection_->Write([&] {
+    connection_->Prepare("REPLACE INTO cordons VALUES (?, ?, ?, ?)")
+        .Bind(cordon.node)
+        .Bind(cordon.since_wall_ms)
+        .Bind(cordon.actor)
+        .Bind(cordon.reason)
+        .Run();
+    connection_->Audit(cordon.since_wall_ms, cordon.actor, "drain",
+                       cordon.node + (cordon.reason.empty() ? "" : ": " + cordon.reason));
+    return OkStatus();
+  });
+}
+
+Status Store::Uncordon(const std::string& node, const std::string& actor,
+                       const std::string& reason) {
+  return connection_->Write([&]() -> Status {
+    if (connection_->Prepare("DELETE FROM cordons WHERE node = ?").Bind(node).Run() == 0)
+      return NotFound(fmt::format("node \"{}\" is not cordoned", node));
+    connection_->Audit(connection_->clock().WallMs(), actor, "uncordon",
+                       node + (reason.empty() ? "" : ": " + reason));
+    return OkStatus();
+  });
+}
+
+Result<std::vector<CordonRow>> Store::Cordons() {
+  std::vector<CordonRow> rows;
+  WEIR_RETURN_IF_ERROR(connection_->Read([&] {
+    Query query = connection_->Prepare(
+        "SELECT node, since_wall_ms, actor, reason FROM cordons ORDER BY node");
+    while (query.Step()) {
+      rows.push_back({query.Text(0), query.Number(1), query.Text(2), query.Text(3)});
+    }
+    return OkStatus();
+  }));
+  return rows;
 }
 
 Result<std::vector<EnrollTokenRow>> Store::EnrollTokens() {

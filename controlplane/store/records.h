@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -69,6 +70,16 @@ struct HighWaterRow {
   uint64_t counted = 0;        // batches that were counted
 };
 
+// What a node itself says of one of its lives. Writing one that exists replaces it.
+struct ReportedRow {
+  std::string node;
+  uint64_t incarnation = 0;
+  uint64_t sent = 0;     // batches that it gave a number
+  uint64_t unacked = 0;  // of them, without an acknowledgement
+  uint64_t merged = 0;   // windows that joined one which waited already
+  bool ended = false;    // it said goodbye
+};
+
 // The state of something that runs: "detector/fraud-1-1-0" → its bytes.
 struct StateRow {
   std::string name;
@@ -120,6 +131,7 @@ struct TelemetryRecord {
   std::vector<EpisodeRow> episodes{};
   // Nodes that started anew, with when: what their process before left open ended by then.
   std::vector<std::pair<std::string, int64_t>> restarts{};
+  std::vector<ReportedRow> reported{};
 };
 
 struct NodeKeyRow {
@@ -127,6 +139,39 @@ struct NodeKeyRow {
   std::string public_key;  // z85
   int64_t enrolled_wall_ms = 0;
   bool revoked = false;
+};
+
+// A node that shall take no traffic until it is uncordoned.
+struct CordonRow {
+  std::string node;
+  int64_t since_wall_ms = 0;
+  std::string actor;
+  std::string reason;
+};
+
+// Where the audit's hash chain ends.
+struct AuditHead {
+  int64_t rows = 0;
+  std::string hash;  // 32 raw bytes; of no rows, zeros
+  bool operator==(const AuditHead&) const = default;
+};
+
+struct AuditRow {
+  int64_t seq = 0;
+  int64_t at_wall_ms = 0;
+  std::string actor;
+  std::string action;
+  std::string detail;
+};
+
+// What came of walking the chain.
+struct AuditCheck {
+  AuditHead head;          // as far as it could be followed
+  int64_t broken_row = 0;  // the first that does not fit; 0: none, `problem` may be elsewhere
+  std::string problem;     // empty: the chain holds, and the resources are what it says
+  std::map<int64_t, std::string> hashes{};  // of the rows that were asked for, raw
+  int64_t expected_row = 0;                 // that has the expected hash; 0: none
+  std::vector<AuditRow> restores{};         // restored backups are rows too
 };
 
 struct EnrollTokenRow {

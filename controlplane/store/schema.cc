@@ -57,6 +57,16 @@ CREATE TABLE episodes (
 CREATE INDEX episodes_by_time ON episodes (from_wall_ms);
 CREATE INDEX revisions_by_time ON revisions (at_wall_ms);
 )sql",
+    // 4: what nodes say they sent, and which of them shall take no traffic.
+    R"sql(
+CREATE TABLE reported (
+  node TEXT NOT NULL, incarnation INTEGER NOT NULL, sent INTEGER NOT NULL,
+  unacked INTEGER NOT NULL, merged INTEGER NOT NULL, ended INTEGER NOT NULL,
+  PRIMARY KEY (node, incarnation)) WITHOUT ROWID;
+CREATE TABLE cordons (
+  node TEXT PRIMARY KEY, since_wall_ms INTEGER NOT NULL, actor TEXT NOT NULL,
+  reason TEXT NOT NULL) WITHOUT ROWID;
+)sql",
 };
 
 }  // namespace

@@ -8,6 +8,9 @@
 
 namespace weir::control::store {
 
+// In a data directory: what a restore has unpacked and not yet put in its place.
+inline constexpr char kRestoreDir[] = "restore.part";
+
 // "WEIR" in PRAGMA application_id: the file is ours.
 inline constexpr int32_t kApplicationId = 0x57454952;
 

@@ -6,29 +6,10 @@
 #include <algorithm>
 
 #include "controlplane/store/connection.h"
-#include "shared/base/text.h"
+#include "controlplane/store/schema.h"
 
 namespace weir::control::store {
 namespace {
-
-std::string Hex(const std::string& raw) {
-  return ToHex({reinterpret_cast<const uint8_t*>(raw.data()), raw.size()});
-}
-
-std::string RevisionHash(const RevisionRow& row) {
-  FieldHash hash;
-  hash.Add(static_cast<int64_t>(row.revision)).Add(row.at_wall_ms).Add(row.actor).Add(row.reason);
-  hash.Add(row.evidence);
-  for (const ChangeRow& change : row.changes) {
-    hash.Add(change.kind).Add(change.name).Add(change.action).Add(change.before).Add(change.after);
-  }
-  return Hex(hash.Raw());
-}
-
-// What the audit says about a commit.
-std::string CommitDetail(const RevisionRow& row) {
-  return fmt::format("revision {} sha256:{}", row.revision, RevisionHash(row));
-}
 
 RevisionRow ReadRevision(Query& query) {
   return {.revision = query.Unsigned(0),
@@ -57,6 +38,22 @@ Store::~Store() = default;
 Result<std::unique_ptr<Store>> Store::Open(const std::string& data_dir, const Clock& clock) {
   WEIR_ASSIGN_OR_RETURN(auto connection, Connection::Open(data_dir, clock));
   return std::unique_ptr<Store>(new Store(std::move(connection)));
+}
+
+Result<std::unique_ptr<Store>> Store::OpenReadOnly(const std::string& file, const Clock& clock) {
+  WEIR_ASSIGN_OR_RETURN(auto connection, Connection::OpenReadOnly(file, clock));
+  return std::unique_ptr<Store>(new Store(std::move(connection)));
+}
+
+int64_t Store::KnownSchema() { return static_cast<int64_t>(Migrations().size()); }
+
+Result<int64_t> Store::Schema() {
+  int64_t version = 0;
+  WEIR_RETURN_IF_ERROR(connection_->Read([&] {
+    version = connection_->Pragma("PRAGMA user_version");
+    return OkStatus();
+  }));
+  return version;
 }
 
 const std::string& Store::data_dir() const { return connection_->data_dir(); }
@@ -246,43 +243,8 @@ Result<std::optional<std::string>> Store::ResourceAt(const std::string& kind,
   return document;
 }
 
-Status Store::VerifyAudit() {
-  Connection& db = *connection_;
-  return db.Read([&]() -> Status {
-    std::string previous(32, '\0');
-    uint64_t commits = 0;
-    Query audit =
-        db.Prepare("SELECT seq, at_wall_ms, actor, action, detail, hash FROM audit ORDER BY seq");
-    while (audit.Step()) {
-      const int64_t seq = audit.Number(0);
-      const std::string action = audit.Text(3);
-      const std::string hash = audit.Text(5);
-      if (hash != AuditHash(previous, seq, audit.Number(1), audit.Text(2), action, audit.Text(4))) {
-        return DataLoss(fmt::format("{}/weir.db: audit row {} was changed", data_dir(), seq));
-      }
-      previous = hash;
-      if (action != "commit") continue;
-      const Result<RevisionRow> row = Revision(++commits);
-      if (!row.ok() || CommitDetail(*row) != audit.Text(4)) {
-        return DataLoss(fmt::format("{}/weir.db: revision {} is not what audit row {} says",
-                                    data_dir(), commits, seq));
-      }
-    }
-    if (commits != db.last_revision()) {
-      return DataLoss(fmt::format("{}/weir.db: {} revisions, but {} in the audit", data_dir(),
-                                  db.last_revision(), commits));
-    }
-    Query strays = db.Prepare(
-        "SELECT r.kind, r.name FROM resources r LEFT JOIN changes c ON c.kind = r.kind "
-        "AND c.name = r.name AND c.revision = r.revision WHERE c.after IS NOT r.document LIMIT 1");
-    if (strays.Step()) {
-      return DataLoss(fmt::format("{}/weir.db: {}/{} is not what its last revision says",
-                                  data_dir(), strays.Text(0), strays.Text(1)));
-    }
-    return OkStatus();
-  });
+Status Store::Backup(const std::string& path, const Progress& progress) {
+  return connection_->Backup(path, progress);
 }
-
-Status Store::Backup(const std::string& path) { return connection_->Backup(path); }
 
 }  // namespace weir::control::store

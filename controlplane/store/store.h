@@ -10,9 +10,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -30,6 +32,13 @@ class Store {
   // the directory, or when the file belongs to a newer program or to another one; DataLoss when it
   // is damaged. The clock (for backup names and the audit) outlives the store.
   static Result<std::unique_ptr<Store>> Open(const std::string& data_dir, const Clock& clock);
+  // A second look at a file, also while a control plane uses it: only what reads and Backup. It
+  // belongs to the thread that opens it, neither writes nor checkpoints, and holds up no commit.
+  // FailedPrecondition and DataLoss as Open; NotFound when there is no such file.
+  static Result<std::unique_ptr<Store>> OpenReadOnly(const std::string& file, const Clock& clock);
+  // The schema that this program makes, and the one of this file.
+  static int64_t KnownSchema();
+  Result<int64_t> Schema();
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
@@ -62,8 +71,19 @@ class Store {
   // The document as it stood after `revision`; absent when it did not exist then.
   Result<std::optional<std::string>> ResourceAt(const std::string& kind, const std::string& name,
                                                 uint64_t revision);
-  // Recomputes the audit's hash chain over all that was committed. DataLoss names the row that
-  // does not fit: something was changed behind the program's back.
+
+  // Audit
+  // --------------------------------------------------------------------------
+
+  // A row for what happened beside commits: who did what to whom.
+  Status AddAudit(const std::string& actor, const std::string& action, const std::string& detail);
+  Result<AuditHead> GetAuditHead();
+  // Recomputes the audit's hash chain over all that was committed, from one moment's state, notes
+  // the hashes of the rows in `wanted`, and looks for the row whose hash is `expected` (raw). The
+  // first row that does not fit is in the answer: something was changed behind the program's back.
+  Result<AuditCheck> CheckAudit(const std::set<int64_t>& wanted = {},
+                                const std::string& expected = "");
+  // The same as a status: DataLoss names what does not fit.
   Status VerifyAudit();
 
   // Leading
@@ -78,6 +98,8 @@ class Store {
   // One transaction; afterwards the batches up to each high water may be acknowledged.
   Status CommitTelemetry(const TelemetryRecord& record);
   Result<std::vector<HighWaterRow>> LoadHighWaters();
+  // In order of node and incarnation.
+  Result<std::vector<ReportedRow>> LoadReported();
   // States whose name starts with `prefix`, by name.
   Result<std::map<std::string, std::string>> LoadStates(const std::string& prefix);
   // In order of subject, version, arm and start.
@@ -108,8 +130,14 @@ class Store {
   Result<std::vector<NodeKeyRow>> NodeKeys();
   // NotFound when there is no such node.
   Status RevokeNode(const std::string& node, const std::string& actor);
-  Status AddEnrollToken(const EnrollTokenRow& token);
+  Status AddEnrollToken(const EnrollTokenRow& token, const std::string& actor = "api");
   Result<std::vector<EnrollTokenRow>> EnrollTokens();
+
+  // With its audit row; replaces an earlier one.
+  Status Cordon(const CordonRow& cordon);
+  // NotFound when the node is not cordoned.
+  Status Uncordon(const std::string& node, const std::string& actor, const std::string& reason);
+  Result<std::vector<CordonRow>> Cordons();
 
   // Small things by name
   // --------------------------------------------------------------------------
@@ -117,8 +145,13 @@ class Store {
   Result<std::optional<std::string>> GetMeta(const std::string& key);
   Status SetMeta(const std::string& key, const std::string& value);
 
-  // A consistent copy while running. AlreadyExists when `path` is there.
-  Status Backup(const std::string& path);
+  // The epoch of the last start; 0: none.
+  Result<uint64_t> Epoch();
+
+  // A consistent copy while running, as one file. AlreadyExists when `path` is there. `progress` is
+  // told of bytes, now and then.
+  using Progress = std::function<void(uint64_t done, uint64_t total)>;
+  Status Backup(const std::string& path, const Progress& progress = {});
 
  private:
   class Connection;

@@ -20,6 +20,18 @@ void WriteHighWater(C& db, const HighWaterRow& row) {
 }
 
 template <class C>
+void WriteReported(C& db, const ReportedRow& row) {
+  db.Prepare("REPLACE INTO reported VALUES (?, ?, ?, ?, ?, ?)")
+      .Bind(row.node)
+      .Bind(row.incarnation)
+      .Bind(row.sent)
+      .Bind(row.unacked)
+      .Bind(row.merged)
+      .Bind(int64_t{row.ended})
+      .Run();
+}
+
+template <class C>
 void WriteState(C& db, const StateRow& row) {
   if (row.value.empty()) {
     db.Prepare("DELETE FROM states WHERE name = ?").Bind(row.name).Run();
@@ -81,9 +93,20 @@ Result<uint64_t> Store::NextEpoch(int64_t wall_seconds) {
   return epoch;
 }
 
+Result<uint64_t> Store::Epoch() {
+  uint64_t epoch = 0;
+  WEIR_RETURN_IF_ERROR(connection_->Read([&] {
+    Query query = connection_->Prepare("SELECT CAST(value AS INTEGER) FROM meta WHERE key = ?");
+    if (query.Bind("epoch").Step()) epoch = query.Unsigned(0);
+    return OkStatus();
+  }));
+  return epoch;
+}
+
 Status Store::CommitTelemetry(const TelemetryRecord& record) {
   return connection_->Write([&] {
     for (const HighWaterRow& row : record.high_waters) WriteHighWater(*connection_, row);
+    for (const ReportedRow& row : record.reported) WriteReported(*connection_, row);
     for (const StateRow& row : record.states) WriteState(*connection_, row);
     for (const WindowRow& row : record.windows) WriteWindow(*connection_, row);
     for (const AppliedRow& row : record.applied) WriteApplied(*connection_, row);
@@ -110,6 +133,21 @@ Result<std::vector<HighWaterRow>> Store::LoadHighWaters() {
     while (query.Step()) {
       rows.push_back({query.Text(0), query.Unsigned(1), query.Unsigned(2), query.Unsigned(3),
                       query.Unsigned(4)});
+    }
+    return OkStatus();
+  }));
+  return rows;
+}
+
+Result<std::vector<ReportedRow>> Store::LoadReported() {
+  std::vector<ReportedRow> rows;
+  WEIR_RETURN_IF_ERROR(connection_->Read([&] {
+    Query query = connection_->Prepare(
+        "SELECT node, incarnation, sent, unacked, merged, ended FROM reported "
+        "ORDER BY node, incarnation");
+    while (query.Step()) {
+      rows.push_back({query.Text(0), query.Unsigned(1), query.Unsigned(2), query.Unsigned(3),
+                      query.Unsigned(4), query.Number(5) != 0});
     }
     return OkStatus();
   }));
