@@ -39,6 +39,7 @@ void Accountant::Release(const Origin& origin, Account& account, Answer& answer)
     account.applied.seq = held.begin()->first;
     answer.apply.push_back(std::move(held.begin()->second));
     held.erase(held.begin());
+    ++account.applied.counted;
     ++counters_.applied;
     changed_.insert(origin);
   }
@@ -53,6 +54,7 @@ Accountant::Answer Accountant::OnHello(const Origin& origin, uint64_t oldest_una
   for (auto at = account->held.begin(); at != account->held.end() && at->first < oldest_unacked;) {
     answer.apply.push_back(std::move(at->second));
     at = account->held.erase(at);
+    ++account->applied.counted;
     ++counters_.applied;
     --lost;
   }
@@ -115,6 +117,15 @@ HighWaters Accountant::TakeChanged() {
   changed_.clear();
   return out;
 }
+
+void Accountant::OnTold(const Origin& origin, const wire::Delivery& delivery, bool ended) {
+  Account* account = Find(origin);
+  if (account == nullptr) return;
+  told_[origin] = {delivery, ended, account->seq_when_told};
+  account->seq_when_told = account->applied.seq;
+}
+
+std::map<Origin, Told> Accountant::TakeTold() { return std::exchange(told_, {}); }
 
 void Accountant::OnCommitted(const HighWaters& stored) {
   for (const auto& [origin, high_water] : stored) {

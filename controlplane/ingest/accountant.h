@@ -25,13 +25,24 @@ struct Origin {
 struct HighWater {
   uint64_t seq = 0;   // every batch up to here is counted or declared lost
   uint64_t lost = 0;  // of them, declared lost
+  uint64_t counted = 0;  // batches handed out, counted one by one
   bool operator==(const HighWater&) const = default;
 };
 using HighWaters = std::map<Origin, HighWater>;
 
+// What an origin says of itself, with how far it was counted when it said so the time before: it
+// must have sent that since.
+struct Told {
+  wire::Delivery delivery;
+  bool ended = false;  // with its goodbye
+  uint64_t counted_before = 0;
+  bool operator==(const Told&) const = default;
+};
+
 // Counts each batch exactly once (WIRE, "Telemetry, exactly once"). `applied` lives in memory and
 // is what the store will be given, `committed` is what it has. Invariants: committed <= applied;
-// batches are handed out in order of seq, each once; seq = counted + declared lost. One thread.
+// batches are handed out in order of seq, each once; seq = counted + declared lost, of which each
+// is counted by itself, so that an audit can compare. One thread.
 class Accountant {
  public:
   static constexpr uint64_t kWindow = 32;          // batches in flight; later ones are dropped
@@ -61,6 +72,10 @@ class Accountant {
   uint64_t AppliedOf(const Origin& origin) const;
   // What changed since the last call: to be stored together with what was applied until now.
   HighWaters TakeChanged();
+  // HEARTBEAT or GOODBYE: what the origin counts itself.
+  void OnTold(const Origin& origin, const wire::Delivery& delivery, bool ended);
+  // What changed of that since the last call.
+  std::map<Origin, Told> TakeTold();
   // The store has them now.
   void OnCommitted(const HighWaters& stored);
 
@@ -71,6 +86,7 @@ class Accountant {
     HighWater applied;
     uint64_t committed = 0;
     std::map<uint64_t, wire::Batch> held;
+    uint64_t seq_when_told = 0;
   };
   struct Node {
     std::map<uint64_t, Account> incarnations;
@@ -82,6 +98,7 @@ class Accountant {
 
   std::map<std::string, Node> nodes_;
   std::set<Origin> changed_;
+  std::map<Origin, Told> told_;  // since the last TakeTold
   Counters counters_;
 };
 

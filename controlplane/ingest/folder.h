@@ -23,8 +23,10 @@ struct TelemetryTick {
   std::map<FlagWindow, FlagCounts> flags;
   std::vector<ShownDecision> decisions;  // within the budget
   HighWaters high_waters;                // to be stored with exactly these counts
+  std::map<Origin, Told> told;           // what nodes count themselves
   bool Empty() const {
-    return history.empty() && flags.empty() && decisions.empty() && high_waters.empty();
+    return history.empty() && flags.empty() && decisions.empty() && high_waters.empty() &&
+           told.empty();
   }
 };
 

@@ -31,8 +31,10 @@ Result<HighWaters> Ledger::Load() {
   WEIR_ASSIGN_OR_RETURN(const auto rows, store_.LoadHighWaters());
   HighWaters committed;
   for (const store::HighWaterRow& row : rows) {
-    committed[{row.node, row.incarnation}] = {row.committed, row.declared_lost};
+    committed[{row.node, row.incarnation}] = {row.committed, row.declared_lost, row.counted};
   }
+  WEIR_ASSIGN_OR_RETURN(const auto reported, store_.LoadReported());
+  deliveries_.Restore(committed, reported);
   return committed;
 }
 
@@ -45,6 +47,7 @@ void Ledger::Add(const TelemetryTick& tick) {
     flags_.Add(counts, decided.at_ms + to_wall_ms, decided.version);
   }
   for (const auto& [origin, high_water] : tick.high_waters) waiting_[origin] = high_water;
+  deliveries_.Add(tick);
 }
 
 Result<HighWaters> Ledger::Commit(const std::string& state_name, const std::string& state) {
@@ -52,20 +55,23 @@ Result<HighWaters> Ledger::Commit(const std::string& state_name, const std::stri
   store::TelemetryRecord record;
   record.windows = history_.TakeDirty();
   for (const auto& [origin, high_water] : waiting_) {
-    record.high_waters.push_back({origin.node, origin.incarnation, high_water.seq, high_water.lost,
-                                  high_water.seq - high_water.lost});
+    record.high_waters.push_back(
+        {origin.node, origin.incarnation, high_water.seq, high_water.lost, high_water.counted});
   }
+  record.reported = deliveries_.TakeDirty();
   record.states = flags_.TakeDirty();
   trail_.TakeInto(record);
   if (state != stored_state_) record.states.push_back({state_name, state});
   if (record.windows.empty() && record.high_waters.empty() && record.states.empty() &&
-      record.applied.empty() && record.episodes.empty() && record.restarts.empty())
+      record.applied.empty() && record.episodes.empty() && record.restarts.empty() &&
+      record.reported.empty())
     return HighWaters();
   const Status status = store_.CommitTelemetry(record);
   if (!status.ok()) {
     history_.MarkDirty(record.windows);
     flags_.MarkDirty(record.states);
     trail_.MarkDirty(record);
+    deliveries_.MarkDirty(record.reported);
     return status;
   }
   stored_state_ = state;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "controlplane/ingest/deliveries.h"
 #include "controlplane/ingest/flag_totals.h"
 #include "controlplane/ingest/folder.h"
 #include "controlplane/ingest/history.h"
@@ -40,6 +41,7 @@ class Ledger {
   FlagTotals& flags() { return flags_; }
   const FlagTotals& flags() const { return flags_; }
   NodeTrail& trail() { return trail_; }
+  const Deliveries& deliveries() const { return deliveries_; }
 
  private:
   store::Store& store_;
@@ -47,6 +49,7 @@ class Ledger {
   History history_;
   FlagTotals flags_;
   NodeTrail trail_;
+  Deliveries deliveries_;
   HighWaters waiting_;
   std::string stored_state_;
   int64_t last_commit_ms_ = 0;

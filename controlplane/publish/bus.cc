@@ -20,6 +20,7 @@ Status Bus::Start(const BusOptions& options, const std::vector<catalog::EntryBod
       outbox, loop_.clock(), options.epoch,
       Hub::Listener{listener_.on_nodes, listener_.on_applied, listener_.on_telemetry});
   hub_->Reset(entries, revision, emergency, committed);
+  for (const auto& [node, reason] : options.cordons) hub_->SetCordon(node, true, reason);
   loop_.Start();
   is_started_ = true;
   Status status = zap_.Start(context_, loop_);
@@ -117,6 +118,16 @@ void Bus::Acknowledge(const ingest::HighWaters& stored) {
   loop_.Post([this, stored] {
     if (cfg_ != nullptr) hub_->Acknowledge(stored);
   });
+}
+
+void Bus::SetCordon(const std::string& node, bool cordoned, const std::string& reason) {
+  loop_.Post([this, node, cordoned, reason] {
+    if (cfg_ != nullptr) hub_->SetCordon(node, cordoned, reason);
+  });
+}
+
+void Bus::SetAuditHead(uint64_t rows, const std::string& head) {
+  loop_.Post([this, rows, head] { hub_->SetAuditHead(rows, head); });
 }
 
 Status Bus::Allow(const std::string& node, const std::string& public_key) {

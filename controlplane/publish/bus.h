@@ -23,6 +23,7 @@ struct BusOptions {
   transport::KeyPair keys;
   uint64_t epoch = 0;
   std::vector<std::pair<std::string, std::string>> nodes;  // id, public key: who may connect
+  std::vector<std::pair<std::string, std::string>> cordons{};  // id, why: who shall take no traffic
 };
 
 // The bus thread of the control plane: the three server sockets, who may connect, and the timers of
@@ -57,6 +58,9 @@ class Bus : private HubOutbox {
   void Publish(const catalog::Committed& committed);
   // These are stored: tells the nodes.
   void Acknowledge(const ingest::HighWaters& stored);
+  // Of what the Hub has.
+  void SetCordon(const std::string& node, bool cordoned, const std::string& reason);
+  void SetAuditHead(uint64_t rows, const std::string& head);
   // In force when it returns (waits for the bus thread). Other keys of the node are no longer let
   // in.
   Status Allow(const std::string& node, const std::string& public_key);

@@ -21,6 +21,10 @@ Hub::Hub(HubOutbox& outbox, const Clock& clock, uint64_t epoch, Listener listene
           {[this](const wire::Hello& hello, int64_t) { return OnHello(hello); },
            [this](const std::string& node, uint64_t incarnation, int64_t node_ms, int64_t now_ms) {
              folder_.OnNodeClock({node, incarnation}, node_ms, now_ms);
+           },
+           [this](const std::string& node, uint64_t incarnation, const wire::Delivery& delivery,
+                  bool ended) {
+             accountant_.OnTold({node, incarnation}, delivery, ended);
            }}) {}
 
 void Hub::Reset(const std::vector<catalog::EntryBody>& entries, uint64_t revision,
@@ -80,6 +84,7 @@ void Hub::Tick() {
   publisher_.Tick(NowMs());
   ingest::TelemetryTick tick = folder_.Take();
   tick.high_waters = accountant_.TakeChanged();
+  tick.told = accountant_.TakeTold();
   if (!tick.Empty()) listener_.on_telemetry(std::move(tick));
 }
 

@@ -74,6 +74,12 @@ class Hub {
   void Publish(const catalog::Committed& committed);
   // These are stored: tells the nodes.
   void Acknowledge(const ingest::HighWaters& stored);
+  // Whether a node shall take no traffic.
+  void SetCordon(const std::string& node, bool cordoned, const std::string& reason) {
+    session_.SetCordon(node, cordoned, reason);
+  }
+  // The end of the audit's chain, for beacons.
+  void SetAuditHead(uint64_t rows, const std::string& head) { publisher_.SetAuditHead(rows, head); }
 
   const Publisher& publisher() const { return publisher_; }
   // Without the denied handshakes, which only the sockets' owner knows.

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "shared/base/clock.h"
+#include "shared/base/text.h"
 #include "shared/domain/snapshot.h"
 
 namespace weir::control::publish {
@@ -59,6 +60,13 @@ Json ToJson(const wire::Episode& episode) {
   return json;
 }
 
+Json ToJson(const wire::HeardHead& heard) {
+  const std::string& head = heard.head.value;
+  return {{"epoch", heard.epoch},
+          {"rows", heard.rows},
+          {"head", ToHex({reinterpret_cast<const uint8_t*>(head.data()), head.size()})}};
+}
+
 Json ToJson(const NodeStatus& node, int64_t now_ms) {
   Json json = {{"id", node.id},
                {"state", NodeStateName(node.state)},
@@ -69,7 +77,12 @@ Json ToJson(const NodeStatus& node, int64_t now_ms) {
                {"program", node.program},
                {"http", node.http},
                {"admin", node.admin},
-               {"pending_batches", node.pending_batches}};
+               {"pending_batches", node.pending_batches},
+               {"can_cordon", (node.features & wire::kCanCordon) != 0},
+               {"cordoned", node.cordoned},
+               {"open_requests", node.open_requests},
+               {"quiet_ms", node.quiet_ms}};
+  for (const wire::HeardHead& heard : node.heard) json["audit_heard"].push_back(ToJson(heard));
   if (!node.problem.empty()) json["problem"] = node.problem;
   Json versions = Json::array();
   for (const wire::VersionReport& report : node.versions) versions.push_back(codec::ToJson(report));

@@ -40,6 +40,11 @@ struct NodeStatus {
   std::string problem;                  // why it is refused or cannot be served; empty: none
   int64_t last_seen_ms = 0;             // control plane's monotonic clock
   uint64_t pending_batches = 0;
+  uint64_t features = 0;               // wire::kCan…
+  bool cordoned = false;               // it says so
+  uint64_t open_requests = 0;          // of applications, as of its last heartbeat
+  int64_t quiet_ms = 0;                // since the last of them was answered
+  std::vector<wire::HeardHead> heard;  // of the audit's chain
   struct AppliedAt {
     uint64_t version = 0;
     int64_t at_ms = 0;  // control plane's monotonic clock
@@ -76,6 +81,8 @@ struct AppliedEvent {
 codec::Json ToJson(const NodeStatus& node, int64_t now_ms);
 // {kind, subject, from, to?, detail}; no `to` while it goes on.
 codec::Json ToJson(const wire::Episode& episode);
+// {epoch, rows, head}, the head in hex.
+codec::Json ToJson(const wire::HeardHead& heard);
 // {items: […]}
 codec::Json ToJson(const NodesView& view, int64_t now_ms);
 

@@ -14,6 +14,7 @@ namespace weir::control::publish {
 namespace {
 
 constexpr size_t kAppliedKept = 32;
+constexpr size_t kHeardKept = 4;
 // Of a node's overrides; what is beyond is not shown.
 constexpr size_t kOverridesKept = 100;
 constexpr size_t kOverrideBytes = 500;
@@ -94,6 +95,7 @@ void Nodes::Hello(const std::string& peer, const wire::Hello& hello, const std::
   status.program = hello.program;
   status.http = AddressOrNone(hello.http);
   status.admin = AddressOrNone(hello.admin);
+  status.features = hello.features;
   status.problem = problem;
   status.last_seen_ms = now_ms;
   entry.peer = peer;
@@ -146,6 +148,7 @@ void Nodes::Report(const std::string& node, const wire::NodeReport& report) {
   status->episodes = Bounded(report.episodes);
   Entry& entry = nodes_[node];
   entry.draining = report.draining;
+  status->cordoned = report.cordoned;
   UpdateState(entry, status->last_seen_ms);
 }
 
@@ -154,6 +157,10 @@ void Nodes::Heartbeat(const std::string& node, const wire::Heartbeat& heartbeat)
   if (status == nullptr) return;
   refreshed_ = true;
   status->pending_batches = heartbeat.pending_batches;
+  status->open_requests = heartbeat.open_requests;
+  status->quiet_ms = heartbeat.quiet_ms;
+  status->heard = heartbeat.heard;
+  if (status->heard.size() > kHeardKept) status->heard.resize(kHeardKept);
 }
 
 void Nodes::Goodbye(const std::string& node) {

@@ -101,10 +101,16 @@ void Publisher::Keep(KeptDelta delta) {
   }
 }
 
+void Publisher::SetAuditHead(uint64_t rows, const std::string& head) {
+  audit_rows_ = rows;
+  audit_head_ = head;
+}
+
 void Publisher::SendBeacon() { outbox_.Broadcast(BeaconFrame()); }
 
 std::string Publisher::BeaconFrame() {
-  const wire::Beacon beacon{head_, {digest_.Raw()}, oldest_delta(), emergency_};
+  const wire::Beacon beacon{head_,      {digest_.Raw()}, oldest_delta(),
+                            emergency_, {audit_head_},   audit_rows_};
   return wire::Encode(MakeHeader(wire::Topic::kBeacon, wire::Type::kBeacon), beacon);
 }
 

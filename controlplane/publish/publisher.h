@@ -36,6 +36,8 @@ class Publisher {
              const domain::EmergencySpec& emergency);
   // Broadcasts the emergency (if changed) and the delta, or a beacon when the delta is too large.
   void OnCommitted(const catalog::Committed& committed);
+  // The end of the audit's chain, for beacons.
+  void SetAuditHead(uint64_t rows, const std::string& head);
   void SendBeacon();
   std::string BeaconFrame();
 
@@ -87,6 +89,8 @@ class Publisher {
   wire::SetDigest digest_;
   uint64_t head_ = 0;
   domain::EmergencyOverlay emergency_;
+  std::string audit_head_;
+  uint64_t audit_rows_ = 0;
   uint64_t sequence_ = 0;
 
   std::deque<KeptDelta> deltas_;

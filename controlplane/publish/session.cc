@@ -62,12 +62,8 @@ Status Session::Handle(const From& from, const wire::Frame& frame) {
     }
     case wire::Type::kHeartbeat:
       return OnHeartbeat(from, frame);
-    case wire::Type::kGoodbye: {
-      WEIR_ASSIGN_OR_RETURN(const auto goodbye, wire::Decode<wire::Goodbye>(frame));
-      Log("publish").info("node {} says goodbye: {}", from.node, goodbye.reason);
-      nodes_.Goodbye(from.node);
-      return OkStatus();
-    }
+    case wire::Type::kGoodbye:
+      return OnGoodbye(from, frame);
     default:
       return InvalidArgument(
           "type", fmt::format("{} is not a node's", static_cast<int>(frame.header.type)));
@@ -106,7 +102,10 @@ Status Session::OnHello(const From& from, const wire::Frame& frame) {
                       hello.incarnation, hello.have_epoch, hello.have_version);
   hooks_.on_clock(hello.node, hello.incarnation, hello.monotonic_ms, from.now_ms);
   const uint64_t committed = hooks_.on_hello(hello, from.now_ms);
-  Send(from.peer, wire::Type::kWelcome, wire::Welcome{BuildVersion(), committed});
+  const auto cordon = cordons_.find(hello.node);
+  const bool is_cordoned = cordon != cordons_.end();
+  Send(from.peer, wire::Type::kWelcome,
+       wire::Welcome{BuildVersion(), committed, is_cordoned, is_cordoned ? cordon->second : ""});
   const Publisher::Have have{hello.have_epoch, hello.have_version, hello.have_digest.value};
   if (!publisher_.IsCurrent(have)) {
     publisher_.BringUpToDate(from.peer, have, from.now_ms);
@@ -122,9 +121,35 @@ Status Session::OnHeartbeat(const From& from, const wire::Frame& frame) {
     nodes_.Heartbeat(from.node, heartbeat);
     hooks_.on_clock(from.node, nodes_.IncarnationOf(from.node), heartbeat.monotonic_ms,
                     from.now_ms);
+    TellDelivery(from.node, heartbeat.delivery, false);
   }
-  Send(from.peer, wire::Type::kHeartbeat, heartbeat);
+  Send(from.peer, wire::Type::kHeartbeat,
+       wire::Heartbeat{heartbeat.monotonic_ms, heartbeat.pending_batches});
   return OkStatus();
+}
+
+Status Session::OnGoodbye(const From& from, const wire::Frame& frame) {
+  WEIR_ASSIGN_OR_RETURN(const auto goodbye, wire::Decode<wire::Goodbye>(frame));
+  Log("publish").info("node {} says goodbye: {}", from.node, goodbye.reason);
+  if (nodes_.Knows(from.node)) TellDelivery(from.node, goodbye.delivery, true);
+  nodes_.Goodbye(from.node);
+  return OkStatus();
+}
+
+void Session::TellDelivery(const std::string& node, const std::optional<wire::Delivery>& delivery,
+                           bool ended) {
+  if (delivery.has_value() && hooks_.on_delivery)
+    hooks_.on_delivery(node, nodes_.IncarnationOf(node), *delivery, ended);
+}
+
+void Session::SetCordon(const std::string& node, bool cordoned, const std::string& reason) {
+  if (cordoned) {
+    cordons_[node] = reason;
+  } else {
+    cordons_.erase(node);
+  }
+  const std::string peer = nodes_.PeerOf(node);
+  if (!peer.empty()) Send(peer, wire::Type::kCommand, wire::Command{cordoned, reason});
 }
 
 void Session::SendBatchAck(const std::string& node, uint64_t incarnation, uint64_t committed) {

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -28,6 +30,10 @@ class Session {
     std::function<void(const std::string& node, uint64_t incarnation, int64_t node_ms,
                        int64_t now_ms)>
         on_clock;
+    // What a node counts of its own telemetry; with its goodbye for the last time.
+    std::function<void(const std::string& node, uint64_t incarnation, const wire::Delivery&,
+                       bool ended)>
+        on_delivery{};
   };
   Session(Outbox& outbox, Publisher& publisher, Nodes& nodes, Hooks hooks);
 
@@ -37,6 +43,9 @@ class Session {
   // Every batch of the incarnation up to `committed` is stored. Dropped if the node is away: it
   // learns it from the next WELCOME.
   void SendBatchAck(const std::string& node, uint64_t incarnation, uint64_t committed);
+
+  // Whether a node shall take no traffic: told at once, and with every WELCOME.
+  void SetCordon(const std::string& node, bool cordoned, const std::string& reason);
 
   uint64_t refused_count() const { return refused_; }
 
@@ -50,6 +59,9 @@ class Session {
   Status Handle(const From& from, const wire::Frame& frame);
   Status OnHello(const From& from, const wire::Frame& frame);
   Status OnHeartbeat(const From& from, const wire::Frame& frame);
+  Status OnGoodbye(const From& from, const wire::Frame& frame);
+  void TellDelivery(const std::string& node, const std::optional<wire::Delivery>& delivery,
+                    bool ended);
   std::string ProblemOf(const wire::Hello& hello) const;
   template <class Body>
   void Send(const std::string& peer, wire::Type type, const Body& body);
@@ -58,6 +70,7 @@ class Session {
   Publisher& publisher_;
   Nodes& nodes_;
   const Hooks hooks_;
+  std::map<std::string, std::string> cordons_;  // node → why
   uint64_t sequence_ = 0;
   uint64_t refused_ = 0;
 };

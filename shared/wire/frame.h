@@ -39,6 +39,7 @@ enum class Type : uint8_t {
   kNodeReport = 16,
   kBatchAck = 17,
   kGoodbye = 18,
+  kCommand = 19,
   kBatch = 30,
 };
 

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,6 +48,8 @@ struct Beacon {
   codec::Bytes digest;
   uint64_t oldest_delta = 0;  // the oldest version a delta can be served from; 0: none
   domain::EmergencyOverlay emergency;
+  codec::Bytes audit_head{};  // of the audit's hash chain, 32 bytes
+  uint64_t audit_rows = 0;    // how many rows lead to it
 };
 
 struct EmergencyMessage {
@@ -55,6 +58,9 @@ struct EmergencyMessage {
 
 // node → control, session
 // --------------------------------------------------------------------------
+
+// What a node of a later version can do, in HELLO's `features`.
+inline constexpr uint64_t kCanCordon = 1;
 
 struct Hello {
   std::string node;
@@ -70,6 +76,7 @@ struct Hello {
   int64_t monotonic_ms = 0;
   std::string http;   // "127.0.0.1:8080"
   std::string admin;  // "127.0.0.1:9090"
+  uint64_t features = 0;
 };
 
 struct SnapshotRequest {
@@ -111,17 +118,39 @@ struct NodeReport {
   std::vector<VersionReport> versions{};
   std::vector<std::string> overrides{};  // what an operator forced on this node, one sentence each
   std::vector<Episode> episodes{};       // the last ones of this process, at most kMaxEpisodes
+  bool cordoned = false;                 // the control plane said so, and it is unready
   static constexpr size_t kMaxEpisodes = 32;
+};
+
+// The end of the audit's chain as a node last heard it in an epoch.
+struct HeardHead {
+  uint64_t epoch = 0;
+  uint64_t rows = 0;
+  codec::Bytes head{};
+  bool operator==(const HeardHead&) const = default;
+};
+
+// What a node counts of its own telemetry, since its start.
+struct Delivery {
+  uint64_t sent = 0;     // batches that got a number
+  uint64_t unacked = 0;  // of them, not acknowledged yet
+  uint64_t merged = 0;   // windows that joined one which waited already
+  bool operator==(const Delivery&) const = default;
 };
 
 // Both ways: the node asks every second, the control plane answers with the same fields.
 struct Heartbeat {
   int64_t monotonic_ms = 0;  // the node's
   uint64_t pending_batches = 0;
+  std::optional<Delivery> delivery{};
+  uint64_t open_requests = 0;      // of applications, being answered now
+  int64_t quiet_ms = 0;            // since the last one was answered
+  std::vector<HeardHead> heard{};  // of the last two epochs
 };
 
 struct Goodbye {
   std::string reason;
+  std::optional<Delivery> delivery{};
 };
 
 // control → node, session
@@ -130,6 +159,14 @@ struct Goodbye {
 struct Welcome {
   std::string program;
   uint64_t committed = 0;  // the last batch of this incarnation that is stored
+  bool cordoned = false;   // the node shall take no traffic
+  std::string cordon_reason{};
+};
+
+// What a node shall be from now on; after a restart WELCOME says it again.
+struct Command {
+  bool cordoned = false;
+  std::string reason;
 };
 
 struct Refused {
@@ -210,6 +247,8 @@ void Describe(V& v, Beacon& f) {
   v(4, "digest", f.digest);
   v(6, "oldest_delta", f.oldest_delta);
   v(8, "emergency", f.emergency);
+  v(1, "audit_head", f.audit_head);
+  v(3, "audit_rows", f.audit_rows);
 }
 template <class V>
 void Describe(V& v, EmergencyMessage& f) {
@@ -230,6 +269,7 @@ void Describe(V& v, Hello& f) {
   v(20, "monotonic_ms", f.monotonic_ms);
   v(3, "http", f.http);
   v(5, "admin", f.admin);
+  v(7, "features", f.features);
 }
 template <class V>
 void Describe(V& v, SnapshotRequest& f) {
@@ -268,6 +308,7 @@ void Describe(V& v, NodeReport& f) {
   v(4, "versions", f.versions);
   v(1, "overrides", f.overrides);
   v(3, "episodes", f.episodes);
+  v(5, "cordoned", f.cordoned);
 }
 template <class V>
 void Describe(V& v, DecisionSample& f) {
@@ -278,18 +319,42 @@ void Describe(V& v, DecisionSample& f) {
   v(10, "at_wall_ms", f.at_wall_ms);
 }
 template <class V>
+void Describe(V& v, HeardHead& f) {
+  v(2, "epoch", f.epoch);
+  v(4, "rows", f.rows);
+  v(6, "head", f.head);
+}
+template <class V>
+void Describe(V& v, Delivery& f) {
+  v(2, "sent", f.sent);
+  v(4, "unacked", f.unacked);
+  v(6, "merged", f.merged);
+}
+template <class V>
 void Describe(V& v, Heartbeat& f) {
   v(2, "monotonic_ms", f.monotonic_ms);
   v(1, "pending_batches", f.pending_batches);
+  v(3, "delivery", f.delivery);
+  v(5, "open_requests", f.open_requests);
+  v(7, "quiet_ms", f.quiet_ms);
+  v(9, "heard", f.heard);
 }
 template <class V>
 void Describe(V& v, Goodbye& f) {
+  v(1, "reason", f.reason);
+  v(3, "delivery", f.delivery);
+}
+template <class V>
+void Describe(V& v, Command& f) {
+  v(2, "cordoned", f.cordoned);
   v(1, "reason", f.reason);
 }
 template <class V>
 void Describe(V& v, Welcome& f) {
   v(1, "program", f.program);
   v(2, "committed", f.committed);
+  v(3, "cordoned", f.cordoned);
+  v(5, "cordon_reason", f.cordon_reason);
 }
 template <class V>
 void Describe(V& v, Refused& f) {

@@ -114,7 +114,7 @@ class LedgerTest : public ::testing::Test {
     TelemetryTick tick;
     tick.live = WindowOf(requests, 0);
     tick.history[clock_.MonotonicMs()] = tick.live;
-    tick.high_waters[{"n1", 5}] = {.seq = seq, .lost = 1};
+    tick.high_waters[{"n1", 5}] = {.seq = seq, .lost = 1, .counted = seq - 1};
     return tick;
   }
 
@@ -137,7 +137,7 @@ TEST_F(LedgerTest, ARestartGoesOnFromTheLastCommit) {
   Ledger ledger(*store_, clock_, NoFlag);
   const auto committed = ledger.Load();
   ASSERT_TRUE(committed.ok());
-  EXPECT_EQ(committed->at({"n1", 5}), (HighWater{.seq = 3, .lost = 1}));
+  EXPECT_EQ(committed->at({"n1", 5}), (HighWater{.seq = 3, .lost = 1, .counted = 2}));
   const int64_t now = clock_.WallMs();
   const auto answer = ledger.history().Query("model/m", now - 3'600'000, now + 1, 60'000, now);
   EXPECT_EQ((*answer)["series"][0]["points"][0]["requests"], 10);

@@ -30,6 +30,9 @@ class SessionTest : public ::testing::Test {
                   },
                   [this](const std::string&, uint64_t, int64_t node_ms, int64_t) {
                     clocks_.push_back(node_ms);
+                  },
+                  [this](const std::string&, uint64_t, const wire::Delivery& delivery, bool ended) {
+                    deliveries_.emplace_back(delivery, ended);
                   }}) {
     publisher_.Reset({{domain::EntryKind::kFlag, "a", "1"}}, 5, {});
   }
@@ -74,6 +77,7 @@ class SessionTest : public ::testing::Test {
   std::vector<AppliedEvent> applied_;
   std::vector<wire::Hello> hellos_;
   std::vector<int64_t> clocks_;
+  std::vector<std::pair<wire::Delivery, bool>> deliveries_;
   Publisher publisher_;
   Nodes nodes_;
   Session session_;
@@ -290,6 +294,52 @@ TEST_F(SessionTest, AcknowledgementsGoToTheLifeTheyAreFor) {
   const auto frames = outbox_.TakeSent("peer-n1");
   ASSERT_THAT(frames, SizeIs(1));
   EXPECT_EQ(wire::Decode<wire::BatchAck>(*wire::DecodeFrame(frames[0]))->committed, 10u);
+}
+
+TEST_F(SessionTest, TellsANodeThatItIsCordonedAndSaysItAgainAfterARestart) {
+  Hello();
+  Sent();
+  session_.SetCordon("n1", true, "an upgrade");
+  auto sent = outbox_.TakeSent("peer-n1");
+  ASSERT_THAT(sent, SizeIs(1));
+  const auto command = wire::Decode<wire::Command>(*wire::DecodeFrame(sent[0]));
+  ASSERT_TRUE(command.ok());
+  EXPECT_TRUE(command->cordoned);
+  EXPECT_EQ(command->reason, "an upgrade");
+  Hello("n1", 2);
+  sent = outbox_.TakeSent("peer-n1");
+  ASSERT_FALSE(sent.empty());
+  EXPECT_TRUE(wire::Decode<wire::Welcome>(*wire::DecodeFrame(sent[0]))->cordoned);
+  session_.SetCordon("n1", false, "");
+  Hello("n1", 3);
+  sent = outbox_.TakeSent("peer-n1");
+  ASSERT_THAT(sent, ::testing::Not(IsEmpty()));
+  EXPECT_FALSE(wire::Decode<wire::Command>(*wire::DecodeFrame(sent[0]))->cordoned);
+  EXPECT_FALSE(wire::Decode<wire::Welcome>(*wire::DecodeFrame(sent[1]))->cordoned);
+  session_.SetCordon("n2", true, "away: it learns it from its welcome");
+  EXPECT_THAT(Sent("n2"), IsEmpty());
+}
+
+TEST_F(SessionTest, NotesWhatANodeCountsItselfAndWhatItHeard) {
+  Hello();
+  wire::Heartbeat heartbeat;
+  heartbeat.delivery = wire::Delivery{10, 2, 1};
+  heartbeat.open_requests = 3;
+  heartbeat.quiet_ms = 500;
+  heartbeat.heard = {{kEpoch, 7, {std::string(32, 'h')}}};
+  Send(wire::Type::kHeartbeat, heartbeat);
+  PassMs(0);
+  nodes_.Flush();
+  const NodeStatus* status = view_->Find("n1");
+  ASSERT_NE(status, nullptr);
+  EXPECT_EQ(status->open_requests, 3u);
+  EXPECT_EQ(status->quiet_ms, 500);
+  ASSERT_THAT(status->heard, SizeIs(1));
+  EXPECT_EQ(status->heard[0].rows, 7u);
+  ASSERT_THAT(deliveries_, SizeIs(1));
+  EXPECT_EQ(deliveries_[0], std::pair(wire::Delivery{10, 2, 1}, false));
+  Send(wire::Type::kGoodbye, wire::Goodbye{"stopping", wire::Delivery{12, 0, 1}});
+  EXPECT_EQ(deliveries_.back(), std::pair(wire::Delivery{12, 0, 1}, true));
 }
 
 }  // namespace
