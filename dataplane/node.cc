@@ -157,6 +157,7 @@ class Node {
     options.http = front_.http_address();
     options.admin = front_.admin_address();
     if (!settings_.cache_dir.empty()) options.snapshot_path = settings_.cache_dir + "/snapshot";
+    if (!settings_.cache_dir.empty()) options.cordon_path = settings_.cache_dir + "/cordoned";
     return options;
   }
 
@@ -202,11 +203,15 @@ class Node {
     hooks.collect_telemetry = [this](front::Front::Collected done) {
       front_.CollectTelemetry(std::move(done));
     };
+    hooks.activity = [this] {
+      const front::Front::Activity activity = front_.activity();
+      return bus::Activity{activity.requests, activity.open};
+    };
     hooks.publish_status = [this](const bus::BusStatus& status) {
       layer_.SetContact(!status.stale);
-      front_.PublishStatus(std::make_shared<const front::NodeStatusView>(
-          front::NodeStatusView{id_, status.stale, status.draining, status.control_error,
-                                status.current_at_ms, status.pending_batches, status.nacks}));
+      front_.PublishStatus(std::make_shared<const front::NodeStatusView>(front::NodeStatusView{
+          id_, status.stale, status.draining, status.control_error, status.current_at_ms,
+          status.pending_batches, status.nacks, status.cordon}));
     };
     return hooks;
   }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/bus/bus.h"
 
+#include <unistd.h>
+
 #include <chrono>
 #include <utility>
 
@@ -95,6 +97,9 @@ void Bus::Stop() {
 }
 
 void Bus::Restore() {
+  if (!options_.cordon_path.empty()) {
+    if (const auto reason = ReadFile(options_.cordon_path); reason.ok()) link_.SetCordon(*reason);
+  }
   if (options_.snapshot_path.empty()) return;
   const auto stored = snapshot::LoadLastGood(options_.snapshot_path);
   if (stored.ok()) {
@@ -182,6 +187,20 @@ void Bus::SaveSnapshot(snapshot::LastGood snapshot) {
 }
 
 void Bus::PublishStatus(const BusStatus& status) { hooks_.publish_status(status); }
+
+void Bus::SaveCordon(const std::optional<std::string>& cordon) {
+  if (options_.cordon_path.empty()) return;
+  chores_.Post([path = options_.cordon_path, cordon] {
+    if (!cordon.has_value()) {
+      ::unlink(path.c_str());
+      return;
+    }
+    const Status saved = WriteFileAtomic(path, *cordon);
+    if (!saved.ok()) Log("bus").error("a restart will not know it: {}", saved.ToString());
+  });
+}
+
+Activity Bus::GetActivity() { return hooks_.activity ? hooks_.activity() : Activity{}; }
 
 void Bus::OnFinished() {
   loop_.After(kGoodbyeMs, [finished = finished_] { finished->set_value(); });

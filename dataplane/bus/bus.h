@@ -31,6 +31,7 @@ struct BusOptions {
   std::string http;           // the addresses that HELLO tells
   std::string admin;          //
   std::string snapshot_path;  // where the last good snapshot is kept; "": nowhere
+  std::string cordon_path;    // and that this node shall take no traffic
 };
 
 // What the rest of the node does for the bus. All are called on the bus thread and do not block.
@@ -43,6 +44,7 @@ struct BusHooks {
   using Collected = std::function<void(telemetry::Window, std::vector<wire::DecisionSample>)>;
   std::function<void(Collected done)> collect_telemetry;
   std::function<void(const BusStatus&)> publish_status;
+  std::function<Activity()> activity{};  // optional
 };
 
 // The node's side of the wire: owns SUB, DEALER and PUSH on a thread of its own and runs the Link
@@ -90,6 +92,8 @@ class Bus : private LinkHost {
   void CollectTelemetry(bool is_last) override;
   void SaveSnapshot(snapshot::LastGood snapshot) override;
   void PublishStatus(const BusStatus& status) override;
+  void SaveCordon(const std::optional<std::string>& cordon) override;
+  Activity GetActivity() override;
   void OnFinished() override;
 
   // Constant after construction.

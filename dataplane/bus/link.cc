@@ -57,6 +57,7 @@ void Link::Restore(const snapshot::LastGood& stored) {
 
 void Link::Start() {
   last_second_ms_ = NowMs();
+  quiet_from_ms_ = NowMs();
   PublishStatus();
   BeginJoin();
 }
@@ -158,9 +159,17 @@ void Link::Second() {
   const bool is_late = now_ms - last_second_ms_ > 2 * kSecondMs;  // what was missed comes first
   last_second_ms_ = now_ms;
   if (!is_late) CheckContact(now_ms);
+  NoteActivity(now_ms);
   SendHeartbeat();
   if (is_unsaved_) SaveSnapshot();
   PublishStatus();
+}
+
+void Link::NoteActivity(int64_t now_ms) {
+  const Activity activity = host_.GetActivity();
+  if (activity.requests != requests_ || activity.open > 0) quiet_from_ms_ = now_ms;
+  requests_ = activity.requests;
+  open_requests_ = activity.open;
 }
 
 void Link::CheckContact(int64_t now_ms) {
@@ -213,6 +222,13 @@ void Link::SetDraining() {
   PublishStatus();
 }
 
+void Link::SetCordon(const std::optional<std::string>& cordon) {
+  cordon_ = cordon;
+  is_report_due_ = true;
+  SendNews();
+  PublishStatus();
+}
+
 void Link::Finish(int64_t deadline_ms) {
   finish_deadline_ms_ = NowMs() + deadline_ms;
   is_finishing_ = true;
@@ -239,7 +255,8 @@ void Link::PublishStatus() {
   const int64_t period_ms = channels_ ? channels_->heartbeat_ms : kSecondMs;
   BusStatus status;
   status.stale = receiver_.IsStale(NowMs(), period_ms);
-  status.draining = is_draining_;
+  status.draining = is_draining_ || cordon_.has_value();
+  status.cordon = cordon_;
   status.control_error = control_error_;
   status.current_at_ms = current_at_ms_;
   status.pending_batches = reporter_.pending_batches();

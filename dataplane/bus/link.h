@@ -37,10 +37,17 @@ struct LinkOptions {
 struct BusStatus {
   bool stale = true;  // three beacons were missed, or none was heard yet
   bool draining = false;
+  std::optional<std::string> cordon{};  // why the control plane wants no traffic here
   std::string control_error;  // why there is no contact; "" while there is
   int64_t current_at_ms = 0;  // monotonic: the snapshot was last known to be the head; 0: never
   uint64_t pending_batches = 0;
   uint64_t nacks = 0;
+};
+
+// What applications want of the node.
+struct Activity {
+  uint64_t requests = 0;  // so far
+  uint64_t open = 0;      // being answered now
 };
 
 // Epoch and version of a snapshot.
@@ -68,6 +75,9 @@ class LinkHost {
   virtual void CollectTelemetry(bool is_last) = 0;
   virtual void SaveSnapshot(snapshot::LastGood snapshot) = 0;
   virtual void PublishStatus(const BusStatus& status) = 0;
+  // Kept for the next start, which must not be ready before a control plane says so.
+  virtual void SaveCordon(const std::optional<std::string>&) {}
+  virtual Activity GetActivity() { return {}; }
   // Finish has come to its end and goodbye was said.
   virtual void OnFinished() = 0;
 };
@@ -116,6 +126,8 @@ class Link {
   void ReportOverrides(std::vector<std::string> overrides);
   void ReportEpisode(wire::Episode episode);
   void SetDraining();
+  // Why this node shall take no traffic; nothing: it may. Before Start as it was kept.
+  void SetCordon(const std::optional<std::string>& cordon);
   void Finish(int64_t deadline_ms);
   int64_t current_at_ms() const { return current_at_ms_.load(std::memory_order_relaxed); }
 
@@ -138,6 +150,8 @@ class Link {
   void OnRuleset(std::shared_ptr<const decision::Ruleset> rules);
 
   void CheckContact(int64_t now_ms);
+  void NoteActivity(int64_t now_ms);
+  void OnCordoned(bool cordoned, const std::string& reason);
   void FlushTelemetry();
   void CheckFinished();
   void SaveSnapshot();
@@ -184,6 +198,10 @@ class Link {
   EpisodeLog episodes_;
   bool is_report_due_ = false;
   bool is_draining_ = false;
+  std::optional<std::string> cordon_;
+  uint64_t requests_ = 0;  // of applications, a second ago
+  uint64_t open_requests_ = 0;
+  int64_t quiet_from_ms_ = 0;  // since when there was none
   bool is_watched_ = false;  // a split is in force
   bool is_unsaved_ = false;
   int64_t saved_at_ms_ = 0;

@@ -104,6 +104,11 @@ void Link::OnSessionFrame(const wire::Frame& frame) {
       reporter_.OnAck(ack->incarnation, ack->committed);
       return CheckFinished();
     }
+    case wire::Type::kCommand: {
+      auto command = wire::Decode<wire::Command>(frame);
+      if (!command.ok()) return Log("bus").warn("session: {}", command.status().ToString());
+      return OnCordoned(command->cordoned, command->reason);
+    }
     default:
       Log("bus").warn("session: type {} is not for a node",
                       static_cast<unsigned>(frame.header.type));
@@ -122,9 +127,27 @@ void Link::OnWelcome(const wire::Frame& frame) {
   reporter_.OnSession();
   is_report_due_ = true;
   is_applied_due_ = applied_.first != 0;
+  OnCordoned(welcome->cordoned, welcome->cordon_reason);
   SendNews();
   AfterSnapshotFrame();
   PublishStatus();
+}
+
+void Link::OnCordoned(bool cordoned, const std::string& reason) {
+  const std::optional<std::string> cordon =
+      cordoned ? std::optional(reason.substr(0, kMaxDetail)) : std::nullopt;
+  if (cordon == cordon_) return;
+  if (cordoned) {
+    Log("bus").info("cordoned: /ready answers 503 from now on{}{}", reason.empty() ? "" : ": ",
+                    reason);
+  } else {
+    Log("bus").info("not cordoned any more");
+  }
+  host_.SaveCordon(cordon);
+  // Who waits for it to be quiet counts from now.
+  quiet_from_ms_ = NowMs();
+  SendHeartbeat();
+  SetCordon(cordon);
 }
 
 void Link::LoseSession(int64_t hello_at_ms) {
@@ -147,6 +170,7 @@ void Link::SendHelloIfDue() {
   hello.monotonic_ms = NowMs();
   hello.http = options_.http;
   hello.admin = options_.admin;
+  hello.features = wire::kCanCordon;
   if (!SendSession(wire::Type::kHello, hello, have.epoch, have.version).ok()) return;
   hello_at_ms_ = NowMs() + kAnswerMs;
   session_heard_ms_ = NowMs();
@@ -166,9 +190,10 @@ void Link::SendRequestIfDue() {
 
 void Link::SendHeartbeat() {
   if (!is_welcome_) return;
+  const wire::Heartbeat heartbeat{NowMs(),        reporter_.pending_batches(), reporter_.delivery(),
+                                  open_requests_, NowMs() - quiet_from_ms_,    receiver_.heard()};
   const Status sent =
-      SendSession(wire::Type::kHeartbeat, wire::Heartbeat{NowMs(), reporter_.pending_batches()},
-                  applied_.first, applied_.second);
+      SendSession(wire::Type::kHeartbeat, heartbeat, applied_.first, applied_.second);
   if (!sent.ok()) Log("bus").debug("heartbeat: {}", sent.ToString());
 }
 
@@ -186,7 +211,8 @@ void Link::SendNews() {
   if (is_report_due_) {
     const Status sent =
         SendSession(wire::Type::kNodeReport,
-                    wire::NodeReport{is_draining_, versions_, overrides_, episodes_.all()});
+                    wire::NodeReport{is_draining_ || cordon_.has_value(), versions_, overrides_,
+                                     episodes_.all(), cordon_.has_value()});
     is_report_due_ = sent.code() == Code::kUnavailable;
     if (sent.code() == Code::kResourceExhausted) Log("bus").error("report: {}", sent.ToString());
   }
@@ -194,7 +220,8 @@ void Link::SendNews() {
 
 void Link::SayGoodbye() {
   if (!is_welcome_) return;
-  const Status sent = SendSession(wire::Type::kGoodbye, wire::Goodbye{"shutdown"});
+  const Status sent =
+      SendSession(wire::Type::kGoodbye, wire::Goodbye{"shutdown", reporter_.delivery()});
   if (!sent.ok()) Log("bus").debug("goodbye: {}", sent.ToString());
 }
 

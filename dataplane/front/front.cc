@@ -122,6 +122,14 @@ void Front::CollectTelemetry(Collected done) {
       });
 }
 
+Front::Activity Front::activity() const {
+  Activity activity;
+  activity.open = server_.counters().handling;
+  for (int i = 0; i < options_.http.workers; ++i)
+    activity.requests += workers_[static_cast<size_t>(i)]->application_requests();
+  return activity;
+}
+
 void Front::Drain(int64_t deadline_ms) {
   ForEachWorker([](size_t, Worker& worker) { worker.Drain(); });
   server_.Drain(deadline_ms);

@@ -76,6 +76,13 @@ class Front {
   using Collected = std::function<void(telemetry::Window, std::vector<wire::DecisionSample>)>;
   void CollectTelemetry(Collected done);
 
+  // What applications want of this node; without the admin server. Any thread.
+  struct Activity {
+    uint64_t requests = 0;  // so far
+    uint64_t open = 0;      // being answered now; without event streams
+  };
+  Activity activity() const;
+
   // Answers what is in flight; see http::Server::Drain. Metrics stay reachable.
   void Drain(int64_t deadline_ms);
   void Stop();

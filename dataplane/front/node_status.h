@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@ struct NodeStatusView {
   int64_t current_at_ms = 0;
   uint64_t pending_batches = 0;  // telemetry not yet acknowledged
   uint64_t nacks = 0;            // entries refused since the start
+  std::optional<std::string> cordon{};  // why the control plane wants no traffic here
 };
 
 // What an operator forces on this node.

@@ -101,7 +101,11 @@ http::Response Readiness::Answer(const routing::Plan* plan, const runtime::Versi
   }
   const bool stale = status != nullptr && status->stale;
   if (stale) missing.push_back("control plane: " + status->control_error);
-  if (status != nullptr && status->draining) missing.push_back("draining");
+  if (status != nullptr && status->cordon.has_value()) {
+    missing.push_back("cordoned" + (status->cordon->empty() ? "" : ": " + *status->cordon));
+  } else if (status != nullptr && status->draining) {
+    missing.push_back("draining");
+  }
   body["stale"] = stale;
   body["draining"] = status != nullptr && status->draining;
   body["overrides"] = std::move(forced);

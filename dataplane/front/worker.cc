@@ -41,6 +41,11 @@ bool IsGet(const http::Request& request) {
   return request.method == "GET" || request.method == "HEAD";
 }
 
+// What balancers and monitors ask over and over.
+bool IsProbe(std::string_view path) {
+  return path == "/ready" || path == "/health" || path.starts_with("/v2/health/");
+}
+
 // What follows /v2/models/: a model, perhaps a version, perhaps a verb ("infer", "ready").
 struct ModelPath {
   std::string_view model;
@@ -180,6 +185,9 @@ void Worker::Respond(http::Exchange& exchange, Endpoint endpoint, int64_t start_
 void Worker::Handle(const std::shared_ptr<http::Exchange>& exchange) {
   const int64_t start_ns = clock_.MonotonicNs();
   const http::Request& request = exchange->request();
+  if (!IsProbe(request.path)) {
+    application_requests_.store(application_requests() + 1, std::memory_order_relaxed);
+  }
   if (options_.inference && request.path.starts_with(kModels)) {
     return HandleModels(exchange, start_ns);
   }

@@ -4,6 +4,7 @@
 // else on that thread.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -75,6 +76,10 @@ class Worker {
   flags::Desk& desk() { return desk_; }
 
   void Handle(const std::shared_ptr<http::Exchange>& exchange);
+  // Requests of applications so far: all but probes and scrapes. Any thread.
+  uint64_t application_requests() const {
+    return application_requests_.load(std::memory_order_relaxed);
+  }
   // Ends what would not end by itself: event streams.
   void Drain();
   // Answers and counts. `start_ns` is when the request was read.
@@ -111,6 +116,7 @@ class Worker {
   std::unique_ptr<ofrep::Service> ofrep_;        // these two are null on the admin server
   std::unique_ptr<outcomes::Service> outcomes_;  //
   uint64_t announced_ = 0;
+  std::atomic<uint64_t> application_requests_{0};  // written on this worker's thread only
 };
 
 }  // namespace weir::node::front

@@ -29,6 +29,7 @@ Reporter::Reporter(ReporterOptions options) : options_(std::move(options)) {}
 void Reporter::Add(const telemetry::Window& window, int64_t now_ms,
                    std::vector<wire::DecisionSample> samples) {
   const int64_t start_ms = window_end_ms_ == 0 ? now_ms : window_end_ms_;
+  if (!window.empty() && !(pending_.empty() && flags_.empty())) ++merged_windows_;
   if (pending_.empty()) window_start_ms_ = start_ms;
   if (flags_.empty()) flags_start_ms_ = start_ms;
   for (const auto& [key, series] : window) AddSeries(key, series);

@@ -69,6 +69,8 @@ class Reporter {
   uint64_t pending_batches() const {
     return in_flight_.size() + (pending_.empty() && flags_.empty() ? 0 : 1);
   }
+  // Since the start: numbers given, those in flight, and windows that joined one that waited.
+  wire::Delivery delivery() const { return {next_seq_ - 1, in_flight_.size(), merged_windows_}; }
   size_t pending_bytes() const { return pending_bytes_; }
   uint64_t dropped_series() const { return dropped_series_; }
 
@@ -103,6 +105,7 @@ class Reporter {
   std::deque<InFlight> in_flight_;  // ascending, without gaps
   uint64_t next_seq_ = 1;
   uint64_t dropped_series_ = 0;
+  uint64_t merged_windows_ = 0;
 };
 
 }  // namespace weir::node::report

@@ -158,6 +158,15 @@ Status Receiver::OnSnapshot(const wire::Frame& frame, int64_t now_ms) {
   return OkStatus();
 }
 
+void Receiver::NoteAudit(uint64_t epoch, const wire::Beacon& beacon) {
+  if (beacon.audit_rows == 0) return;  // of a control plane that does not say
+  if (heard_.empty() || heard_.back().epoch != epoch) {
+    if (heard_.size() == kHeardEpochs) heard_.erase(heard_.begin());
+    heard_.emplace_back();
+  }
+  heard_.back() = {epoch, beacon.audit_rows, beacon.audit_head};
+}
+
 Status Receiver::OnBeacon(const wire::Frame& frame, int64_t now_ms) {
   auto beacon = wire::Decode<wire::Beacon>(frame);
   if (!beacon.ok()) {
@@ -167,6 +176,7 @@ Status Receiver::OnBeacon(const wire::Frame& frame, int64_t now_ms) {
   last_beacon_ms_ = now_ms;
   LayEmergency(beacon->emergency);
   const uint64_t epoch = frame.header.epoch;
+  NoteAudit(epoch, *beacon);
   control_plane_behind_ = has_snapshot_ && epoch == epoch_ && beacon->head < version_;
   if (control_plane_behind_) return OkStatus();
   NoteHead(epoch, beacon->head, now_ms);

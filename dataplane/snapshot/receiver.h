@@ -57,6 +57,7 @@ class Receiver {
  public:
   static constexpr int64_t kJitterMs = 500;
   static constexpr int64_t kRetryMs = 2000;
+  static constexpr size_t kHeardEpochs = 2;
   static constexpr int64_t kMissedBeacons = 3;  // then stale
 
   using Listener = std::function<void(std::shared_ptr<const decision::Ruleset>)>;
@@ -92,6 +93,8 @@ class Receiver {
   // Three beacons (of `period_ms`) have been missed, or none was ever heard.
   bool IsStale(int64_t now_ms, int64_t period_ms) const;
   std::optional<int64_t> last_beacon_ms() const { return last_beacon_ms_; }
+  // The audit's head as beacons told it last, of this epoch and of the one before.
+  const std::vector<wire::HeardHead>& heard() const { return heard_; }
   const ReceiverCounters& counters() const { return counters_; }
 
  private:
@@ -127,6 +130,7 @@ class Receiver {
   void Drop(const Key& key);
   void Arrive(uint64_t epoch, uint64_t version, const wire::SetDigest& digest);
   void LayEmergency(const domain::EmergencyOverlay& overlay);
+  void NoteAudit(uint64_t epoch, const wire::Beacon& beacon);
   void NoteHead(uint64_t epoch, uint64_t version, int64_t now_ms);
   void Suspect(int64_t now_ms);
   void ScheduleRequest(int64_t now_ms);
@@ -155,6 +159,7 @@ class Receiver {
   bool control_plane_behind_ = false;
   std::map<uint64_t, HeldDelta> ahead_;  // deltas that came before their base, by version
   std::optional<int64_t> last_beacon_ms_;
+  std::vector<wire::HeardHead> heard_;
 
   // When to ask.
   int64_t request_at_ms_ = 0;

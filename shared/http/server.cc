@@ -179,7 +179,9 @@ ServerCounters Server::counters() const {
   for (const auto& worker : state_->workers) {
     const internal::WorkerCounters& c = worker->counters;
     sum.open += worker->open.load();
+    const uint64_t ended = c.ended.Get();  // first: what ends meanwhile counts as open
     sum.requests += c.requests.Get();
+    sum.handling += c.requests.Get() - ended;
     sum.rejected_malformed += c.malformed.Get();
     sum.rejected_oversize += c.oversize.Get();
     sum.rejected_headers += c.headers.Get();

@@ -79,6 +79,7 @@ struct ServerCounters {
   uint64_t accepted = 0;  // connections
   uint64_t open = 0;      // connections now
   uint64_t requests = 0;  // handed to the handler
+  uint64_t handling = 0;  // of them, not answered yet; without streams that mostly wait
   uint64_t rejected_malformed = 0;
   uint64_t rejected_oversize = 0;  // body
   uint64_t rejected_headers = 0;   // head too large

@@ -205,6 +205,7 @@ void Session::Dispatch() {
   }
   parser_.reset();
   worker_.counters.requests.Add(1);
+  open_ = true;
   exchange_->request_.SetViews();
   exchange_->session_ = this;
   Enter(State::kHandling, options_.request_timeout_ms);
@@ -230,6 +231,7 @@ void Session::EndExchange() {
 }
 
 void Session::StopCounting() {
+  if (std::exchange(open_, false)) worker_.counters.ended.Add(1);
   if (std::exchange(counted_, false)) worker_.shared().in_flight.fetch_sub(1);
 }
 

@@ -96,6 +96,7 @@ class Session : public std::enable_shared_from_this<Session> {
   bool head_ = false;
   bool continued_ = false;
   bool counted_ = false;  // among the concurrent requests
+  bool open_ = false;     // among those with the handler
 
   InputBuffer input_;
   std::string out_;  // heads and small bodies

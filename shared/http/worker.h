@@ -33,7 +33,7 @@ class Counter {
 };
 
 struct WorkerCounters {
-  Counter requests, malformed, oversize, headers, busy, header_timeouts, request_timeouts;
+  Counter requests, ended, malformed, oversize, headers, busy, header_timeouts, request_timeouts;
 };
 
 // What all workers share: constant from Start on, but for in_flight.

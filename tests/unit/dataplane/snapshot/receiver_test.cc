@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/snapshot/receiver.h"
 
+#include <gmock/gmock.h>
+
 #include "tests/unit/dataplane/snapshot/publisher.h"
 
 namespace weir::node::snapshot {
@@ -400,6 +402,29 @@ TEST_F(Receive, RefusesBodiesThatCannotBeRead) {
   EXPECT_EQ(receiver.counters().malformed, 5u);
   EXPECT_EQ(receiver.position().version, 2u);
   EXPECT_TRUE(Request());
+}
+
+TEST_F(Receive, KeepsTheAuditsHeadOfThisEpochAndOfTheOneBefore) {
+  Join();
+  EXPECT_TRUE(receiver.heard().empty()) << "of a control plane that does not say";
+  const auto beacon = [&](uint64_t epoch, uint64_t rows, char hash) {
+    wire::Header header;
+    header.type = wire::Type::kBeacon;
+    header.epoch = epoch;
+    header.version = control.version;
+    const wire::Beacon body{
+        control.version, {control.Digest()}, 0, {}, {std::string(32, hash)}, rows};
+    EXPECT_TRUE(Give(Bytes{wire::Encode(header, body)}).ok());
+  };
+  beacon(kEpoch, 5, 'a');
+  beacon(kEpoch, 6, 'b');
+  beacon(kEpoch + 1, 3, 'c');
+  EXPECT_THAT(receiver.heard(),
+              testing::ElementsAre(wire::HeardHead{kEpoch, 6, {std::string(32, 'b')}},
+                                   wire::HeardHead{kEpoch + 1, 3, {std::string(32, 'c')}}));
+  beacon(kEpoch + 2, 4, 'd');
+  ASSERT_EQ(receiver.heard().size(), 2u);
+  EXPECT_EQ(receiver.heard().front().epoch, kEpoch + 1);
 }
 
 }  // namespace
