@@ -34,9 +34,11 @@ Status Control::StartOnCore() {
   WEIR_RETURN_IF_ERROR(engine_->Open(settings_.data_dir));
   WEIR_ASSIGN_OR_RETURN(keys_, transport::LoadOrCreateKeyPair(settings_.data_dir + "/server.key"));
   events_ = std::make_unique<api::EventLog>(engine_->epoch(), clock_);
+  MakeBackups();
   MakeNotifier();
   MakeGates();
   WEIR_RETURN_IF_ERROR(engine_->StartDriver());
+  WEIR_RETURN_IF_ERROR(LoadCordons());
   WEIR_RETURN_IF_ERROR(StartBus());
   StartResources();
   WEIR_RETURN_IF_ERROR(StartApi());
@@ -111,17 +113,23 @@ Status Control::StartBus() {
   listener.on_counters = [=, this](const publish::BusCounters& counters) {
     post([this, counters] { counters_ = counters; });
   };
-  publish::BusOptions options{settings_.cfg_listen,       settings_.session_listen,
-                              settings_.telemetry_listen, keys_,
-                              engine_->epoch(),           {}};
+  publish::BusOptions options{settings_.cfg_listen,
+                              settings_.session_listen,
+                              settings_.telemetry_listen,
+                              keys_,
+                              engine_->epoch(),
+                              {},
+                              {}};
   WEIR_ASSIGN_OR_RETURN(const auto known, engine_->store().NodeKeys());
   for (const store::NodeKeyRow& node : known) {
     if (!node.revoked) options.nodes.emplace_back(node.node, node.public_key);
   }
+  for (const auto& [node, cordon] : cordons_) options.cordons.emplace_back(node, cordon.reason);
   bus_ = std::make_unique<publish::Bus>(context_, std::move(listener));
   const catalog::Catalog& catalog = engine_->catalog();
   WEIR_RETURN_IF_ERROR(bus_->Start(options, catalog.AllEntries(), catalog.revision(),
                                    catalog.emergency(), engine_->committed()));
+  PublishAuditHead();
   engine_->Follow();
   return OkStatus();
 }
@@ -141,7 +149,8 @@ api::Dependencies Control::MakeDependencies() {
       .nodes = [this] { return engine_->nodes(); },
       .enroll = [this](const api::Enrolment& enrolment) { return Enroll(enrolment); },
       .before_change = [this] { engine_->FoldSchedules(); },
-      .create_token = [this](int64_t lifetime_ms) { return CreateToken(lifetime_ms); },
+      .create_token = [this](int64_t lifetime_ms,
+                             const std::string& actor) { return CreateToken(lifetime_ms, actor); },
       .telemetry =
           [this](const api::TelemetryQuery& query) {
             return engine_->ledger().history().Query(query.subject, query.from_ms, query.to_ms,
@@ -150,6 +159,7 @@ api::Dependencies Control::MakeDependencies() {
       .past = [this](const api::PastQuery& query) { return Past(query); },
       .sink_status = [this](const std::string& sink) { return notifier_->StatusOf(sink); },
       .test_sink = [this](const std::string& sink) { return notifier_->Test(sink); },
+      .operations = MakeOperations(),
       .metrics = [this] { return Metrics(); },
       .problems = [this] { return Problems(); },
       .not_ready =
@@ -170,7 +180,9 @@ Status Control::StartApi() {
 void Control::StartTimers() {
   core_.Every(Engine::kTickMs, [this] { Tick(); });
   core_.Every(Engine::kScheduleMs, [this] {
-    if (!IsStopped()) engine_->FoldSchedules();
+    if (IsStopped()) return;
+    engine_->FoldSchedules();
+    PublishAuditHead();
   });
   core_.Every(kPruneMs, [this] {
     if (IsStopped()) return;
@@ -189,6 +201,7 @@ void Control::Tick() {
   engine_->Tick();
   gates_->Tick();
   notifier_->Tick();
+  backups_->Tick();
   api_->Tick();
 }
 
@@ -227,6 +240,7 @@ void Control::StopOnCore() {
   bus_.reset();
   gates_.reset();
   notifier_.reset();
+  backups_.reset();
   engine_.reset();
 }
 

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 
 #include "controlplane/api/api.h"
 #include "controlplane/api/event_log.h"
+#include "controlplane/backup/backups.h"
 #include "controlplane/control_settings.h"
 #include "controlplane/engine.h"
 #include "controlplane/gates/gates.h"
@@ -60,7 +62,17 @@ class Control {
   void OnFile(const resources::FileOutcome& outcome);
   Result<api::Past> Past(const api::PastQuery& query);
   Status Enroll(const api::Enrolment& enrolment);
-  Result<codec::Json> CreateToken(int64_t lifetime_ms);
+  Result<codec::Json> CreateToken(int64_t lifetime_ms, const std::string& actor);
+  void MakeBackups();
+  Status LoadCordons();
+  api::Operations MakeOperations();
+  Result<codec::Json> Cordon(const std::string& node, bool cordoned, const std::string& actor,
+                             const std::string& reason);
+  codec::Json CordonOf(const std::string& node) const;
+  std::function<Result<codec::Json>()> AuditCheck(const std::string& expected_head) const;
+  Result<codec::Json> UpgradeFacts() const;
+  void PublishAuditHead();
+  std::string BackupMetrics() const;
   api::Dependencies MakeDependencies();
   std::string Metrics() const;
   std::vector<api::Problem> Problems() const;
@@ -77,6 +89,7 @@ class Control {
   // Core's, in the order of their making.
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<api::EventLog> events_;
+  std::unique_ptr<backup::Backups> backups_;
   std::unique_ptr<notify::Notifier> notifier_;
   std::unique_ptr<gates::Gates> gates_;
   std::unique_ptr<publish::Bus> bus_;
@@ -84,6 +97,8 @@ class Control {
   std::unique_ptr<resources::Reloader> reloader_;  // null without a directory
   transport::KeyPair keys_;
   publish::BusCounters counters_;
+  std::map<std::string, store::CordonRow> cordons_;  // by node
+  store::AuditHead audit_head_;                      // that went into beacons
 };
 
 }  // namespace weir::control

@@ -56,12 +56,12 @@ Status Control::Enroll(const api::Enrolment& enrolment) {
   return bus_->Allow(enrolment.node, enrolment.public_key);
 }
 
-Result<codec::Json> Control::CreateToken(int64_t lifetime_ms) {
+Result<codec::Json> Control::CreateToken(int64_t lifetime_ms, const std::string& actor) {
   const std::string token =
       fmt::format("{}.{}", RandomHex(16), transport::Fingerprint(keys_.public_key));
   const int64_t now_ms = clock_.WallMs();
-  WEIR_RETURN_IF_ERROR(
-      engine_->store().AddEnrollToken({wire::Sha256Hex(token), now_ms, now_ms + lifetime_ms, ""}));
+  WEIR_RETURN_IF_ERROR(engine_->store().AddEnrollToken(
+      {wire::Sha256Hex(token), now_ms, now_ms + lifetime_ms, ""}, actor));
   return codec::Json{{"token", token}, {"expires_at", FormatTimeMs(now_ms + lifetime_ms)}};
 }
 
@@ -101,6 +101,7 @@ std::string Control::Metrics() const {
       text += fmt::format("weir_notifications_total{{sink=\"{}\",result=\"{}\"}} {}\n", sink,
                           result, count);
   }
+  text += BackupMetrics();
   return text;
 }
 
@@ -124,6 +125,10 @@ std::vector<api::Problem> Control::Problems() const {
   if (!engine_->last_commit().ok()) {
     problems.push_back({"critical", "telemetry cannot be stored", clock_.WallMs(),
                         engine_->last_commit().ToString(), "df " + settings_.data_dir});
+  }
+  if (const auto trouble = backups_->trouble()) {
+    problems.push_back(
+        {"warning", trouble->what, trouble->since_wall_ms, trouble->why, "weir backup list"});
   }
   return problems;
 }

@@ -12,6 +12,8 @@ namespace weir::control {
 namespace {
 
 constexpr int64_t kMaxDrainDelayMs = 600'000;
+constexpr int64_t kMinBackupEveryMs = 1000;
+constexpr int64_t kMaxBackupEveryMs = 365LL * 86'400'000;
 
 const settings::Program& ControlProgram() {
   static const settings::Program program{
@@ -28,6 +30,10 @@ const settings::Program& ControlProgram() {
           {"require_token", "", "nodes of this machine need an enrolment token too"},
           {"gate_commands", "PATHS",
            "files and folders whose programs gates may run; none without"},
+          {"backup_dir", "DIR", "gets a backup every so often; none are made without"},
+          {"backup_every", "DURATION", "between two of them"},
+          {"backup_keep", "N", "the newest so many stay; 0: all"},
+          {"backup_keep_for", "DURATION", "older ones go, but for the newest; 0s: never"},
           {"drain_delay", "DURATION", "unready for so long before SIGTERM stops the program"},
           {"log_level", "LEVELS", "such as info,publish=debug"},
           {"log_format", "FORMAT", "text or json"},
@@ -80,6 +86,9 @@ Status Check(const ControlSettings& settings) {
   }
   if (settings.drain_delay.ms < 0 || settings.drain_delay.ms > kMaxDrainDelayMs)
     return InvalidArgument("drain_delay", "is not in 0s..10m");
+  if (settings.backup_every.ms < kMinBackupEveryMs || settings.backup_every.ms > kMaxBackupEveryMs)
+    return InvalidArgument("backup_every", "is not in 1s..365d");
+  if (settings.backup_keep_for.ms < 0) return InvalidArgument("backup_keep_for", "is below 0s");
   if (settings.log_format != "text" && settings.log_format != "json")
     return InvalidArgument("log_format", "\"" + settings.log_format + "\" is not text or json");
   return OkStatus();

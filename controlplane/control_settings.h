@@ -21,6 +21,10 @@ struct ControlSettings {
   bool require_token = false;
   std::vector<std::string> gate_commands;  // files and folders; empty: gates run no command
   domain::DurationMs drain_delay{0};
+  std::string backup_dir;
+  domain::DurationMs backup_every{86'400'000};
+  uint64_t backup_keep = 7;
+  domain::DurationMs backup_keep_for{0};
   std::string log_level = "info";
   std::string log_format = "text";
   std::string pid_file;
@@ -42,6 +46,10 @@ void Describe(V& v, ControlSettings& f) {
   v(11, "pid_file", f.pid_file);
   v(12, "ready_file", f.ready_file);
   v(13, "gate_commands", f.gate_commands);
+  v(31, "backup_dir", f.backup_dir);
+  v(32, "backup_every", f.backup_every);
+  v(33, "backup_keep", f.backup_keep);
+  v(34, "backup_keep_for", f.backup_keep_for);
 }
 
 Result<settings::Outcome> LoadControlSettings(ControlSettings& settings, int argc, char** argv);

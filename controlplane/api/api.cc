@@ -70,6 +70,7 @@ std::vector<Route> Api::Core::Routes() {
   AddResourceRoutes(routes);
   AddChangeRoutes(routes);
   AddReadRoutes(routes);
+  if (deps_.operations.has_value()) AddOperationRoutes(routes);
   return routes;
 }
 

@@ -57,6 +57,20 @@
 //   POST   /v1/enroll            {node, public_key, token?} → {node}; 403 when refused
 //   POST   /v1/tokens            {expires?: "1h"} → {token, expires_at}; lets one node enrol, once
 //   PUT    /v1/blobs/SHA256      raw bytes → {sha256, bytes}, 201 when new; GET gives the bytes
+//   POST   /v1/backup            {reason?} → 202 {id, state: running | ready | failed, done_bytes,
+//                                total_bytes, bytes?, manifest?, error?}; GET /v1/backup/ID the same;
+//                                GET /v1/backup/ID/data?offset=&bytes= the file, in pieces of at
+//                                most 4 MiB, empty at its end; DELETE /v1/backup/ID. It holds keys.
+//   GET    /v1/backups           {dir, age?, every, keep, keep_for, next_at, last_error?, items:
+//                                [{file, created_at, bytes, revision}]}, the automatic ones
+//   POST   /v1/nodes/ID/drain    {reason?} → {node, cordoned, told, reason, by, since}: it is unready
+//                                until POST /v1/nodes/ID/uncordon, over restarts of both
+//   GET    /v1/telemetry/audit?node=   ingest::Deliveries::View
+//   GET    /v1/audit/verify?expect_head=   backup::AuditVerdict
+//   GET    /v1/upgrade           {build, schema: {version, known}, wire, epoch, disk: {dir,
+//                                free_bytes, total_bytes, database_bytes}, backup: {age_ms, dir},
+//                                nodes: [{id, state, program, can_cordon, pending_batches}],
+//                                rollouts: [name]}
 //   GET    /health /ready /metrics /health/canary[?rollout=NAME]
 // clang-format on
 #pragma once
@@ -64,6 +78,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -116,6 +131,28 @@ struct TelemetryQuery {
   int64_t step_ms = 0;
 };
 
+// What an operator does with the program itself. All but read_backup and what check_audit gives are
+// called on core.
+struct Operations {
+  std::function<Result<codec::Json>(const std::string& actor, const std::string& reason)>
+      begin_backup;
+  std::function<Result<codec::Json>(const std::string& id)> show_backup;
+  std::function<Status(const std::string& id)> drop_backup;
+  std::function<Result<std::string>(const std::string& id, uint64_t offset, uint64_t bytes)>
+      read_backup;  // any thread
+  std::function<codec::Json()> list_backups;
+  // "": all nodes.
+  std::function<codec::Json(const std::string& node)> telemetry_audit;
+  // What it gives takes its time, and may run on any thread.
+  std::function<std::function<Result<codec::Json>()>(const std::string& expected_head)> check_audit;
+  std::function<Result<codec::Json>(const std::string& node, bool cordoned,
+                                    const std::string& actor, const std::string& reason)>
+      cordon;
+  // {by, reason, since} of a cordoned node; null of any other.
+  std::function<codec::Json(const std::string& node)> cordon_of;
+  std::function<Result<codec::Json>()> upgrade;
+};
+
 // Something is wrong; shown by GET /v1/status with what the Api finds itself.
 struct Problem {
   std::string severity;  // critical | warning | info
@@ -144,7 +181,7 @@ struct Dependencies {
   // Before every request that may change something: what is due by then comes to stand first.
   std::function<void()> before_change = [] {};
   // A new one-time enrolment token, good for `lifetime_ms`: {token, expires_at}.
-  std::function<Result<codec::Json>(int64_t lifetime_ms)> create_token;
+  std::function<Result<codec::Json>(int64_t lifetime_ms, const std::string& actor)> create_token;
   // The answer of GET /v1/telemetry.
   std::function<Result<codec::Json>(const TelemetryQuery&)> telemetry;
   // What was in force in a span of the past. NotFound: a node that nobody has heard of.
@@ -153,6 +190,8 @@ struct Dependencies {
   // that status.last has once it was tried.
   std::function<codec::Json(const std::string& sink)> sink_status{};
   std::function<Result<std::string>(const std::string& sink)> test_sink{};
+  // Optional: absent, its addresses are not there.
+  std::optional<Operations> operations{};
   // Optional: more lines for /metrics, in Prometheus text, each ending with a newline.
   std::function<std::string()> metrics;
   // Optional: more problems for /v1/status (a resource file that was refused, …).

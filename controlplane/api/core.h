@@ -19,6 +19,7 @@
 #include "controlplane/api/resource_view.h"
 #include "controlplane/api/router.h"
 #include "controlplane/api/snapshot_cache.h"
+#include "controlplane/publish/node_status.h"
 #include "controlplane/rollout/step.h"
 
 namespace weir::control::api {
@@ -40,6 +41,7 @@ class Api::Core {
   void AddResourceRoutes(std::vector<Route>& routes);
   void AddChangeRoutes(std::vector<Route>& routes);
   void AddReadRoutes(std::vector<Route>& routes);
+  void AddOperationRoutes(std::vector<Route>& routes);
 
   // The one way of every request: worker → core → worker.
   void Handle(const std::shared_ptr<http::Exchange>& exchange);
@@ -92,6 +94,12 @@ class Api::Core {
   Answer GetBlob(const Call& call) const;  // any thread
   Answer Ready(const Call& call);
   Answer Metrics(const Call& call);
+
+  // Operations
+  Answer Cordon(const Call& call, bool cordoned);
+  Answer BackupPiece(const Call& call) const;  // any thread
+  // With who cordoned it.
+  codec::Json NodeView(const publish::NodeStatus& node) const;
 
   World MakeWorld() const;
 

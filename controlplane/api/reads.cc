@@ -108,13 +108,15 @@ Answer Api::Core::Snapshot(const Call&) {
 }
 
 Answer Api::Core::Nodes(const Call&) {
-  return JsonResponse(publish::ToJson(*MakeWorld().nodes, deps_.clock.MonotonicMs()));
+  Json items = Json::array();
+  for (const auto& node : MakeWorld().nodes->nodes) items.push_back(NodeView(*node));
+  return JsonResponse({{"items", std::move(items)}});
 }
 
 Answer Api::Core::Node(const Call& call) {
   const World world = MakeWorld();
   const publish::NodeStatus* node = world.nodes->Find(call.args[0]);
-  if (node != nullptr) return JsonResponse(publish::ToJson(*node, deps_.clock.MonotonicMs()));
+  if (node != nullptr) return JsonResponse(NodeView(*node));
   std::vector<std::string> ids;
   for (const auto& known : world.nodes->nodes) ids.push_back(known->id);
   return NotFound(
@@ -196,7 +198,7 @@ Answer Api::Core::Enroll(const Call& call) {
 Answer Api::Core::CreateToken(const Call& call) {
   WEIR_ASSIGN_OR_RETURN(const auto body, codec::FromJson<TokenBody>(call.json));
   if (body.expires.ms <= 0) return InvalidArgument("expires", "is not above 0");
-  WEIR_ASSIGN_OR_RETURN(Json token, deps_.create_token(body.expires.ms));
+  WEIR_ASSIGN_OR_RETURN(Json token, deps_.create_token(body.expires.ms, call.actor));
   return JsonResponse(std::move(token), 201);
 }
 

@@ -212,7 +212,7 @@ class ApiTest : public testing::Test {
                   return enroll_answer_;
                 },
             .before_change = [this] { ++changes_asked_; },
-            .create_token = [](int64_t lifetime_ms) -> Result<Json> {
+            .create_token = [](int64_t lifetime_ms, const std::string&) -> Result<Json> {
               return Json{{"token", "secret.finger"}, {"lifetime_ms", lifetime_ms}};
             },
             .telemetry = [](const TelemetryQuery& query) -> Result<Json> {
