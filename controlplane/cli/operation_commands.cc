@@ -100,6 +100,12 @@ void Status(Session& session) {
 std::string NodeProblem(const Json& node) {
   std::string problem = node.contains("nack") ? "refused " + node["nack"].dump()
                                               : Text(node.value("problem", Json()));
+  if (const Json cordon = node.value("cordon", Json()); cordon.is_object()) {
+    const std::string reason = Text(cordon.value("reason", Json()));
+    problem =
+        fmt::format("cordoned by {}{}{}{}", Text(cordon.value("by", Json())),
+                    reason.empty() ? "" : ": ", reason, problem.empty() ? "" : "; " + problem);
+  }
   const Json overrides = node.value("overrides", Json::array());
   if (!overrides.empty()) {
     problem =
