@@ -154,6 +154,7 @@ void Bus::Restore() {
                   stored->epoch,
                   FormatDurationMs(std::max<int64_t>(0, clock_.WallMs() - stored->saved_wall_ms)));
   saved_at_ms_ = NowMs();  // it is on disk already
+  stored_wall_ms_ = stored->saved_wall_ms;
   receiver_.Restore(*stored);
   is_unsaved_ = false;
 }
@@ -317,6 +318,7 @@ void Bus::PublishStatus() {
   status.draining = is_draining_;
   status.control_error = control_error_;
   status.current_at_ms = current_at_ms_;
+  status.stored_wall_ms = stored_wall_ms_;
   status.pending_batches = reporter_.pending_batches();
   status.nacks = receiver_.counters().nacks;
   hooks_.publish_status(status);

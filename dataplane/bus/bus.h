@@ -43,6 +43,7 @@ struct BusStatus {
   bool draining = false;
   std::string control_error;  // why there is no contact; "" while there is
   int64_t current_at_ms = 0;  // monotonic: the snapshot was last known to be the head; 0: never
+  int64_t stored_wall_ms = 0;  // when the one that the node started from was stored; 0: from none
   uint64_t pending_batches = 0;
   uint64_t nacks = 0;
 };
@@ -171,6 +172,7 @@ class Bus {
   bool is_unsaved_ = false;
   int64_t saved_at_ms_ = 0;
   bool is_collecting_ = false;
+  int64_t stored_wall_ms_ = 0;             // of the snapshot that was restored
   std::atomic<int64_t> current_at_ms_{0};  // written here, read by any thread
   int64_t last_second_ms_ = 0;
   uint64_t logged_nacks_ = 0;

@@ -17,6 +17,7 @@ struct NodeStatusView {
   int64_t current_at_ms = 0;
   uint64_t pending_batches = 0;  // telemetry not yet acknowledged
   uint64_t nacks = 0;            // entries refused since the start
+  int64_t stored_wall_ms = 0;  // when the snapshot on disk that it started from was stored; 0: none
 };
 
 // What an operator forces on this node.
