@@ -31,8 +31,11 @@ rollout::NodeFacts FactsOf(const publish::NodeStatus& node, uint64_t epoch, int6
     facts.versions.push_back({version.model, version.version, version.state, version.detail});
   }
   for (const wire::RefusedEntry& entry : node.refused) {
-    if (entry.kind == static_cast<uint32_t>(domain::EntryKind::kSplit))
-      facts.refused_splits[entry.name] = entry.detail;
+    const auto kind = static_cast<domain::EntryKind>(entry.kind);
+    if (kind == domain::EntryKind::kSplit) facts.refused_splits[entry.name] = entry.detail;
+    if (kind == domain::EntryKind::kModel || kind == domain::EntryKind::kFlag)
+      facts.refused_subjects[fmt::format("{}/{}", domain::EntryKindName(kind), entry.name)] =
+          entry.detail;
   }
   for (const wire::Episode& episode : node.episodes) {
     facts.episodes.push_back(
@@ -134,7 +137,7 @@ void Engine::OnTelemetry(const ingest::TelemetryTick& tick) {
     if (catalog_->Find(domain::Kind::kFlag, decision.sample.flag) != nullptr)
       hooks_.show_decision(decision);
   }
-  driver_->OnTelemetry(tick.live, clock_.MonotonicMs(), clock_.WallMs());
+  driver_->OnTelemetry(tick.live, tick.by_node, clock_.MonotonicMs(), clock_.WallMs());
 }
 
 void Engine::Tick() {

@@ -211,7 +211,7 @@ class Node {
       layer_.SetContact(!status.stale);
       front_.PublishStatus(std::make_shared<const front::NodeStatusView>(front::NodeStatusView{
           id_, status.stale, status.draining, status.control_error, status.current_at_ms,
-          status.pending_batches, status.nacks, status.cordon}));
+          status.pending_batches, status.nacks, status.cordon, status.stored_wall_ms}));
     };
     return hooks;
   }

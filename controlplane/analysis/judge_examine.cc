@@ -44,6 +44,7 @@ std::optional<Verdict> Judge::Examine(const Trigger& trigger, const Case& c) con
   v->action = trigger.action;
   v->threshold = trigger.threshold;
   v->at_ms = last_tick_ms_;
+  v->on_errors = c.metric.kind == Metric::Kind::kErrorRate;
   if (v->evidence.empty()) v->evidence = Describe(trigger, c, *v);
   return v;
 }

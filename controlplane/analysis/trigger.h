@@ -110,6 +110,7 @@ struct Verdict {
   uint64_t stable_requests = 0;
   uint64_t stable_bad = 0;
   int distinct_bad_keys = 0;  // as far as they were sent, at most 16
+  bool on_errors = false;     // `bad` are answers that failed
   int64_t at_ms = 0;          // the caller's `now_ms`
 };
 

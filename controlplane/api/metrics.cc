@@ -51,7 +51,7 @@ std::string Label(const char* name, std::string_view value) {
   return fmt::format("{}=\"{}\"", name, Escape(value));
 }
 
-void AddNodes(const World& world, Text& text) {
+void AddNodes(const World& world, uint64_t version, Text& text) {
   std::map<std::string, int> states;
   for (const auto state :
        {publish::NodeState::kJoining, publish::NodeState::kReady, publish::NodeState::kStale,
@@ -60,6 +60,21 @@ void AddNodes(const World& world, Text& text) {
   for (const auto& node : world.nodes->nodes) ++states[publish::NodeStateName(node->state)];
   text.Family("weir_nodes", "gauge", "Nodes by state.");
   for (const auto& [state, count] : states) text.Sample(count, Label("state", state));
+  std::map<std::string, int> refused;
+  for (const auto kind :
+       {domain::EntryKind::kFlag, domain::EntryKind::kModel, domain::EntryKind::kSplit,
+        domain::EntryKind::kExperiment, domain::EntryKind::kObservability})
+    refused[domain::EntryKindName(kind)] = 0;
+  for (const auto& node : world.nodes->nodes) {
+    if (!node->IsLive()) continue;
+    for (const wire::RefusedEntry& entry : node->refused)
+      ++refused[domain::EntryKindName(static_cast<domain::EntryKind>(entry.kind))];
+  }
+  text.Family("weir_entries_refused", "gauge",
+              "Snapshot entries that live nodes refuse now, each node's counted, by kind.");
+  for (const auto& [kind, count] : refused) text.Sample(count, Label("kind", kind));
+  text.Family("weir_nodes_behind", "gauge", "Live nodes that have not applied the newest version.");
+  text.Sample(static_cast<double>(world.nodes->LiveCount() - world.nodes->AppliedCount(version)));
   text.Family("weir_node_overrides", "gauge", "What an operator forced by hand on the node.");
   for (const auto& node : world.nodes->nodes) {
     if (node->IsLive())
@@ -173,7 +188,7 @@ std::string MetricsText(const World& world, const Counters& counters, uint64_t v
   text.Sample(emergency.kill_switch ? 1 : 0, "kind=\"kill_switch\"");
   text.Sample(emergency.rollback_to_baseline ? 1 : 0, "kind=\"rollback_to_baseline\"");
   text.Sample(emergency.freeze ? 1 : 0, "kind=\"freeze\"");
-  AddNodes(world, text);
+  AddNodes(world, version, text);
   AddRollouts(world, counters, text);
   AddAllFlags(world, text);
   text.Family("weir_requests_total", "counter", "Answers of the admin API.");

@@ -28,6 +28,26 @@ std::string Describe(const std::vector<wire::RefusedEntry>& refused) {
   return fmt::format("{}", fmt::join(parts, "; "));
 }
 
+// What is mended is published anew, and taken. A node that is too old for an entry is upgraded.
+std::string RemedyOf(const std::vector<wire::RefusedEntry>& refused, const std::string& show) {
+  if (refused.size() != 1) return show;
+  const wire::RefusedEntry& entry = refused.front();
+  if (!IsResourceName(entry.name)) return show;  // from the node: nothing else may be pasted
+  switch (static_cast<domain::EntryKind>(entry.kind)) {
+    case domain::EntryKind::kFlag:
+      return "weir undo flag/" + entry.name;
+    case domain::EntryKind::kModel:
+      return "weir undo model/" + entry.name;
+    case domain::EntryKind::kExperiment:
+      return "weir undo experiment/" + entry.name;
+    case domain::EntryKind::kSplit:
+      return "weir rollout show " + entry.name;
+    case domain::EntryKind::kObservability:
+      break;
+  }
+  return show;
+}
+
 bool SameRefusals(const std::vector<wire::RefusedEntry>& a,
                   const std::vector<wire::RefusedEntry>& b) {
   const auto same = [](const wire::RefusedEntry& x, const wire::RefusedEntry& y) {
@@ -154,6 +174,16 @@ std::vector<Problem> NodeWatch::Problems(const catalog::Catalog& catalog) const 
   return problems;
 }
 
+void NodeWatch::AddSince(const std::string& node, Json& view) const {
+  const auto found = nodes_.find(node);
+  if (found == nodes_.end()) return;
+  const Known& known = found->second;
+  view["state_since"] = FormatTimeMs(known.state_since_wall_ms);
+  if (view.contains("nack")) view["nack"]["since"] = FormatTimeMs(known.refused_since_wall_ms);
+  if (known.behind_since_wall_ms != 0)
+    view["behind"] = {{"since", FormatTimeMs(known.behind_since_wall_ms)}, {"head", head_}};
+}
+
 void NodeWatch::AddNodeProblems(const std::string& id, const Known& known,
                                 std::vector<Problem>& out) const {
   const std::string show = fmt::format("weir node show {}", id);
@@ -180,7 +210,7 @@ void NodeWatch::AddNodeProblems(const std::string& id, const Known& known,
          fmt::format("node {} refuses {}", id,
                      known.refused.size() == 1 ? "an entry"
                                                : fmt::format("{} entries", known.refused.size())),
-         known.refused_since_wall_ms, Describe(known.refused), show});
+         known.refused_since_wall_ms, Describe(known.refused), RemedyOf(known.refused, show)});
   }
 }
 

@@ -28,6 +28,10 @@ class NodeWatch {
   // nodes that are overridden by hand.
   std::vector<Problem> Problems(const catalog::Catalog& catalog) const;
 
+  // Into a node's view: state_since; nack.since; behind {since, head} while it lacks the newest
+  // version.
+  void AddSince(const std::string& node, codec::Json& view) const;
+
  private:
   struct Version {
     std::string state;

@@ -116,7 +116,15 @@ Answer Api::Core::Nodes(const Call&) {
 Answer Api::Core::Node(const Call& call) {
   const World world = MakeWorld();
   const publish::NodeStatus* node = world.nodes->Find(call.args[0]);
-  if (node != nullptr) return JsonResponse(NodeView(*node));
+  if (node != nullptr) {
+    const int64_t now_ms = deps_.clock.MonotonicMs();
+    Json view = NodeView(*node);
+    view["head"] = version_;
+    view["applied"] = publish::AppliedView(*node, now_ms, deps_.clock.WallMs());
+    watch_.Observe(*world.nodes, version_);
+    watch_.AddSince(node->id, view);
+    return JsonResponse(view);
+  }
   std::vector<std::string> ids;
   for (const auto& known : world.nodes->nodes) ids.push_back(known->id);
   return NotFound(

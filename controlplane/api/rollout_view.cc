@@ -36,6 +36,13 @@ Json ToJson(const rollout::GateView& gate) {
   return json;
 }
 
+Json ToJson(const rollout::NodeShareView& share) {
+  return {{"node", share.node.empty() ? "other nodes" : share.node},
+          {"requests", share.requests},
+          {"bad", share.bad},
+          {"share", share.share}};
+}
+
 Json ToJson(const analysis::TriggerView& trigger) {
   Json json = {{"name", trigger.name},
                {"metric", trigger.metric},
@@ -114,6 +121,12 @@ Json RolloutStatusView(const domain::Resource& rollout, const World& world) {
   json["share"] = {{"desired", status.percentage}};
   SetIfThere(json["share"], "actual", view->actual_percentage);
   json["nodes"] = {{"live", view->live_nodes}, {"applied", view->applied_nodes}};
+  json["quorum"] = {{"min_nodes", view->quorum.min_nodes},
+                    {"max_node_share", view->quorum.max_node_share},
+                    {"nodes", view->shares.size()},
+                    {"counted_requests", view->counted_requests},
+                    {"by_node", ToJson(view->shares)}};
+  SetUnlessEmpty(json["quorum"], "alone", view->alone);
   json["phases"] = ToJson(view->phases);
   json["gates"] = ToJson(view->gates);
   AddEvidence(*view, json);

@@ -15,6 +15,8 @@ codec::Json ArmView(const analysis::ArmStats& stats);
 
 // RolloutStatus, and: phase_name, phase_age_ms, phase_requests, stats {stable, canary, worse,
 // evidence_ratio}, share {desired, actual?} in percent, nodes {live, applied},
+// quorum {min_nodes, max_node_share, nodes, counted_requests, by_node [{node, requests, bad,
+// share}], alone?},
 // phases [{name, percentage, mode, state, since?, age_ms?}], gates [{name, type, state, since,
 // reason}], triggers [{name, metric, family, comparison, threshold, action, severity, canary?,
 // stable?, exceeded, evidence_ratio, firing, needs?, trend?}], and where there is data drift {psi,

@@ -85,6 +85,14 @@ std::set<std::string> ChangedFlags(const Proposal& proposal, const EntryChanges&
   return flags;
 }
 
+// Who wrote a rollout's spec as it stands, and who started it: their approval may not be enough.
+void Attribute(Resource& rollout, const Resource* current, const std::string& actor) {
+  domain::RolloutStatus& status = *rollout.status;
+  if (current == nullptr || current->spec != rollout.spec) status.spec_by = actor;
+  const bool ran = current != nullptr && domain::IsActive(*current->status);
+  if (!ran && status.state == "progressing") status.started_by = actor;
+}
+
 Resource NoEmergency() {
   Resource resource;
   resource.kind = kEmergencyKey.kind;
@@ -147,6 +155,7 @@ Status Catalog::State::Propose(const CommitRequest& request, Proposal& proposal)
     }
     Resource resource = change.resource;
     WEIR_RETURN_IF_ERROR(Prepare(resource, current, clock.WallMs()));
+    if (resource.kind == Kind::kRollout) Attribute(resource, current, request.actor);
     resource.revision = revision;
     resource.updated_at = current == nullptr ? domain::TimeMs{} : current->updated_at;
     resource.updated_by = current == nullptr ? "" : current->updated_by;

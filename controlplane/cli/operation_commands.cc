@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 
@@ -96,10 +97,20 @@ void Status(Session& session) {
   PrintTable({"ROLLOUT", "SUBJECT", "STATE", "PHASE", "SHARE", "WAITING FOR"}, rows);
 }
 
+// "flag checkout: detail".
+std::string RefusedText(const Json& entry) {
+  return fmt::format("{} {}: {}", Text(entry.value("kind", Json())),
+                     Text(entry.value("name", Json())), Text(entry.value("detail", Json())));
+}
+
 // What is wrong with a node, for one column.
 std::string NodeProblem(const Json& node) {
-  std::string problem = node.contains("nack") ? "refused " + node["nack"].dump()
-                                              : Text(node.value("problem", Json()));
+  std::string problem = Text(node.value("problem", Json()));
+  if (node.contains("nack")) {
+    const Json refused = node["nack"].value("refused", Json::array());
+    problem = refused.empty() ? "refuses an entry" : "refuses " + RefusedText(refused[0]);
+    if (refused.size() > 1) problem += fmt::format(" (and {} more)", refused.size() - 1);
+  }
   if (const Json cordon = node.value("cordon", Json()); cordon.is_object()) {
     const std::string reason = Text(cordon.value("reason", Json()));
     problem =
@@ -135,15 +146,43 @@ void ListNodes(Session& session) {
   PrintTable({"NODE", "STATE", "VERSION", "HTTP", "SEEN", "LABELS", "PROBLEM"}, rows);
 }
 
+// What the node has in force, since when, and what it keeps the last good of.
+void PrintSnapshot(const Json& node) {
+  constexpr size_t kAppliedShown = 8;
+  const Json snapshot = node.value("snapshot", Json::object());
+  const Json behind = node.value("behind", Json());
+  std::string text = fmt::format("version {} of epoch {}", Text(snapshot.value("version", Json(0))),
+                                 Text(snapshot.value("epoch", Json(0))));
+  if (behind.is_object())
+    text += fmt::format(", behind {} for {}", Text(behind["head"]), Age(behind["since"]));
+  if (node.value("state", "") == "stale" || node.value("state", "") == "gone")
+    text += fmt::format(", as of {} ago, when it was last heard of",
+                        FormatDurationMs(node.value("last_seen_ms", int64_t{0}) / 1000 * 1000));
+  std::printf("%-18s %s\n", "snapshot", text.c_str());
+  const Json nack = node.value("nack", Json::object());
+  for (const Json& entry : nack.value("refused", Json::array())) {
+    std::printf("%-18s %s; the last good stays in force, since %s\n", "REFUSED",
+                RefusedText(entry).c_str(), Text(nack.value("since", Json())).c_str());
+  }
+  std::vector<std::vector<std::string>> rows;
+  const Json applied = node.value("applied", Json::array());
+  for (size_t i = 0; i < std::min(applied.size(), kAppliedShown); ++i)
+    rows.push_back({Text(applied[i]["version"]), Text(applied[i]["at"])});
+  std::printf("\n");
+  PrintTable({"APPLIED", "AT"}, rows);
+}
+
 void ShowNode(Session& session, const std::string& id) {
   const Result<Json> answer = session.api().Get("/v1/nodes/" + http::PercentEncode(id));
   if (!answer.ok()) return session.Fail(answer.status());
   if (session.PrintData(*answer)) return;
   PrintOverrides(Json::array({*answer}));
   for (const auto& [key, value] : answer->items()) {
-    if (key != "versions" && key != "overrides")
-      std::printf("%-18s %s\n", key.c_str(), Text(value).c_str());
+    const bool has_lines = key == "versions" || key == "overrides" || key == "applied" ||
+                           key == "nack" || key == "snapshot" || key == "behind";
+    if (!has_lines) std::printf("%-18s %s\n", key.c_str(), Text(value).c_str());
   }
+  PrintSnapshot(*answer);
   std::vector<std::vector<std::string>> rows;
   for (const Json& version : answer->value("versions", Json::array())) {
     rows.push_back({Text(version["model"]), Text(version["version"]), Text(version["state"]),

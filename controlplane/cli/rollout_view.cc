@@ -132,7 +132,9 @@ void AddPhases(const Json& rollout, Tree& tree) {
     if (state == "current") {
       text += Duration(phase.value("age_ms", Json()));
       if (spec.value("duration", "0s") != "0s") text += " of " + spec.value("duration", "");
-      text += fmt::format(", {}", status.value("phase_requests", uint64_t{0}));
+      const auto came = status.value("phase_requests", uint64_t{0});
+      const Json quorum = status.value("quorum", Json::object());
+      text += fmt::format(", {}", quorum.value("counted_requests", came));
       const auto wanted = spec.value("min_requests", uint64_t{0});
       text += wanted > 0 ? fmt::format(" of {} requests", wanted) : std::string(" requests");
       tree.Leaf(tree.Paint(kGreen, "▶ ") + text);
@@ -157,6 +159,27 @@ void AddShare(const Json& status, Tree& tree) {
                         Text(status["nodes"]["live"]));
   }
   tree.Branch("share", text);
+}
+
+// "2 of 2 wanted: n1 60 % (412 requests), n2 40 % (275 requests, 3 bad)".
+void AddQuorum(const Json& status, Tree& tree) {
+  constexpr size_t kNodesShown = 4;
+  const Json quorum = status.value("quorum", Json::object());
+  const Json nodes = quorum.value("by_node", Json::array());
+  const auto wanted = quorum.value("min_nodes", uint64_t{1});
+  if (IsFinalRollout(status.value("state", "")) || (nodes.empty() && wanted < 2)) return;
+  std::string text = wanted < 2 ? "" : fmt::format("{} of {} wanted", nodes.size(), wanted);
+  std::string named;
+  for (size_t i = 0; i < std::min(nodes.size(), kNodesShown); ++i) {
+    const auto bad = nodes[i].value("bad", uint64_t{0});
+    named += fmt::format("{}{} {:.3g} % ({} requests{})", i == 0 ? "" : ", ",
+                         Text(nodes[i]["node"]), 100 * nodes[i].value("share", 0.0),
+                         Text(nodes[i]["requests"]), bad > 0 ? fmt::format(", {} bad", bad) : "");
+  }
+  if (nodes.size() > kNodesShown) named += fmt::format(" and {} more", nodes.size() - kNodesShown);
+  if (quorum.contains("alone")) named += ", alone";
+  text += (text.empty() || named.empty() ? "" : ": ") + named;
+  tree.Branch("evidence", text);
 }
 
 void AddTriggers(const Json& status, Tree& tree) {
@@ -283,6 +306,7 @@ std::vector<std::string> RolloutTree(const Json& rollout, const Json& events,
                             : " for " + Age(status.value("since", Json()))));
   AddPhases(rollout, tree);
   AddShare(status, tree);
+  AddQuorum(status, tree);
   AddGates(status, tree);
   AddTriggers(status, tree);
   AddComparisons(status, tree);

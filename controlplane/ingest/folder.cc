@@ -66,7 +66,13 @@ void Folder::Add(const wire::Batch& batch, int64_t now_ms, int64_t now_wall_ms) 
 
 TelemetryTick Folder::Take() {
   TelemetryTick tick;
-  for (const auto& [node, window] : live_) telemetry::Merge(tick.live, window);
+  for (const auto& [node, window] : live_) {
+    telemetry::Merge(tick.live, window);
+    for (const auto& [key, series] : window) {
+      const uint64_t requests = series.Counter(telemetry::kRequests);
+      if (requests > 0) tick.by_node[key][node] = {requests, series.Counter(telemetry::kBad)};
+    }
+  }
   for (const auto& [second_ms, nodes] : history_) {
     telemetry::Window& window = tick.history[second_ms];
     for (const auto& [node, part] : nodes) telemetry::Merge(window, part);

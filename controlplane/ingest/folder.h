@@ -10,6 +10,7 @@
 #include "controlplane/ingest/decision_samples.h"
 #include "controlplane/ingest/flag_totals.h"
 #include "shared/base/status.h"
+#include "shared/telemetry/node_counts.h"
 #include "shared/telemetry/series.h"
 #include "shared/wire/messages.h"
 
@@ -18,6 +19,7 @@ namespace weir::control::ingest {
 // What the bus hands core every 100 ms: counts, and how far they go.
 struct TelemetryTick {
   telemetry::Window live;                        // at most kLiveMs old: for judgement
+  telemetry::NodeWindow by_node;                 // whose requests `live` is made of
   std::map<int64_t, telemetry::Window> history;  // everything, by the control plane's monotonic ms
                                                  // of the second in which it happened
   std::map<FlagWindow, FlagCounts> flags;

@@ -100,6 +100,15 @@ Json ToJson(const NodeStatus& node, int64_t now_ms) {
   return json;
 }
 
+Json AppliedView(const NodeStatus& node, int64_t now_ms, int64_t now_wall_ms) {
+  Json rows = Json::array();
+  for (auto row = node.applied.rbegin(); row != node.applied.rend(); ++row) {
+    rows.push_back(
+        {{"version", row->version}, {"at", FormatTimeMs(row->at_ms - now_ms + now_wall_ms)}});
+  }
+  return rows;
+}
+
 Json ToJson(const NodesView& view, int64_t now_ms) {
   Json items = Json::array();
   for (const auto& node : view.nodes) items.push_back(ToJson(*node, now_ms));

@@ -79,6 +79,9 @@ struct AppliedEvent {
 // {id, state, snapshot: {epoch, version}, labels, last_seen_ms, nack?, overrides?, …}; last_seen_ms
 // is how long ago, so `now_ms` is the same monotonic clock's.
 codec::Json ToJson(const NodeStatus& node, int64_t now_ms);
+// [{version, at}], newest first: what its workers have all taken, in this epoch. `now_ms` and
+// `now_wall_ms` are the same moment.
+codec::Json AppliedView(const NodeStatus& node, int64_t now_ms, int64_t now_wall_ms);
 // {kind, subject, from, to?, detail}; no `to` while it goes on.
 codec::Json ToJson(const wire::Episode& episode);
 // {epoch, rows, head}, the head in hex.

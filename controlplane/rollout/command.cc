@@ -43,7 +43,11 @@ Result<Step> Restart(const RolloutSpec& spec, const RolloutStatus& status, const
                       FormatDurationMs((wait_ms + 999) / 1000 * 1000)));
     }
   }
-  Step step = Move(Step::Kind::kAdvance, EnterPhase(spec, {}, 0, now_wall_ms), command);
+  RolloutStatus anew;
+  anew.spec_by = status.spec_by;
+  anew.started_by = command.actor;
+  Step step =
+      Move(Step::Kind::kAdvance, EnterPhase(spec, std::move(anew), 0, now_wall_ms), command);
   step.unblocks = command.force;
   return step;
 }
@@ -58,8 +62,9 @@ Result<std::string> ByHand(const RolloutSpec& spec, const RolloutStatus& status,
   for (uint64_t i = status.phase; i < end; ++i) {
     const domain::Phase& phase = spec.phases[i];
     for (const domain::Gate& gate : phase.gates) {
-      if (command.force || gate.type != "manual_approval" || MayApprove(gate, command.actor))
-        continue;
+      if (command.force || gate.type != "manual_approval") continue;
+      // Who may approve alone may as well go past it.
+      if (gate.approvals < 2 && MayApprove(gate, status, command.actor)) continue;
       const GateState state = ApprovalState(gate, phase.name, status, command.spec);
       if (state.passed) continue;
       return FailedPrecondition(

@@ -19,9 +19,6 @@ using domain::RolloutStatus;
 
 constexpr int64_t kLongestTickMs = 1000;  // what a hung machine may add to a clock at once
 constexpr int64_t kQuietMs = 10'000;      // after which a new bad answer is a new beginning
-// After a restart nodes that serve the canary may still be on their way back; one that hangs is
-// gone by then.
-constexpr int64_t kNodesReturnMs = 8000;
 constexpr int64_t kUnloadEveryMs = 1000;
 constexpr int64_t kSettleMs = 1000;  // what was under way in the phase that failed
 constexpr char kHeard[] = "";  // in the saved state, beside the rollouts; no rollout is called so
@@ -47,6 +44,13 @@ domain::VerdictRecord Record(const analysis::Verdict& verdict, int64_t first_bad
           .stable_bad = verdict.stable_bad,
           .first_bad_at = {first_bad_wall_ms},
           .detected_at = {now_wall_ms}};
+}
+
+// What a rollout says of errors of one node, where that is less.
+analysis::Trigger::Action Milder(analysis::Trigger::Action action, const std::string& one_node) {
+  using Action = analysis::Trigger::Action;
+  if (one_node == "alert") return Action::kAlert;
+  return one_node == "pause" && action == Action::kRollback ? Action::kPause : action;
 }
 
 bool Outranks(const analysis::Verdict& a, const std::optional<domain::VerdictRecord>& b) {
@@ -103,6 +107,8 @@ codec::Json Driver::SaveState() const {
                    {"rollback_age_ms", run.rollback_age_ms},
                    {"rollback_revision", run.rollback_revision},
                    {"gates", std::move(gates)},
+                   {"nodes", run.shares.Save()},
+                   {"selected_nodes", run.selected_nodes},
                    {"judge", run.judge.Save()}};
   }
   if (!heard_wall_ms_.empty()) state[kHeard] = heard_wall_ms_;
@@ -164,6 +170,11 @@ void Driver::TakeOver(const Resource& rollout, Run& run, int64_t now_ms) {
     run.phase_turned_away = saved->value("phase_turned_away", uint64_t{0});
     run.phase_stable_turned_away = saved->value("phase_stable_turned_away", uint64_t{0});
     run.stable_turned_away_before = saved->value("stable_turned_away_before", 0.0);
+    run.selected_nodes = saved->value("selected_nodes", 0);
+    run.shares.Restore(saved->value("nodes", codec::Json::object()));
+    // What an earlier version counted, it did not keep apart.
+    const uint64_t known = SumOf(run.shares.phase()).canary.requests;
+    if (run.phase_requests > known) run.shares.AddUnknown({{run.phase_requests - known, 0}, {}});
     for (const codec::Json& gate : saved->value("gates", codec::Json::array())) {
       GateMemory& memory = run.gates.emplace_back();
       memory.state = memory.told = gate.value("state", "waiting");
@@ -185,7 +196,8 @@ void Driver::TakeOver(const Resource& rollout, Run& run, int64_t now_ms) {
   loaded_.erase(rollout.name);
 }
 
-void Driver::OnTelemetry(const telemetry::Window& delta, int64_t now_ms, int64_t now_wall_ms) {
+void Driver::OnTelemetry(const telemetry::Window& delta, const telemetry::NodeWindow& by_node,
+                         int64_t now_ms, int64_t now_wall_ms) {
   for (const std::string& name : ActiveRollouts()) {
     const Resource& rollout = *world_.find(Kind::kRollout, name);
     const RolloutSpec& spec = rollout.As<RolloutSpec>();
@@ -199,9 +211,16 @@ void Driver::OnTelemetry(const telemetry::Window& delta, int64_t now_ms, int64_t
       if (key.subject != subject) continue;
       // Of a flag's series the version names the rollout, in both arms.
       const bool is_ours = key.version == version;
-      if (key.arm == telemetry::kArmStable && (is_ours || !spec.model.empty()))
-        run->stable.Merge(series);
-      if (key.arm != arm || !is_ours) continue;
+      const bool is_stable = key.arm == telemetry::kArmStable && (is_ours || !spec.model.empty());
+      if (is_stable) run->stable.Merge(series);
+      const bool is_canary = key.arm == arm && is_ours;
+      if (const auto of = by_node.find(key); of != by_node.end() && (is_stable || is_canary)) {
+        for (const auto& [node, count] : of->second) {
+          ArmCounts& counts = run->arrived[node];
+          (is_canary ? counts.canary : counts.stable) += count;
+        }
+      }
+      if (!is_canary) continue;
       run->canary.Merge(series);
       if (series.Counter(telemetry::kBad) == 0) continue;
       if (now_wall_ms - run->last_bad_wall_ms > kQuietMs) run->first_bad_wall_ms = now_wall_ms;
@@ -263,6 +282,7 @@ void Driver::FollowPhase(const Resource& rollout, Run& run) {
     run.phase_age_ms = 0;
     run.phase_requests = 0;
     run.phase_stable_requests = 0;
+    run.shares.BeginPhase();
     run.gates.clear();
   }
   if (run.rollback_step != status.rollback_step) {
@@ -279,6 +299,8 @@ bool Driver::TickOne(const Resource& rollout, Run& run, int64_t elapsed_ms, int6
   run.phase_stable_requests += run.stable.Counter(telemetry::kRequests);
   run.phase_turned_away += TurnedAway(run.canary, run.judged_by.is_shadow);
   run.phase_stable_turned_away += TurnedAway(run.stable, run.judged_by.is_shadow);
+  run.shares.Add(run.arrived, now_ms);
+  run.arrived.clear();
   const bool is_back = status.state == "rolling_back" && status.percentage == 0;
   if (!is_back && now_ms >= run.settles_until_ms) Judge(rollout, run, now_ms, now_wall_ms);
   run.stable = {};
@@ -288,7 +310,7 @@ bool Driver::TickOne(const Resource& rollout, Run& run, int64_t elapsed_ms, int6
   const Evidence evidence = Gather(rollout, run, now_ms, now_wall_ms);
   TellTrends(rollout, run, now_ms);
   TellFailure(rollout, run, evidence, now_ms);
-  TellTurnedAway(rollout, run, evidence, now_ms);
+  TellHeld(rollout, run, evidence, now_ms);
   TellIncomplete(rollout, run, evidence, now_ms);
   const Step step = Next(rollout.As<RolloutSpec>(), status, evidence, now_wall_ms);
   run.waiting_for = step.waiting_for;
@@ -340,8 +362,9 @@ void Driver::JudgeAnew(Run& run) {
 }
 
 void Driver::Judge(const Resource& rollout, Run& run, int64_t now_ms, int64_t now_wall_ms) {
-  const std::vector<analysis::Verdict> verdicts = run.judge.Tick(now_ms, run.stable, run.canary);
-  for (const analysis::Verdict& verdict : verdicts) {
+  std::vector<analysis::Verdict> verdicts = run.judge.Tick(now_ms, run.stable, run.canary);
+  for (analysis::Verdict& verdict : verdicts) {
+    NameNodes(rollout, run, verdict);
     if (verdict.action == analysis::Trigger::Action::kAlert &&
         IsNews(run, "alert " + verdict.trigger, 600'000, now_ms)) {
       Notify(
@@ -354,6 +377,20 @@ void Driver::Judge(const Resource& rollout, Run& run, int64_t now_ms, int64_t no
     Log("rollout").warn("{}: {} {}: {}", rollout.name, verdict.trigger,
                         analysis::ActionName(verdict.action), verdict.evidence);
   }
+}
+
+// Of a verdict on errors, which nodes have them; and what it leads to where that is one alone.
+void Driver::NameNodes(const Resource& rollout, const Run& run, analysis::Verdict& verdict) {
+  if (!verdict.on_errors || verdict.canary_bad == 0) return;
+  const CountsByNode recent = run.shares.Recent();
+  const std::string alone = LoneWitness(recent);
+  const BadNodes bad = WhereBad(recent);
+  if (bad.count == 0) return;
+  verdict.evidence += fmt::format("; lately bad on {} of {} node{}: {}", bad.count, recent.size(),
+                                  recent.size() == 1 ? "" : "s", bad.text);
+  if (alone.empty()) return;
+  verdict.evidence += fmt::format("; without {} the canary is well", alone);
+  verdict.action = Milder(verdict.action, rollout.As<RolloutSpec>().rollback.one_node);
 }
 
 }  // namespace weir::control::rollout

@@ -9,6 +9,9 @@
 // comes before the first Tick. A judge's verdict is a level, so an action lost in a crash is taken
 // after the restart.
 //
+// Telemetry comes merged; whose requests it is made of comes beside it, since no node may force a
+// judgement alone (shares.h).
+//
 // driver.cc keeps the runs, gather.cc makes evidence, carry.cc commits, notices.cc tells people,
 // view.cc shows.
 #pragma once
@@ -24,11 +27,13 @@
 
 #include "controlplane/analysis/judge.h"
 #include "controlplane/rollout/command.h"
+#include "controlplane/rollout/shares.h"
 #include "controlplane/rollout/step.h"
 #include "shared/base/status.h"
 #include "shared/codec/json.h"
 #include "shared/domain/resource.h"
 #include "shared/domain/validate.h"
+#include "shared/telemetry/node_counts.h"
 #include "shared/telemetry/series.h"
 
 namespace weir::control::rollout {
@@ -48,7 +53,8 @@ struct NodeFacts {
     std::string detail;
   };
   std::vector<Version> versions;
-  std::map<std::string, std::string> refused_splits;  // rollout → why
+  std::map<std::string, std::string> refused_splits;    // rollout → why
+  std::map<std::string, std::string> refused_subjects;  // "model/m", "flag/f" → why
   // What it did by itself, as far as it still tells.
   struct Episode {
     std::string kind;     // breaker, unwatched, …
@@ -84,6 +90,14 @@ struct GateView {
   std::string reason;         // what it saw, and what it still needs
 };
 
+// What one node sent of the canary in the phase.
+struct NodeShareView {
+  std::string node;  // "" for those beyond Shares::kMaxNodes together
+  uint64_t requests = 0;
+  uint64_t bad = 0;
+  double share = 0;  // of the canary's requests; 0..1
+};
+
 // How a rollout stands, for people.
 struct RolloutView {
   domain::RolloutStatus status;  // as stored, with state, waiting_for and last_verdict as of now
@@ -96,6 +110,11 @@ struct RolloutView {
   std::optional<double> actual_percentage;      // of the phase's judged requests
   int live_nodes = 0;
   int applied_nodes = 0;  // of them, at or past the rollout's last revision
+  // Whose requests the phase rests on: most of them first.
+  std::vector<NodeShareView> shares;
+  uint64_t counted_requests = 0;  // no node above its share
+  Quorum quorum;
+  std::string alone;  // the node that carries the phase alone; "" for none
 };
 
 class Driver {
@@ -125,7 +144,9 @@ class Driver {
   void LoadState(const codec::Json& state);
   codec::Json SaveState() const;
 
-  void OnTelemetry(const telemetry::Window& delta, int64_t now_ms, int64_t now_wall_ms);
+  // `by_node` says whose requests those of `delta` are.
+  void OnTelemetry(const telemetry::Window& delta, const telemetry::NodeWindow& by_node,
+                   int64_t now_ms, int64_t now_wall_ms);
   // `published` is the newest snapshot version that went out.
   void OnNodes(std::vector<NodeFacts> nodes, uint64_t published);
   // The number alone, at the commit itself, also from within World.commit: a rollback whose nodes
@@ -180,6 +201,9 @@ class Driver {
     std::optional<domain::VerdictRecord> verdict;
     telemetry::Series stable;  // arrived since the last tick
     telemetry::Series canary;
+    CountsByNode arrived;           // whose requests these are
+    Shares shares;                  // whose the phase's are
+    int selected_nodes = 0;         // live ones that take part in the phase, as last seen
     std::vector<GateMemory> gates;  // of the phase
     domain::RolloutSpec digested;   // what `digest` is of
     std::string digest;
@@ -190,6 +214,9 @@ class Driver {
     std::string failed_commit;  // why the last action could not be committed
   };
 
+  // After a restart nodes may still be on their way back; one that hangs is gone by then.
+  static constexpr int64_t kNodesReturnMs = 8000;
+
   // driver.cc
   std::vector<std::string> ActiveRollouts() const;
   Run* RunOf(const domain::Resource& rollout, int64_t now_ms);
@@ -199,6 +226,8 @@ class Driver {
                int64_t now_wall_ms);
   void Judge(const domain::Resource& rollout, Run& run, int64_t now_ms, int64_t now_wall_ms);
   void JudgeAnew(Run& run);
+  static void NameNodes(const domain::Resource& rollout, const Run& run,
+                        analysis::Verdict& verdict);
   void AfterCommit(Run& run, const Step& step, uint64_t revision);
   // gather.cc
   Evidence Gather(const domain::Resource& rollout, Run& run, int64_t now_ms, int64_t now_wall_ms);
@@ -211,6 +240,8 @@ class Driver {
   void GatherNodes(const domain::Resource& rollout, const Run* run, Evidence& evidence) const;
   void GatherFailures(const domain::Resource& rollout, const Run& run, int64_t now_wall_ms,
                       Evidence& evidence) const;
+  void GatherShares(const domain::Resource& rollout, Run& run, Evidence& evidence,
+                    int64_t now_ms) const;
   std::string DigestOf(const domain::RolloutSpec& spec) const;
   const std::string& DigestOf(const domain::RolloutSpec& spec, Run& run) const;
   // carry.cc
@@ -233,8 +264,8 @@ class Driver {
   void TellTrends(const domain::Resource& rollout, Run& run, int64_t now_ms) const;
   void TellFailure(const domain::Resource& rollout, Run& run, const Evidence& evidence,
                    int64_t now_ms) const;
-  void TellTurnedAway(const domain::Resource& rollout, Run& run, const Evidence& evidence,
-                      int64_t now_ms) const;
+  void TellHeld(const domain::Resource& rollout, Run& run, const Evidence& evidence,
+                int64_t now_ms) const;
   void TellIncomplete(const domain::Resource& rollout, Run& run, const Evidence& evidence,
                       int64_t now_ms) const;
   void TellEpisodes();

@@ -14,9 +14,11 @@ namespace weir::control::rollout {
 // The gate's name, by default from its type and subject: "error_rate", "automated_test smoke.sh".
 std::string GateName(const domain::Gate& gate);
 
-// Whether `actor` ("alice@host") may give this approval. An approver without a host means the user
-// of that name on any host.
-bool MayApprove(const domain::Gate& gate, const std::string& actor);
+// Whether `actor` ("alice@host") may give this approval: one of the approvers, and where the gate
+// wants others (allow_author) not who wrote the spec or started the rollout. An approver without a
+// host means the user of that name on any host.
+bool MayApprove(const domain::Gate& gate, const domain::RolloutStatus& status,
+                const std::string& actor);
 
 // A manual_approval gate of a phase. An approval counts from those who may give it, once for each,
 // and only for the spec (its digest) that was approved.

@@ -41,6 +41,19 @@ const NodeFacts::Version* VersionOn(const NodeFacts& node, const RolloutSpec& sp
   return nullptr;
 }
 
+// "n2 refused it: …" where the node keeps the last good of the rollout's entry or its subject's.
+std::string RefusalOn(const NodeFacts& node, const Resource& rollout) {
+  const auto split = node.refused_splits.find(rollout.name);
+  if (split != node.refused_splits.end())
+    return fmt::format("{} refused it: {}", node.id, split->second);
+  const RolloutSpec& spec = rollout.As<RolloutSpec>();
+  const std::string subject = spec.model.empty() ? "flag/" + spec.flag : "model/" + spec.model;
+  const auto of = node.refused_subjects.find(subject);
+  return of == node.refused_subjects.end()
+             ? ""
+             : fmt::format("{} refused {}: {}", node.id, subject, of->second);
+}
+
 double ShareOf(uint64_t turned_away, uint64_t requests) {
   return static_cast<double>(turned_away) / static_cast<double>(turned_away + requests);
 }
@@ -74,11 +87,31 @@ Evidence Driver::Gather(const Resource& rollout, Run& run, int64_t now_ms, int64
   const Resource* emergency = world_.find(Kind::kEmergency, "default");
   evidence.emergency_freeze = emergency != nullptr && emergency->As<domain::EmergencySpec>().freeze;
   GatherNodes(rollout, &run, evidence);
+  GatherShares(rollout, run, evidence, now_ms);
   GatherFailures(rollout, run, now_wall_ms, evidence);
   if (!evidence.system_failure.empty()) evidence.counted = CountsOf(run.judge.Snapshot());
   evidence.counted.first_bad_at = {run.first_bad_wall_ms};
   GatherGates(rollout, run, evidence, now_ms, now_wall_ms);
   return evidence;
+}
+
+// A restart must not make one node enough only since the others are not back yet.
+void Driver::GatherShares(const Resource& rollout, Run& run, Evidence& evidence,
+                          int64_t now_ms) const {
+  const RolloutSpec& spec = rollout.As<RolloutSpec>();
+  const domain::Phase& phase = PhaseOf(rollout);
+  const bool are_returning = now_ms < first_tick_ms_ + kNodesReturnMs;
+  run.selected_nodes = are_returning ? std::max(run.selected_nodes, evidence.selected_nodes)
+                                     : evidence.selected_nodes;
+  const Quorum quorum = QuorumOf(spec, phase, run.selected_nodes);
+  const CountsByNode& nodes = run.shares.phase();
+  evidence.max_node_share = quorum.max_node_share;
+  evidence.counted_requests = CountedRequests(nodes, quorum.max_node_share);
+  evidence.missing_nodes_of_quorum = MissingNodes(nodes, quorum);
+  const auto limit =
+      phase.rollback.error_rate ? phase.rollback.error_rate : spec.rollback.error_rate;
+  evidence.hidden_by = HiddenBy(nodes, limit);
+  evidence.alone = AloneOf(nodes);
 }
 
 // A service that answers 4xx, sheds or lets its clients wait until they leave has no bad answers to
@@ -172,6 +205,7 @@ void Driver::GatherNodes(const Resource& rollout, const Run* run, Evidence& evid
   const domain::Labels labels = NodesOf(rollout);
   int selected = 0;
   std::vector<std::string> failed;
+  std::vector<std::string> refusals;
   for (const NodeFacts& node : nodes_) {
     if (!node.live) continue;
     ++evidence.live_nodes;
@@ -181,11 +215,10 @@ void Driver::GatherNodes(const Resource& rollout, const Run* run, Evidence& evid
     } else {
       evidence.missing_nodes.push_back(node.id);
     }
-    if (const auto refused = node.refused_splits.find(rollout.name);
-        refused != node.refused_splits.end()) {
-      evidence.frozen_by = fmt::format("{} refused it: {}", node.id, refused->second);
-    }
-    if (spec.model.empty() || !domain::Selects(labels, node.labels)) continue;
+    if (const std::string why = RefusalOn(node, rollout); !why.empty()) refusals.push_back(why);
+    if (!domain::Selects(labels, node.labels)) continue;
+    ++evidence.selected_nodes;
+    if (spec.model.empty()) continue;
     ++selected;
     const NodeFacts::Version* version = VersionOn(node, spec);
     const std::string state = version == nullptr ? "LOADING" : version->state;
@@ -200,6 +233,10 @@ void Driver::GatherNodes(const Resource& rollout, const Run* run, Evidence& evid
                                           spec.candidate, spec.model, failed[0]);
   }
   evidence.selects_none = selected == 0 && !spec.model.empty();
+  if (refusals.empty()) return;
+  evidence.frozen_by = refusals.front();
+  if (refusals.size() > 1)
+    evidence.frozen_by += fmt::format(" (and {} more nodes refuse)", refusals.size() - 1);
 }
 
 // What nodes say of the candidate by leaving it, or by falling over and over.
@@ -211,6 +248,7 @@ void Driver::GatherFailures(const Resource& rollout, const Run& run, int64_t now
   const auto& entered = rollout.status->entered;
   const int64_t began_wall_ms = entered.empty() ? rollout.status->since.ms : entered[0].ms;
   const domain::Labels labels = NodesOf(rollout);
+  const CountsByNode recent = run.shares.Recent();
   for (const NodeFacts& node : nodes_) {
     if (!node.live || !domain::Selects(labels, node.labels)) continue;
     for (const NodeFacts::Episode& episode : node.episodes) {
@@ -220,6 +258,7 @@ void Driver::GatherFailures(const Resource& rollout, const Run& run, int64_t now
       if (is_old && now_wall_ms - began_wall_ms < kOldBreakerMs) continue;
       evidence.system_failure = fmt::format("the breaker of {} is open on {}: {}", spec.candidate,
                                             node.id, episode.detail);
+      evidence.is_of_one_node = IsWellWithout(recent, node.id);
       return;
     }
     const auto restarts = restarts_ms_.find(node.id);
@@ -231,6 +270,7 @@ void Driver::GatherFailures(const Resource& rollout, const Run& run, int64_t now
     if (count < kCrashLoopRestarts) continue;
     evidence.system_failure = fmt::format("{} started anew {} times within 5m while it served {}",
                                           node.id, count, spec.candidate);
+    evidence.is_of_one_node = IsWellWithout(recent, node.id);
     return;
   }
 }

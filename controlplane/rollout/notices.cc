@@ -97,12 +97,17 @@ void Driver::TellFailure(const Resource& rollout, Run& run, const Evidence& evid
           {"detail", evidence.system_failure}});
 }
 
-void Driver::TellTurnedAway(const Resource& rollout, Run& run, const Evidence& evidence,
-                            int64_t now_ms) const {
-  if (evidence.turned_away.empty() || rollout.status->state == "rolling_back") return;
-  if (!IsNews(run, "alert turned_away", kTellAgainMs, now_ms)) return;
-  Notify("rollout_alert", "warning",
-         {{"rollout", rollout.name}, {"trigger", "turned_away"}, {"detail", evidence.turned_away}});
+// What holds a phase though no trigger fires.
+void Driver::TellHeld(const Resource& rollout, Run& run, const Evidence& evidence,
+                      int64_t now_ms) const {
+  if (rollout.status->state == "rolling_back") return;
+  for (const auto& [trigger, detail] : {std::pair("turned_away", &evidence.turned_away),
+                                        std::pair("hidden_by_one_node", &evidence.hidden_by)}) {
+    if (detail->empty() || !IsNews(run, std::string("alert ") + trigger, kTellAgainMs, now_ms))
+      continue;
+    Notify("rollout_alert", "warning",
+           {{"rollout", rollout.name}, {"trigger", trigger}, {"detail", *detail}});
+  }
 }
 
 void Driver::TellIncomplete(const Resource& rollout, Run& run, const Evidence& evidence,

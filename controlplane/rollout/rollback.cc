@@ -163,6 +163,9 @@ std::optional<VerdictRecord> ReasonToAct(const RolloutSpec& spec, const Evidence
   VerdictRecord failure = evidence.counted;
   failure.trigger = kSystemFailure;
   failure.action = ActionOnFailure(spec);
+  if (const std::string& milder = spec.rollback.one_node;
+      evidence.is_of_one_node && !milder.empty() && RankOf(milder) < RankOf(failure.action))
+    failure.action = milder;
   failure.evidence = evidence.system_failure;
   failure.detected_at = {now_wall_ms};
   if (evidence.verdict && RankOf(evidence.verdict->action) > RankOf(failure.action))

@@ -56,10 +56,19 @@ std::vector<std::string> Missing(const RolloutSpec& spec, const RolloutStatus& s
         FormatDurationMs((phase.duration.ms - evidence.phase_age_ms + 999) / 1000 * 1000),
         FormatDurationMs(phase.duration.ms)));
   }
-  if (evidence.phase_requests < phase.min_requests) {
-    missing.push_back(
-        fmt::format("{} of {} requests", evidence.phase_requests, phase.min_requests));
+  const uint64_t counted = evidence.counted_requests.value_or(evidence.phase_requests);
+  if (counted < phase.min_requests) {
+    missing.push_back(fmt::format("{} of {} requests", counted, phase.min_requests));
+    if (counted < evidence.phase_requests) {
+      missing.back() += fmt::format(" ({} came; of one node at most {:.4g} % count)",
+                                    evidence.phase_requests, 100 * evidence.max_node_share);
+    }
   }
+  // Who sends nothing at all is missing already.
+  if (!evidence.missing_nodes_of_quorum.empty() &&
+      (evidence.phase_requests > 0 || phase.min_requests == 0))
+    missing.push_back(evidence.missing_nodes_of_quorum);
+  if (!evidence.hidden_by.empty()) missing.push_back(evidence.hidden_by);
   for (size_t i = 0; i < phase.gates.size(); ++i) {
     const domain::Gate& gate = phase.gates[i];
     if (gate.type == "manual_approval") {
@@ -156,8 +165,9 @@ Step Next(const RolloutSpec& spec, const RolloutStatus& status, const Evidence& 
   }
   return Advance(
       spec, status,
-      fmt::format("phase {} passed after {} and {} requests", phase.name,
-                  FormatDurationMs(evidence.phase_age_ms / 100 * 100), evidence.phase_requests),
+      fmt::format("phase {} passed after {} and {} requests{}", phase.name,
+                  FormatDurationMs(evidence.phase_age_ms / 100 * 100), evidence.phase_requests,
+                  evidence.alone.empty() ? "" : ", of node " + evidence.alone + " alone"),
       now_wall_ms);
 }
 

@@ -30,6 +30,11 @@ struct GateState {
 struct Evidence {
   int64_t phase_age_ms = 0;     // accumulated while leading; survives restarts, not downtime
   uint64_t phase_requests = 0;  // of the candidate's judged series, in this phase
+  std::optional<uint64_t> counted_requests;  // of them, no node above its share; absent: all
+  double max_node_share = 1;
+  std::string missing_nodes_of_quorum;  // what MissingNodes of shares.h says
+  std::string hidden_by;                // what HiddenBy says
+  std::string alone;                    // the node that carried the phase alone; "" for none
   // The candidate turns so many more away than stable does; "" for no.
   std::string turned_away;
   std::string disabled_flag;  // the rollout's, while it is disabled
@@ -47,8 +52,10 @@ struct Evidence {
   int64_t rollback_age_ms = 0;             // since the rollback's last step, as phase_age_ms
   std::vector<std::string> not_ready;  // "n2: LOADING", live nodes that do not serve the candidate
   bool selects_none = false;           // no live node is one that the rollout selects
+  int selected_nodes = 0;              // live ones that it selects
   // FAILED on every live node, a breaker that is open, a crash loop; "" for none.
   std::string system_failure;
+  bool is_of_one_node = false;    // that failure, while the others see the candidate well
   domain::VerdictRecord counted;  // both arms lately: the numbers of such a verdict
 };
 

@@ -2,6 +2,7 @@
 // How a rollout stands, for people.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "controlplane/rollout/driver.h"
@@ -21,6 +22,21 @@ bool IsOf(const domain::RolloutStatus& status, uint64_t phase, int64_t entered_w
   const int64_t entered =
       status.phase < status.entered.size() ? status.entered[status.phase].ms : 0;
   return phase == status.phase && entered_wall_ms == entered;
+}
+
+void AddShares(const RolloutSpec& spec, uint64_t phase, const CountsByNode& nodes, int selected,
+               RolloutView& view) {
+  view.quorum = QuorumOf(spec, spec.phases[phase], selected);
+  view.counted_requests = CountedRequests(nodes, view.quorum.max_node_share);
+  view.alone = AloneOf(nodes);
+  const auto all = static_cast<double>(SumOf(nodes).canary.requests);
+  for (const auto& [node, counts] : nodes) {
+    const uint64_t requests = counts.canary.requests;
+    if (requests == 0) continue;
+    view.shares.push_back({node, requests, counts.canary.bad, static_cast<double>(requests) / all});
+  }
+  std::stable_sort(view.shares.begin(), view.shares.end(),
+                   [](const auto& a, const auto& b) { return a.requests > b.requests; });
 }
 
 }  // namespace
@@ -71,6 +87,8 @@ Result<RolloutView> Driver::View(const std::string& name) const {
   if (!IsOf(view.status, run.phase, run.entered_wall_ms)) return view;  // the next tick follows
   view.phase_age_ms = run.phase_age_ms;
   view.phase_requests = run.phase_requests;
+  AddShares(rollout->As<RolloutSpec>(), view.status.phase, run.shares.phase(), run.selected_nodes,
+            view);
   const uint64_t judged = run.phase_requests + run.phase_stable_requests;
   // A copy is beside stable's answer, not instead of it.
   const uint64_t whole = run.judged_by.is_shadow ? run.phase_stable_requests : judged;

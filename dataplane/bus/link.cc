@@ -51,6 +51,7 @@ void Link::Restore(const snapshot::LastGood& stored) {
                   stored.epoch,
                   FormatDurationMs(std::max<int64_t>(0, clock_.WallMs() - stored.saved_wall_ms)));
   saved_at_ms_ = NowMs();  // it is on disk already
+  stored_wall_ms_ = stored.saved_wall_ms;
   receiver_.Restore(stored);
   is_unsaved_ = false;
 }
@@ -259,6 +260,7 @@ void Link::PublishStatus() {
   status.cordon = cordon_;
   status.control_error = control_error_;
   status.current_at_ms = current_at_ms_;
+  status.stored_wall_ms = stored_wall_ms_;
   status.pending_batches = reporter_.pending_batches();
   status.nacks = receiver_.counters().nacks;
   host_.PublishStatus(status);

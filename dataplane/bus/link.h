@@ -40,6 +40,7 @@ struct BusStatus {
   std::optional<std::string> cordon{};  // why the control plane wants no traffic here
   std::string control_error;  // why there is no contact; "" while there is
   int64_t current_at_ms = 0;  // monotonic: the snapshot was last known to be the head; 0: never
+  int64_t stored_wall_ms = 0;  // when the one that the node started from was stored; 0: from none
   uint64_t pending_batches = 0;
   uint64_t nacks = 0;
 };
@@ -205,6 +206,7 @@ class Link {
   bool is_watched_ = false;  // a split is in force
   bool is_unsaved_ = false;
   int64_t saved_at_ms_ = 0;
+  int64_t stored_wall_ms_ = 0;  // of the snapshot that was restored
   bool is_collecting_ = false;
   std::atomic<int64_t> current_at_ms_{0};
   int64_t last_second_ms_ = 0;

@@ -19,6 +19,7 @@ struct NodeStatusView {
   uint64_t pending_batches = 0;  // telemetry not yet acknowledged
   uint64_t nacks = 0;            // entries refused since the start
   std::optional<std::string> cordon{};  // why the control plane wants no traffic here
+  int64_t stored_wall_ms = 0;  // when the snapshot on disk that it started from was stored; 0: none
 };
 
 // What an operator forces on this node.

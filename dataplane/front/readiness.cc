@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/front/readiness.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -57,6 +61,17 @@ json FaultsNow(const routing::Plan& plan, int64_t wall_ms) {
   return faults;
 }
 
+// Since the snapshot in force was last known to be the newest; of one from disk that no control
+// plane has confirmed, since it was stored.
+std::optional<int64_t> AgeOf(const NodeStatusView* status, int64_t now_ms, int64_t wall_ms) {
+  if (status == nullptr) return std::nullopt;
+  if (status->current_at_ms > 0) return std::max<int64_t>(0, now_ms - status->current_at_ms);
+  if (status->stored_wall_ms > 0) return std::max<int64_t>(0, wall_ms - status->stored_wall_ms);
+  return std::nullopt;
+}
+
+std::string Rounded(int64_t ms) { return FormatDurationMs(ms / 1000 * 1000); }
+
 }  // namespace
 
 bool Readiness::Check(const routing::Plan* plan, const runtime::VersionTable* versions,
@@ -71,7 +86,7 @@ bool Readiness::Check(const routing::Plan* plan, const runtime::VersionTable* ve
 
 http::Response Readiness::Answer(const routing::Plan* plan, const runtime::VersionTable* versions,
                                  const NodeStatusView* status, const OverridesView* overrides,
-                                 int64_t wall_ms) {
+                                 int64_t now_ms, int64_t wall_ms) {
   const bool ready = Check(plan, versions, status);
   json missing = json::array();
   json body = {{"ready", ready}, {"snapshot", nullptr}, {"faults", json::array()}};
@@ -100,7 +115,15 @@ http::Response Readiness::Answer(const routing::Plan* plan, const runtime::Versi
     forced.insert(forced.end(), plan->not_followed().begin(), plan->not_followed().end());
   }
   const bool stale = status != nullptr && status->stale;
-  if (stale) missing.push_back("control plane: " + status->control_error);
+  const std::optional<int64_t> age_ms = AgeOf(status, now_ms, wall_ms);
+  if (age_ms && HasSnapshot(plan)) body["snapshot"]["age_ms"] = *age_ms;
+  if (stale) {
+    const std::string age =
+        age_ms && HasSnapshot(plan)
+            ? fmt::format(" (the snapshot was known to be the newest {} ago)", Rounded(*age_ms))
+            : "";
+    missing.push_back("control plane: " + status->control_error + age);
+  }
   if (status != nullptr && status->cordon.has_value()) {
     missing.push_back("cordoned" + (status->cordon->empty() ? "" : ": " + *status->cordon));
   } else if (status != nullptr && status->draining) {

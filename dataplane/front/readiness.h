@@ -20,10 +20,11 @@ class Readiness {
   bool Check(const routing::Plan* plan, const runtime::VersionTable* versions,
              const NodeStatusView* status);
   // 200 or 503 with what is missing, versions that are not READY, faults in rehearsal, and what an
-  // operator forces here, pins that cannot be followed included; rollouts that nobody watches.
+  // operator forces here, pins that cannot be followed included; rollouts that nobody watches; how
+  // old the snapshot is. `now_ms` is monotonic.
   http::Response Answer(const routing::Plan* plan, const runtime::VersionTable* versions,
                         const NodeStatusView* status, const OverridesView* overrides,
-                        int64_t wall_ms);
+                        int64_t now_ms, int64_t wall_ms);
 
  private:
   bool been_ready_ = false;

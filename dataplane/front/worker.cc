@@ -287,7 +287,7 @@ http::Response Worker::Answer(const http::Request& request, Endpoint* endpoint) 
   const std::string_view path = request.path;
   const auto ready = [&] {
     return readiness_.Answer(plan_.get(), versions_.get(), status_.get(), overrides_.get(),
-                             clock_.WallMs());
+                             clock_.MonotonicMs(), clock_.WallMs());
   };
   if (path == "/weir/v1/explain") {
     *endpoint = Endpoint::kExplain;

@@ -103,6 +103,7 @@ void Describe(V& v, domain::Gate& f) {
   v(32, "time_zone", f.time_zone);
   v(34, "query", f.query);
   v(36, "on_no_data", f.on_no_data);
+  v(38, "allow_author", f.allow_author);
 }
 
 template <class V>
@@ -162,6 +163,8 @@ void Describe(V& v, domain::Phase& f) {
   v(16, "rollback", f.rollback, Aliases("rollback_threshold"));
   v(18, "flags", f.flags, Aliases("feature_flags"));
   v(20, "log_level", f.log_level, Aliases("monitoring_level"));
+  v(22, "min_nodes", f.min_nodes, OmitZero());
+  v(24, "max_node_share", f.max_node_share, OmitZero());
 }
 
 template <class V>
@@ -177,6 +180,7 @@ void Describe(V& v, domain::RollbackSpec& f) {
   v(18, "gradual", f.gradual);
   v(20, "on_failure", f.on_failure);
   v(22, "keep_previous", f.keep_previous);
+  v(24, "one_node", f.one_node);
 }
 
 template <class V>
@@ -195,6 +199,8 @@ void Describe(V& v, domain::RolloutSpec& f) {
   v(24, "fallback", f.fallback);
   v(26, "when_unwatched", f.when_unwatched);
   v(28, "attribution_window", f.attribution_window);
+  v(30, "min_nodes", f.min_nodes, OmitZero());
+  v(32, "max_node_share", f.max_node_share, OmitZero());
   v(1, "description", f.description);
 }
 
@@ -241,6 +247,8 @@ void Describe(V& v, domain::RolloutStatus& f) {
   v(23, "promoted_at", f.promoted_at);
   v(25, "unloaded_previous", f.unloaded_previous, OmitZero());
   v(27, "entered", f.entered);
+  v(29, "spec_by", f.spec_by);
+  v(31, "started_by", f.started_by);
 }
 
 template <class V>

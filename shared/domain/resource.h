@@ -141,6 +141,9 @@ struct Gate {
   // manual_approval
   std::vector<std::string> approvers{};  // who may; empty: everyone who may change rollouts
   uint64_t approvals = 0;                // how many different ones; 0: one
+  // Whether who wrote the spec as it stands, or started the rollout, counts among them; default:
+  // where one approval is enough.
+  std::optional<bool> allow_author{};
   // automated_test: a command of the control plane's allow-list, or an address that answers 2xx
   std::vector<std::string> command{};  // a path and its arguments
   std::string url{};                   // also prometheus: "http://prometheus:9090"
@@ -193,6 +196,8 @@ struct Phase {
   PhaseRollback rollback{};
   std::vector<std::string> flags{};  // on for the keys that this phase sends to the candidate
   std::string log_level{};  // of the phase's nodes: debug | info | warn | error; "" as it is
+  uint64_t min_nodes = 0;   // 0: the rollout's
+  double max_node_share = 0;  // ratio 0..1; 0: the rollout's
   bool operator==(const Phase&) const = default;
 };
 
@@ -216,6 +221,9 @@ struct RollbackSpec {
   std::string on_failure = "zero";  // zero | previous_phase (which then waits, paused)
   DurationMs keep_previous{
       86'400'000};  // how long the version that a promotion replaced stays loaded
+  // What a trigger for errors, a breaker or a crash loop leads to where one node alone has them and
+  // the others see the candidate well: rollback (default) | pause | alert
+  std::string one_node{};
   bool operator==(const RollbackSpec&) const = default;
 };
 
@@ -241,6 +249,10 @@ struct RolloutSpec {
   std::string fallback{};       // stable: it answers what failed on the canary; "" for none
   WhenUnwatched when_unwatched{};
   DurationMs attribution_window{86'400'000};  // from an answer to an outcome that still counts
+  // How many nodes a phase's requests must come from; 0: two where two or more take part.
+  uint64_t min_nodes = 0;
+  double max_node_share =
+      0;  // of what counts for min_requests, of one node; ratio; 0: by min_nodes
   std::string description{};
   bool operator==(const RolloutSpec&) const = default;
 };
@@ -289,6 +301,8 @@ struct RolloutStatus {
   TimeMs promoted_at{};
   bool unloaded_previous = false;  // keep_previous has passed
   std::vector<TimeMs> entered{};   // each phase so far, in order
+  std::string spec_by{};           // who wrote the spec as it stands
+  std::string started_by{};        // who started it last
   bool operator==(const RolloutStatus&) const = default;
 };
 

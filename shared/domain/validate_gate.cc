@@ -100,6 +100,7 @@ std::vector<GateField> FieldsOf(const Gate& gate) {
           {"min_requests", gate.min_requests > 0},
           {"approvers", !gate.approvers.empty()},
           {"approvals", gate.approvals > 0},
+          {"allow_author", gate.allow_author.has_value()},
           {"command", !gate.command.empty()},
           {"url", !gate.url.empty()},
           {"timeout", gate.timeout.ms != 0},
@@ -116,7 +117,7 @@ std::vector<GateField> FieldsOf(const Gate& gate) {
 const std::map<std::string, std::vector<std::string>>& FieldsByType() {
   static const std::map<std::string, std::vector<std::string>> kFields = {
       {"metrics_threshold", {"metric", "condition", "min_requests"}},
-      {"manual_approval", {"approvers", "approvals"}},
+      {"manual_approval", {"approvers", "approvals", "allow_author"}},
       {"automated_test", {"command", "url", "timeout", "every"}},
       {"time_based", {"duration", "days", "from", "to", "time_zone"}},
       {"prometheus", {"url", "query", "condition", "on_no_data", "timeout", "every"}}};

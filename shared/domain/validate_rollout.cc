@@ -2,6 +2,7 @@
 // The rules of rollouts; those of their gates and triggers are in validate_gate.cc.
 #include <fmt/format.h>
 
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -72,8 +73,27 @@ void CheckPhaseFlags(Checker& c, const std::string& path, const Phase& phase,
   }
 }
 
+// `share` of so many nodes can make up a whole.
+void CheckQuorum(Checker& c, const std::string& path, uint64_t min_nodes, double share) {
+  constexpr uint64_t kMaxMinNodes = 64;
+  constexpr double kUsualNodes = 2;
+  if (min_nodes > kMaxMinNodes)
+    c.Fail(path + ".min_nodes", fmt::format("{} is above {}", min_nodes, kMaxMinNodes));
+  if (share == 0) return;
+  if (!(share > 0 && share <= 1)) return CheckRate(c, path + ".max_node_share", share);
+  const double nodes = min_nodes == 0 ? kUsualNodes : static_cast<double>(min_nodes);
+  if (share * nodes >= 1 - 1e-9) return;
+  c.Fail(path + ".max_node_share",
+         fmt::format("{} of each of {} nodes does not make a whole; it takes min_nodes: {}", share,
+                     nodes, std::ceil(1 / share - 1e-9)));
+}
+
 void CheckPhase(Checker& c, const std::string& path, const Phase& phase, const RolloutSpec& spec) {
   c.Percent(path + ".percentage", phase.percentage);
+  if (phase.min_nodes != 0 || phase.max_node_share != 0) {
+    CheckQuorum(c, path, phase.min_nodes == 0 ? spec.min_nodes : phase.min_nodes,
+                phase.max_node_share == 0 ? spec.max_node_share : phase.max_node_share);
+  }
   if (!phase.mode.empty()) c.OneOf(path + ".mode", phase.mode, {"canary", "shadow"});
   if (phase.mode == "shadow" && spec.model.empty())
     c.Fail(path + ".mode", "shadow is only for a model's rollout");
@@ -150,6 +170,8 @@ void CheckRollback(Checker& c, const RollbackSpec& rollback) {
   if (rollback.keep_previous.ms > 90 * kDayMs)
     c.Fail(path + ".keep_previous", "is longer than 90d");
   c.OneOf(path + ".on_failure", rollback.on_failure, {"zero", "previous_phase"});
+  if (!rollback.one_node.empty())
+    c.OneOf(path + ".one_node", rollback.one_node, {"rollback", "pause", "alert"});
   if (rollback.gradual) CheckGradual(c, rollback);
   c.Count(path + ".triggers", rollback.triggers.size(), kMaxTriggers);
   std::set<std::string> names;
@@ -203,6 +225,7 @@ void Check(Checker& c, const RolloutSpec& spec) {
     if (spec.model.empty()) c.Fail("spec.fallback", "is only for a model's rollout");
   }
   CheckNodes(c, "spec.nodes", spec.nodes);
+  CheckQuorum(c, "spec", spec.min_nodes, spec.max_node_share);
   CheckPhases(c, spec);
   CheckRollback(c, spec.rollback);
   c.OneOf("spec.when_unwatched.do", spec.when_unwatched.action, {"stable", "hold"});

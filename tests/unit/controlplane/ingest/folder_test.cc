@@ -44,6 +44,8 @@ TEST(Folder, AddsUpWhatNodesCounted) {
   EXPECT_EQ(tick.live.at(kKey).Counter("requests"), 15u);
   EXPECT_EQ(tick.live.at(kKey).Counter("bad"), 3u);
   EXPECT_EQ(tick.live.at(kKey).latency.Count(), 15u);
+  EXPECT_EQ(tick.by_node.at(kKey).at("n1"), (telemetry::NodeCount{10, 1}));
+  EXPECT_EQ(tick.by_node.at(kKey).at("n2"), (telemetry::NodeCount{5, 2}));
   ASSERT_THAT(tick.history, SizeIs(1));
   EXPECT_EQ(tick.history.begin()->first, 50'000);
   EXPECT_EQ(tick.history.begin()->second, tick.live);

@@ -126,9 +126,26 @@ class RolloutDriverTest : public testing::Test {
       Fill(window[{"model/m", "1", telemetry::kArmStable}], stable, 0);
       Fill(window[{"model/m", "2", arm_}], canary, canary_bad);
       driver.OnNodes(nodes_, revision_);
-      driver.OnTelemetry(window, now_ms_, now_ms_);
+      driver.OnTelemetry(window, ByNode(window), now_ms_, now_ms_);
       driver.Tick(now_ms_, now_ms_);
     }
+  }
+
+  // Whose they are: everybody's of senders_ alike, and who has one more changes.
+  telemetry::NodeWindow ByNode(const telemetry::Window& window) {
+    telemetry::NodeWindow by_node;
+    for (const auto& [key, series] : window) {
+      ++turn_;
+      const uint64_t requests = series.Counter(telemetry::kRequests);
+      const uint64_t bad = series.Counter(telemetry::kBad);
+      for (size_t i = 0; i < senders_.size(); ++i) {
+        const uint64_t more = (turn_ + i) % senders_.size();
+        const telemetry::NodeCount count{(requests + more) / senders_.size(),
+                                         (bad + more) / senders_.size()};
+        if (count.requests > 0) by_node[key][senders_[i]] = count;
+      }
+    }
+    return by_node;
   }
 
   void Fill(telemetry::Series& series, int requests, int bad) {
@@ -146,6 +163,8 @@ class RolloutDriverTest : public testing::Test {
   std::vector<NodeFacts> nodes_;
   std::vector<codec::Json> notices_;
   GateState gate_;
+  std::vector<std::string> senders_ = {"n1", "n2"};
+  size_t turn_ = 0;
   const char* arm_ = telemetry::kArmCanary;  // of the candidate
   Status refuse_;
   uint64_t revision_ = 1;

@@ -174,7 +174,7 @@ TEST_F(RolloutDriver, FlagsRolloutIsJudgedOnItsSplit) {
       telemetry::Window window;
       Fill(window[{"split/f", version, telemetry::kArmStable}], 90, 0);
       Fill(window[{"split/f", version, telemetry::kArmCanary}], 10, bad);
-      driver.OnTelemetry(window, now_ms_, now_ms_);
+      driver.OnTelemetry(window, ByNode(window), now_ms_, now_ms_);
       driver.Tick(now_ms_, now_ms_);
     }
   };
@@ -222,7 +222,7 @@ TEST_F(RolloutDriver, CandidateThatTurnsRequestsAwayHoldsThePhase) {
       canary.counters[telemetry::kClientErrors] = static_cast<uint64_t>(refused);
       canary.counters[telemetry::kCancelled] = 4;
       driver.OnNodes(nodes_, revision_);
-      driver.OnTelemetry(window, now_ms_, now_ms_);
+      driver.OnTelemetry(window, ByNode(window), now_ms_, now_ms_);
       driver.Tick(now_ms_, now_ms_);
     }
   };

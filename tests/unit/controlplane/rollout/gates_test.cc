@@ -45,7 +45,7 @@ TEST(RolloutGates, NeedsSoManyDifferentApproversOfTheList) {
   status = ApproveAs(status, "alice", "s1")->next;
   EXPECT_EQ(ApproveAs(status, "alice", "s1").status().message(),
             "alice has approved phase half already; approval of phase half (1 of 2) by alice or "
-            "bob or carol");
+            "bob or carol; approved by alice");
   EXPECT_EQ(Next(TwoOfThree(), status, With("s1"), 7).kind, Step::Kind::kStay);
   status = ApproveAs(status, "bob", "s1")->next;
   EXPECT_EQ(ApproveAs(status, "carol", "s1").status().message(), "phase half is approved already");
@@ -73,11 +73,56 @@ TEST(RolloutGates, PromotionGoesPastThemAndSaysSo) {
             "by hand, past: manual_approval (0 of 2), office hours");
   command.force = false;
   command.actor = "bob@vm";
+  EXPECT_FALSE(Obey(spec, Running(), command, 6).ok()) << "one of two is not both";
+  spec.phases[0].gates[0].approvals = 1;
   command.verb = Verb::kPromoteFull;
   command.reason = "urgent";
   command.gates = {{}, {true, false, ""}};
   EXPECT_EQ(Obey(spec, Running(), command, 6)->reason,
-            "urgent; by hand, past: manual_approval (0 of 2)");
+            "urgent; by hand, past: manual_approval (0 of 1)");
+}
+
+TEST(RolloutGates, TwoApprovalsAreOfTwoOthersThanWhoWroteOrStartedIt) {
+  domain::RolloutSpec spec = TwoOfThree();
+  spec.phases[0].gates = {{.type = "manual_approval", .approvals = 2}};
+  domain::RolloutStatus status = Running();
+  status.spec_by = "alice@desk";
+  status.started_by = "bob";
+  const auto approve = [&](const std::string& actor) {
+    const auto step =
+        Obey(spec, status, {.verb = Verb::kApprove, .actor = actor, .reason = "", .spec = "s1"}, 6);
+    if (step.ok()) status = step->next;
+    return step.status().message();
+  };
+  EXPECT_EQ(approve("alice@laptop"),
+            "phase half needs the approval of others than alice, who wrote the spec, or bob, who "
+            "started it (allow_author: true in the gate lets them)");
+  EXPECT_NE(approve("bob"), "");
+  EXPECT_EQ(approve("carol@vm"), "");
+  EXPECT_NE(approve("carol@desk"), "") << "the same person";
+  EXPECT_EQ(Next(spec, status, With("s1"), 7).waiting_for,
+            "approval of phase half (1 of 2); approved by carol; not by alice, who wrote the spec, "
+            "or bob, who started it");
+  EXPECT_EQ(approve("dave"), "");
+  EXPECT_EQ(Next(spec, status, With("s1"), 8).next.phase, 1u);
+  // Approvals given before somebody became its author count no more.
+  status.spec_by = "dave";
+  EXPECT_EQ(Next(spec, status, With("s1"), 8).kind, Step::Kind::kStay);
+  spec.phases[0].gates[0].allow_author = true;
+  EXPECT_EQ(Next(spec, status, With("s1"), 8).next.phase, 1u);
+}
+
+TEST(RolloutGates, OneApprovalMayBeTheAuthorsUnlessItSaysOtherwise) {
+  domain::RolloutSpec spec = TwoOfThree();
+  spec.phases[0].gates = {{.type = "manual_approval"}};
+  domain::RolloutStatus status = Running();
+  status.spec_by = status.started_by = "alice";
+  const Command approve{.verb = Verb::kApprove, .actor = "alice", .reason = "", .spec = "s1"};
+  EXPECT_TRUE(Obey(spec, status, approve, 6).ok());
+  spec.phases[0].gates[0].allow_author = false;
+  EXPECT_FALSE(Obey(spec, status, approve, 6).ok());
+  EXPECT_EQ(Next(spec, status, With("s1"), 7).waiting_for,
+            "approval of phase half; not by alice, who wrote the spec");
 }
 
 TEST(RolloutGates, ApprovalIsVoidForAnotherSpec) {
@@ -88,8 +133,8 @@ TEST(RolloutGates, ApprovalIsVoidForAnotherSpec) {
             "alice, bob approved");
   status = ApproveAs(status, "alice", "s2")->next;
   EXPECT_EQ(Next(TwoOfThree(), status, With("s2"), 9).waiting_for,
-            "approval of phase half (1 of 2) by alice or bob or carol; the spec changed since bob "
-            "approved");
+            "approval of phase half (1 of 2) by alice or bob or carol; approved by alice; the spec "
+            "changed since bob approved");
   status = ApproveAs(status, "carol", "s2")->next;
   EXPECT_EQ(Next(TwoOfThree(), status, With("s2"), 9).next.phase, 1u);
 }

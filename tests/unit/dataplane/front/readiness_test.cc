@@ -47,5 +47,27 @@ TEST_F(ReadinessTest, OneFailedModelDoesNotTakeTheNodeOutButAllDo) {
   EXPECT_FALSE(Check(State::kFailed, State::kFailed));
 }
 
+TEST_F(ReadinessTest, StaleNodeSaysHowOldItsSnapshotIs) {
+  auto rules = std::make_shared<decision::Ruleset>();
+  rules->epoch = 1;
+  const runtime::VersionTable table({}, {});
+  const auto plan = routing::Plan::Build(rules, &table, recorders_);
+  NodeStatusView status;
+  status.stale = true;
+  status.control_error = "no beacon";
+  const auto answer = [&] {
+    return nlohmann::json::parse(
+        readiness_.Answer(plan.get(), &table, &status, nullptr, 100'000, 1'000'000'000).body);
+  };
+  EXPECT_FALSE(answer()["snapshot"].contains("age_ms"));
+  status.stored_wall_ms = 1'000'000'000 - 7'200'000;
+  EXPECT_EQ(answer()["missing"][0],
+            "control plane: no beacon (the snapshot was known to be the newest 2h ago)");
+  status.current_at_ms = 100'000 - 42'300;
+  EXPECT_EQ(answer()["snapshot"]["age_ms"], 42'300);
+  EXPECT_EQ(answer()["missing"][0],
+            "control plane: no beacon (the snapshot was known to be the newest 42s ago)");
+}
+
 }  // namespace
 }  // namespace weir::node::front
