@@ -235,8 +235,7 @@ void Driver::GatherNodes(const Resource& rollout, const Run* run, Evidence& evid
   evidence.selects_none = selected == 0 && !spec.model.empty();
   if (refusals.empty()) return;
   evidence.frozen_by = refusals.front();
-  if (refusals.size() > 1)
-    evidence.frozen_by += fmt::format(" (and {} more nodes refuse)", refusals.size() - 1);
+  if (refusals.size() > 1) evidence.frozen_by += fmt::format(" (and {} more)", refusals.size() - 1);
 }
 
 // What nodes say of the candidate by leaving it, or by falling over and over.
@@ -248,7 +247,6 @@ void Driver::GatherFailures(const Resource& rollout, const Run& run, int64_t now
   const auto& entered = rollout.status->entered;
   const int64_t began_wall_ms = entered.empty() ? rollout.status->since.ms : entered[0].ms;
   const domain::Labels labels = NodesOf(rollout);
-  const CountsByNode recent = run.shares.Recent();
   for (const NodeFacts& node : nodes_) {
     if (!node.live || !domain::Selects(labels, node.labels)) continue;
     for (const NodeFacts::Episode& episode : node.episodes) {
@@ -258,7 +256,7 @@ void Driver::GatherFailures(const Resource& rollout, const Run& run, int64_t now
       if (is_old && now_wall_ms - began_wall_ms < kOldBreakerMs) continue;
       evidence.system_failure = fmt::format("the breaker of {} is open on {}: {}", spec.candidate,
                                             node.id, episode.detail);
-      evidence.is_of_one_node = IsWellWithout(recent, node.id);
+      evidence.is_of_one_node = IsWellWithout(run.shares.Recent(), node.id);
       return;
     }
     const auto restarts = restarts_ms_.find(node.id);
@@ -270,7 +268,7 @@ void Driver::GatherFailures(const Resource& rollout, const Run& run, int64_t now
     if (count < kCrashLoopRestarts) continue;
     evidence.system_failure = fmt::format("{} started anew {} times within 5m while it served {}",
                                           node.id, count, spec.candidate);
-    evidence.is_of_one_node = IsWellWithout(recent, node.id);
+    evidence.is_of_one_node = IsWellWithout(run.shares.Recent(), node.id);
     return;
   }
 }

@@ -102,7 +102,8 @@ void Driver::TellHeld(const Resource& rollout, Run& run, const Evidence& evidenc
                       int64_t now_ms) const {
   if (rollout.status->state == "rolling_back") return;
   for (const auto& [trigger, detail] : {std::pair("turned_away", &evidence.turned_away),
-                                        std::pair("hidden_by_one_node", &evidence.hidden_by)}) {
+                                        std::pair("hidden_by_one_node", &evidence.hidden_by),
+                                        std::pair("refused_by_node", &evidence.frozen_by)}) {
     if (detail->empty() || !IsNews(run, std::string("alert ") + trigger, kTellAgainMs, now_ms))
       continue;
     Notify("rollout_alert", "warning",

@@ -118,8 +118,9 @@ TEST_F(Nack, RefusedFlagIsShownEverywhereStopsNothingElseAndIsNotSentAgain) {
   ASSERT_TRUE(
       Until("both are back", [&] { return EveryoneHasIt() && NodeRow("n2").contains("nack"); }));
 
-  const Output undone = Weir({"undo", "flag/checkout", "--no-wait"});
-  EXPECT_EQ(undone.exit_code, 0) << undone.Text();
+  const Answer undone =
+      api().Post("/v1/undo", {{"kind", "Flag"}, {"name", "checkout"}, {"reason", "too large"}});
+  ASSERT_TRUE(undone.ok()) << undone;
   ASSERT_TRUE(Until("mended", [&] {
     return strict.HasTaken(key) && EveryoneHasIt() && !NodeRow("n2").contains("nack");
   }));
@@ -135,7 +136,7 @@ TEST_F(Nack, RefusedRolloutIsFrozenUntilItsEntryIsMended) {
                   {"metadata", {{"name", "r"}}},
                   {"spec",
                    {{"flag", "checkout"},
-                    {"hash_seed", std::string(256, 's')},
+                    {"hash_seed", std::string(100, 's')},
                     {"nodes", {{"zone", std::string(kStrictBytes, 'z')}}},
                     {"phases",
                      {{{"name", "ten"}, {"percentage", 10}, {"duration", "1s"}},
@@ -175,7 +176,7 @@ TEST_F(Nack, TelemetryOfANodeThatLiesPromotesNothing) {
     series.counters["requests"] = 100'000;
     wire::Series sent = wire::ToWire({fmt::format("model/{}", kModel), version, arm}, series);
     sent.latency_buckets = {0, 100'000};
-    sent.latency_digest = {1.0, 100'000.0};
+    sent.latency_digest = {1.0, 1.0, 1.0, 99'998.0, 1.0, 1.0};
     return sent;
   };
   for (int i = 0; i < 5; ++i)

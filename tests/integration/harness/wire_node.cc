@@ -135,7 +135,7 @@ void WireNode::Take(const wire::EntryChange& change) {
     return;
   }
   const std::string why = refuses_ ? refuses_(key, change.body.value) : "";
-  if (!why.empty()) refused_[key] = {change.kind, change.name, "INVALID_ARGUMENT", why};
+  if (!why.empty()) refused_[key] = {change.kind, change.name, "invalid_argument", why};
   entries_[key] = change.body.value;
 }
 

@@ -241,6 +241,24 @@ TEST_F(RolloutDriver, CandidateThatTurnsRequestsAwayHoldsThePhase) {
   EXPECT_NE(driver.View("r")->status.waiting_for.find("94 %"), std::string::npos);
 }
 
+TEST_F(RolloutDriver, FreezesWhileANodeRefusesItsEntryOrItsModelAndTellsPeopleOnce) {
+  Driver driver(World());
+  nodes_[1].refused_splits["r"] = "key 42 is unknown";
+  Run(driver, 30, 90, 10, 0);
+  EXPECT_EQ(driver.View("r")->status.state, "frozen");
+  EXPECT_EQ(driver.View("r")->status.waiting_for, "n2 refused it: key 42 is unknown");
+  ASSERT_EQ(Notices("rollout_alert").size(), 1u);
+  EXPECT_EQ(Notices("rollout_alert")[0]["detail"], "n2 refused it: key 42 is unknown");
+  nodes_[0].refused_subjects["model/m"] = "runtime is unknown";
+  Run(driver, 1, 90, 10, 0);
+  EXPECT_EQ(driver.View("r")->status.waiting_for,
+            "n1 refused model/m: runtime is unknown (and 1 more)");
+  nodes_[0].refused_subjects = {{"model/other", "of nobody here"}};
+  nodes_[1].refused_splits.clear();
+  Run(driver, 1, 90, 10, 0);
+  EXPECT_EQ(driver.View("r")->status.state, "progressing");
+}
+
 TEST_F(RolloutDriver, AsksGatesAndSaysSinceWhenTheyWait) {
   SpecNow().phases[0].gates = {{.type = "time_based", .name = "office_hours"}};
   gate_ = {false, false, "opens at 09:00"};

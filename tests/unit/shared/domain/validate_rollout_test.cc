@@ -273,6 +273,27 @@ TEST(ValidateRollout, WhatAPhaseSetsIsChecked) {
                           HasSubstr("did you mean \"warn\"?")));
 }
 
+TEST(ValidateRollout, SharesOfNodesMakeUpAWhole) {
+  RolloutSpec spec = Rollout();
+  spec.max_node_share = 0.3;
+  EXPECT_THAT(Of(Kind::kRollout, spec),
+              ElementsAre("spec.max_node_share: 0.3 of each of 2 nodes does not make a whole; it "
+                          "takes min_nodes: 4"));
+  spec.min_nodes = 4;
+  EXPECT_THAT(Of(Kind::kRollout, spec), IsEmpty());
+  spec.phases[1].min_nodes = 3;
+  EXPECT_THAT(Of(Kind::kRollout, spec), ElementsAre(HasSubstr("spec.phases[1].max_node_share")));
+  spec.phases[1].max_node_share = 1.5;
+  spec.phases[0].min_nodes = 65;
+  EXPECT_THAT(Of(Kind::kRollout, spec),
+              ElementsAre("spec.phases[0].min_nodes: 65 is above 64",
+                          "spec.phases[1].max_node_share: 1.5 is not in 0..1 (a ratio: 1.5 % is "
+                          "0.015)"));
+  spec = Rollout();
+  spec.rollback.one_node = "stop";
+  EXPECT_THAT(Of(Kind::kRollout, spec), ElementsAre(HasSubstr("spec.rollback.one_node: \"stop\"")));
+}
+
 TEST(ValidateRollout, StepsBackFallToZero) {
   RolloutSpec spec = Rollout();
   spec.rollback.gradual = GradualRollback{.to = {25, 10, 0}, .every = {30'000}};
