@@ -18,13 +18,13 @@
 #include "controlplane/gates/gates.h"
 #include "controlplane/notify/notifier.h"
 #include "controlplane/publish/bus.h"
+#include "controlplane/publish/server_keys.h"
 #include "controlplane/resources/reloader.h"
 #include "controlplane/store/blob_store.h"
 #include "shared/base/clock.h"
 #include "shared/base/status.h"
 #include "shared/codec/json.h"
 #include "shared/transport/context.h"
-#include "shared/transport/keys.h"
 #include "shared/transport/loop.h"
 
 namespace weir::control {
@@ -60,6 +60,14 @@ class Control {
   void OnFile(const resources::FileOutcome& outcome);
   Result<api::Past> Past(const api::PastQuery& query);
   Status Enroll(const api::Enrolment& enrolment);
+  Status Revoke(const std::string& node, const std::string& actor, const std::string& reason);
+  Status OpenNext();
+  Result<codec::Json> RotateKey(const std::string& actor, const std::string& reason);
+  Result<codec::Json> FinishRotation(const std::string& actor, const std::string& reason,
+                                     bool force);
+  Result<codec::Json> KeyStatus() const;
+  api::Bootstrap Bootstrap() const;
+  api::KeyActions MakeKeyActions();
   Result<codec::Json> CreateToken(int64_t lifetime_ms);
   api::Dependencies MakeDependencies();
   std::string Metrics() const;
@@ -82,7 +90,7 @@ class Control {
   std::unique_ptr<publish::Bus> bus_;
   std::unique_ptr<api::Api> api_;
   std::unique_ptr<resources::Reloader> reloader_;  // null without a directory
-  transport::KeyPair keys_;
+  publish::ServerKeys keys_;
   publish::BusCounters counters_;
 };
 

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstdio>
 
+#include "controlplane/cli/key_commands.h"
 #include "controlplane/cli/session.h"
 #include "shared/base/build_info.h"
 #include "shared/base/clock.h"
@@ -70,6 +71,7 @@ int Main(int argc, char** argv) {
   AddImportCommands(app, session);
   AddSinkCommands(app, session);
   AddOperationCommands(app, session);
+  AddKeyCommands(app, session);
   AddHistoryCommands(app, session);
   AddContextCommands(app, session);
   // Last, since commands inherit what stands when they are added.

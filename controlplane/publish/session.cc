@@ -127,6 +127,16 @@ Status Session::OnHeartbeat(const From& from, const wire::Frame& frame) {
   return OkStatus();
 }
 
+void Session::SendMove(const std::string& node, const wire::Move& move) {
+  const std::string peer = nodes_.PeerOf(node);
+  if (!peer.empty()) Send(peer, wire::Type::kMove, move);
+}
+
+void Session::SendRefused(const std::string& node, const std::string& reason) {
+  const std::string peer = nodes_.PeerOf(node);
+  if (!peer.empty()) Send(peer, wire::Type::kRefused, wire::Refused{reason});
+}
+
 void Session::SendBatchAck(const std::string& node, uint64_t incarnation, uint64_t committed) {
   const std::string peer = nodes_.PeerOf(node);
   if (peer.empty() || nodes_.IncarnationOf(node) != incarnation) return;

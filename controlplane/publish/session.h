@@ -38,6 +38,10 @@ class Session {
   // learns it from the next WELCOME.
   void SendBatchAck(const std::string& node, uint64_t incarnation, uint64_t committed);
 
+  // Dropped if the node is away.
+  void SendMove(const std::string& node, const wire::Move& move);
+  void SendRefused(const std::string& node, const std::string& reason);
+
   uint64_t refused_count() const { return refused_; }
 
  private:

@@ -13,7 +13,7 @@
 namespace weir::wire {
 
 inline constexpr uint8_t kMajor = 1;
-inline constexpr uint8_t kMinor = 0;
+inline constexpr uint8_t kMinor = 1;
 inline constexpr size_t kHeaderBytes = 1 + 4 + 4 + 8 + 8 + 8 + 4;
 
 // The first byte of a frame; what SUB sockets subscribe to.
@@ -39,6 +39,7 @@ enum class Type : uint8_t {
   kNodeReport = 16,
   kBatchAck = 17,
   kGoodbye = 18,
+  kMove = 19,  // since 1.1; a node of 1.0 logs and ignores it
   kBatch = 30,
 };
 

@@ -140,6 +140,7 @@ void ForEachMessage(const Visit& visit) {
   visit("applied", Type::kApplied, Topic::kSession, wire::Applied{});
   visit("heartbeat", Type::kHeartbeat, Topic::kSession, wire::Heartbeat{});
   visit("node_report", Type::kNodeReport, Topic::kSession, wire::NodeReport{});
+  visit("move", Type::kMove, Topic::kSession, wire::Move{});
   visit("batch_ack", Type::kBatchAck, Topic::kSession, wire::BatchAck{});
   visit("goodbye", Type::kGoodbye, Topic::kSession, wire::Goodbye{});
   visit("batch", Type::kBatch, Topic::kTelemetry, wire::Batch{});
