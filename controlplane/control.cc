@@ -32,7 +32,7 @@ Status Control::Start() {
 Status Control::StartOnCore() {
   MakeEngine();
   WEIR_RETURN_IF_ERROR(engine_->Open(settings_.data_dir));
-  WEIR_ASSIGN_OR_RETURN(keys_, transport::LoadOrCreateKeyPair(settings_.data_dir + "/server.key"));
+  WEIR_ASSIGN_OR_RETURN(keys_, publish::ServerKeys::Load(settings_.data_dir));
   events_ = std::make_unique<api::EventLog>(engine_->epoch(), clock_);
   MakeBackups();
   MakeNotifier();
@@ -113,16 +113,19 @@ Status Control::StartBus() {
   listener.on_counters = [=, this](const publish::BusCounters& counters) {
     post([this, counters] { counters_ = counters; });
   };
-  publish::BusOptions options{settings_.cfg_listen,
-                              settings_.session_listen,
-                              settings_.telemetry_listen,
-                              keys_,
-                              engine_->epoch(),
-                              {},
-                              {}};
+  publish::BusOptions options;
+  options.cfg_listen = settings_.cfg_listen;
+  options.session_listen = settings_.session_listen;
+  options.telemetry_listen = settings_.telemetry_listen;
+  options.keys = keys_.current();
+  options.epoch = engine_->epoch();
   WEIR_ASSIGN_OR_RETURN(const auto known, engine_->store().NodeKeys());
   for (const store::NodeKeyRow& node : known) {
-    if (!node.revoked) options.nodes.emplace_back(node.node, node.public_key);
+    if (node.revoked) {
+      options.revoked.push_back(node.node);
+    } else {
+      options.nodes.emplace_back(node.node, node.public_key);
+    }
   }
   for (const auto& [node, cordon] : cordons_) options.cordons.emplace_back(node, cordon.reason);
   bus_ = std::make_unique<publish::Bus>(context_, std::move(listener));
@@ -130,12 +133,12 @@ Status Control::StartBus() {
   WEIR_RETURN_IF_ERROR(bus_->Start(options, catalog.AllEntries(), catalog.revision(),
                                    catalog.emergency(), engine_->committed()));
   PublishAuditHead();
+  if (keys_.next().has_value()) WEIR_RETURN_IF_ERROR(OpenNext());  // a rotation goes on
   engine_->Follow();
   return OkStatus();
 }
 
 api::Dependencies Control::MakeDependencies() {
-  const publish::Bus::Addresses& bus = bus_->addresses();
   return {
       .core = core_,
       .clock = clock_,
@@ -144,8 +147,8 @@ api::Dependencies Control::MakeDependencies() {
       .rollouts = engine_->driver(),
       .events = *events_,
       .flag_totals = engine_->ledger().flags(),
-      .bootstrap = {engine_->epoch(), keys_.public_key, transport::Fingerprint(keys_.public_key),
-                    bus.cfg, bus.session, bus.telemetry, publish::kHeartbeatMs},
+      .epoch = engine_->epoch(),
+      .bootstrap = [this] { return Bootstrap(); },
       .nodes = [this] { return engine_->nodes(); },
       .enroll = [this](const api::Enrolment& enrolment) { return Enroll(enrolment); },
       .before_change = [this] { engine_->FoldSchedules(); },
@@ -157,6 +160,7 @@ api::Dependencies Control::MakeDependencies() {
                                                      query.step_ms, clock_.WallMs());
           },
       .past = [this](const api::PastQuery& query) { return Past(query); },
+      .keys = MakeKeyActions(),
       .sink_status = [this](const std::string& sink) { return notifier_->StatusOf(sink); },
       .test_sink = [this](const std::string& sink) { return notifier_->Test(sink); },
       .operations = MakeOperations(),

@@ -20,13 +20,13 @@
 #include "controlplane/gates/gates.h"
 #include "controlplane/notify/notifier.h"
 #include "controlplane/publish/bus.h"
+#include "controlplane/publish/server_keys.h"
 #include "controlplane/resources/reloader.h"
 #include "controlplane/store/blob_store.h"
 #include "shared/base/clock.h"
 #include "shared/base/status.h"
 #include "shared/codec/json.h"
 #include "shared/transport/context.h"
-#include "shared/transport/keys.h"
 #include "shared/transport/loop.h"
 
 namespace weir::control {
@@ -73,6 +73,14 @@ class Control {
   Result<codec::Json> UpgradeFacts() const;
   void PublishAuditHead();
   std::string BackupMetrics() const;
+  Status Revoke(const std::string& node, const std::string& actor, const std::string& reason);
+  Status OpenNext();
+  Result<codec::Json> RotateKey(const std::string& actor, const std::string& reason);
+  Result<codec::Json> FinishRotation(const std::string& actor, const std::string& reason,
+                                     bool force);
+  Result<codec::Json> KeyStatus() const;
+  api::Bootstrap Bootstrap() const;
+  api::KeyActions MakeKeyActions();
   api::Dependencies MakeDependencies();
   std::string Metrics() const;
   std::vector<api::Problem> Problems() const;
@@ -95,7 +103,7 @@ class Control {
   std::unique_ptr<publish::Bus> bus_;
   std::unique_ptr<api::Api> api_;
   std::unique_ptr<resources::Reloader> reloader_;  // null without a directory
-  transport::KeyPair keys_;
+  publish::ServerKeys keys_;
   publish::BusCounters counters_;
   std::map<std::string, store::CordonRow> cordons_;  // by node
   store::AuditHead audit_head_;                      // that went into beacons

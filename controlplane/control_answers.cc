@@ -58,7 +58,7 @@ Status Control::Enroll(const api::Enrolment& enrolment) {
 
 Result<codec::Json> Control::CreateToken(int64_t lifetime_ms, const std::string& actor) {
   const std::string token =
-      fmt::format("{}.{}", RandomHex(16), transport::Fingerprint(keys_.public_key));
+      fmt::format("{}.{}", RandomHex(16), transport::Fingerprint(keys_.current().public_key));
   const int64_t now_ms = clock_.WallMs();
   WEIR_RETURN_IF_ERROR(engine_->store().AddEnrollToken(
       {wire::Sha256Hex(token), now_ms, now_ms + lifetime_ms, ""}, actor));
@@ -89,6 +89,16 @@ std::string Control::Metrics() const {
   add("weir_flag_samples_left_out_total", "counter", "", {{"", counters_.samples_left_out}});
   add("weir_frames_refused_total", "counter", "", {{"", counters_.frames_refused}});
   add("weir_handshakes_denied_total", "counter", "", {{"", counters_.handshakes_denied}});
+  const publish::WireRefusals& wire = counters_.wire;
+  add("weir_wire_refused_total", "counter", "reason",
+      {{"key", wire.key},
+       {"handshake", wire.handshake},
+       {"revoked", wire.revoked},
+       {"frame", counters_.frames_refused},
+       {"multipart", wire.multipart},
+       {"unfinished", wire.unfinished},
+       {"subscriptions", wire.subscriptions},
+       {"crowd", wire.crowd}});
   add("weir_resource_files", "gauge", "state",
       {{"applied", files.files_applied}, {"refused", files.files_refused}});
   add("weir_resource_reloads_total", "counter", "result",

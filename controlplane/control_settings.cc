@@ -26,6 +26,9 @@ const settings::Program& ControlProgram() {
           {"cfg_listen", "ADDRESS", "for nodes: what is published"},
           {"session_listen", "ADDRESS", "for nodes: requests and answers"},
           {"telemetry_listen", "ADDRESS", "for nodes: what they count"},
+          {"rotation_cfg_listen", "ADDRESS", "the same while the server's key is rotated"},
+          {"rotation_session_listen", "ADDRESS", "without them, another port of the same host"},
+          {"rotation_telemetry_listen", "ADDRESS", "that is free"},
           {"resources", "DIR", "files to apply at the start and whenever they change"},
           {"require_token", "", "nodes of this machine need an enrolment token too"},
           {"gate_commands", "PATHS",
@@ -70,6 +73,15 @@ Status Check(const ControlSettings& settings) {
       {"cfg_listen", settings.cfg_listen},
       {"session_listen", settings.session_listen},
       {"telemetry_listen", settings.telemetry_listen}};
+  const std::pair<const char*, const std::string&> rotation[] = {
+      {"rotation_cfg_listen", settings.rotation_cfg_listen},
+      {"rotation_session_listen", settings.rotation_session_listen},
+      {"rotation_telemetry_listen", settings.rotation_telemetry_listen}};
+  for (const auto& [name, text] : rotation) {
+    if (text.empty()) continue;
+    const auto address = transport::ZmqAddress(text);
+    if (!address.ok()) return InvalidArgument(name, address.status().message());
+  }
   for (const auto& [name, text] : channels) {
     const auto address = transport::ZmqAddress(text);
     if (!address.ok()) return InvalidArgument(name, address.status().message());

@@ -17,6 +17,11 @@ struct ControlSettings {
   std::string cfg_listen = "127.0.0.1:7081";
   std::string session_listen = "127.0.0.1:7082";
   std::string telemetry_listen = "127.0.0.1:7083";
+  // Of the second set of sockets while the server's key is rotated; "": the host of the first, any
+  // port.
+  std::string rotation_cfg_listen;
+  std::string rotation_session_listen;
+  std::string rotation_telemetry_listen;
   std::string resources;
   bool require_token = false;
   std::vector<std::string> gate_commands;  // files and folders; empty: gates run no command
@@ -38,6 +43,9 @@ void Describe(V& v, ControlSettings& f) {
   v(3, "cfg_listen", f.cfg_listen);
   v(4, "session_listen", f.session_listen);
   v(5, "telemetry_listen", f.telemetry_listen);
+  v(31, "rotation_cfg_listen", f.rotation_cfg_listen);
+  v(32, "rotation_session_listen", f.rotation_session_listen);
+  v(33, "rotation_telemetry_listen", f.rotation_telemetry_listen);
   v(6, "resources", f.resources);
   v(7, "require_token", f.require_token);
   v(8, "drain_delay", f.drain_delay);

@@ -156,8 +156,11 @@ class Node {
     options.incarnation = static_cast<uint64_t>(Clock::System().WallMs());
     options.http = front_.http_address();
     options.admin = front_.admin_address();
-    if (!settings_.cache_dir.empty()) options.snapshot_path = settings_.cache_dir + "/snapshot";
-    if (!settings_.cache_dir.empty()) options.cordon_path = settings_.cache_dir + "/cordoned";
+    if (!settings_.cache_dir.empty()) {
+      options.snapshot_path = settings_.cache_dir + "/snapshot";
+      options.cordon_path = settings_.cache_dir + "/cordoned";
+      options.trusted_path = settings_.cache_dir + "/server.pub";
+    }
     return options;
   }
 

@@ -38,7 +38,7 @@ Api::Core::Core(Dependencies dependencies)
     : deps_(std::move(dependencies)),
       router_(Routes()),
       version_(deps_.catalog.revision()),
-      snapshot_(deps_.catalog, deps_.bootstrap.epoch),
+      snapshot_(deps_.catalog, deps_.epoch),
       watch_(deps_.events, deps_.clock),
       streams_(deps_.events, deps_.clock, [this](int worker, std::function<void()> task) {
         server_.worker(worker).Post(std::move(task));
@@ -71,6 +71,7 @@ std::vector<Route> Api::Core::Routes() {
   AddChangeRoutes(routes);
   AddReadRoutes(routes);
   if (deps_.operations.has_value()) AddOperationRoutes(routes);
+  AddKeyRoutes(routes);
   return routes;
 }
 

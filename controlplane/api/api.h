@@ -53,8 +53,15 @@
 //                                {key, flag, count: 1..1000000, context?} → {flag, keys, outcomes:
 //                                {outcome: n}, percentage} over the keys KEY1 … KEYcount
 //   GET    /v1/bootstrap         {epoch, server_key, fingerprint, channels: {cfg, session, telemetry},
-//                                heartbeat_ms}
+//                                heartbeat_ms, next?: {server_key, fingerprint, channels}}
 //   POST   /v1/enroll            {node, public_key, token?} → {node}; 403 when refused
+//   POST   /v1/nodes/ID/revoke   {reason?} → {node, revoked: true}; its key is let in no more, and its
+//                                connections end
+//   GET    /v1/keys              {server_key, fingerprint, nodes: {current: [id], next: [id]}, next?:
+//                                {server_key, fingerprint, channels}}; next while a rotation goes on
+//   POST   /v1/keys/rotate       {reason?} → as GET; a second key, on ports of its own
+//   POST   /v1/keys/finish       {force?, reason?} → as GET; the first key ends. 409 while live nodes
+//                                use it, unless forced
 //   POST   /v1/tokens            {expires?: "1h"} → {token, expires_at}; lets one node enrol, once
 //   PUT    /v1/blobs/SHA256      raw bytes → {sha256, bytes}, 201 when new; GET gives the bytes
 //   POST   /v1/backup            {reason?} → 202 {id, state: running | ready | failed, done_bytes,
@@ -107,14 +114,20 @@ class Driver;
 
 namespace weir::control::api {
 
-// What /v1/bootstrap tells a node.
-struct Bootstrap {
-  uint64_t epoch = 0;
+// Where nodes find the control plane, and by which key they know it.
+struct Place {
   std::string server_key;   // z85
   std::string fingerprint;  // of the server key
   std::string cfg;          // "tcp://127.0.0.1:7081"
   std::string session;
   std::string telemetry;
+};
+
+// What /v1/bootstrap tells a node.
+struct Bootstrap {
+  uint64_t epoch = 0;
+  Place current;
+  std::optional<Place> next;  // while the server's key is rotated
   int64_t heartbeat_ms = 1000;
 };
 
@@ -162,6 +175,20 @@ struct Problem {
   std::string remedy;  // the command that helps
 };
 
+// What operators do about keys; a missing function answers that it is not there.
+struct KeyActions {
+  // NotFound: a node that was never enrolled.
+  std::function<Status(const std::string& node, const std::string& actor,
+                       const std::string& reason)>
+      revoke{};
+  // The rest answer GET /v1/keys.
+  std::function<Result<codec::Json>(const std::string& actor, const std::string& reason)> rotate{};
+  std::function<Result<codec::Json>(const std::string& actor, const std::string& reason,
+                                    bool force)>
+      finish{};
+  std::function<Result<codec::Json>()> status{};
+};
+
 // Everything here outlives the Api and is used on the core thread only (core.Post and blobs
 // excepted).
 struct Dependencies {
@@ -172,7 +199,8 @@ struct Dependencies {
   rollout::Driver& rollouts;
   EventLog& events;
   const ingest::FlagTotals& flag_totals;
-  Bootstrap bootstrap;
+  uint64_t epoch = 0;
+  std::function<Bootstrap()> bootstrap;
 
   std::function<std::shared_ptr<const publish::NodesView>()> nodes;  // may give null at first
   // An error refuses the node (403), except Unavailable and ResourceExhausted. From elsewhere than
@@ -186,6 +214,7 @@ struct Dependencies {
   std::function<Result<codec::Json>(const TelemetryQuery&)> telemetry;
   // What was in force in a span of the past. NotFound: a node that nobody has heard of.
   std::function<Result<Past>(const PastQuery&)> past{};
+  KeyActions keys{};
   // Optional: how a sink stands, for its status; and one that is told as a test, which gives the id
   // that status.last has once it was tried.
   std::function<codec::Json(const std::string& sink)> sink_status{};

@@ -42,6 +42,7 @@ class Api::Core {
   void AddChangeRoutes(std::vector<Route>& routes);
   void AddReadRoutes(std::vector<Route>& routes);
   void AddOperationRoutes(std::vector<Route>& routes);
+  void AddKeyRoutes(std::vector<Route>& routes);
 
   // The one way of every request: worker → core → worker.
   void Handle(const std::shared_ptr<http::Exchange>& exchange);
@@ -90,6 +91,13 @@ class Api::Core {
   Answer BootstrapInfo(const Call& call);
   Answer Enroll(const Call& call);
   Answer CreateToken(const Call& call);
+
+  // Keys
+  Answer RevokeNode(const Call& call);
+  Answer Keys(const Call& call);
+  Answer RotateKey(const Call& call);
+  Answer FinishRotation(const Call& call);
+
   Answer PutBlob(const Call& call) const;  // any thread
   Answer GetBlob(const Call& call) const;  // any thread
   Answer Ready(const Call& call);

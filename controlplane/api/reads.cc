@@ -100,7 +100,7 @@ void Api::Core::AddReadRoutes(std::vector<Route>& routes) {
 
 Answer Api::Core::Snapshot(const Call&) {
   WEIR_ASSIGN_OR_RETURN(const auto compiled, snapshot_.Get(version_));
-  return JsonResponse({{"epoch", deps_.bootstrap.epoch},
+  return JsonResponse({{"epoch", deps_.epoch},
                        {"version", version_},
                        {"digest", compiled->digest_hex},
                        {"emergency", codec::ToJson(deps_.catalog.emergency())},
@@ -139,7 +139,7 @@ Answer Api::Core::StatusPage(const Call&) {
   if (deps_.problems) {
     for (Problem& problem : deps_.problems()) problems.push_back(std::move(problem));
   }
-  return JsonResponse(StatusView(world, version_, deps_.bootstrap.epoch, std::move(problems)));
+  return JsonResponse(StatusView(world, version_, deps_.epoch, std::move(problems)));
 }
 
 Answer Api::Core::Telemetry(const Call& call) {
@@ -173,13 +173,17 @@ Answer Api::Core::Events(const Call& call) {
 }
 
 Answer Api::Core::BootstrapInfo(const Call&) {
-  const Bootstrap& info = deps_.bootstrap;
-  return JsonResponse(
-      {{"epoch", info.epoch},
-       {"server_key", info.server_key},
-       {"fingerprint", info.fingerprint},
-       {"channels", {{"cfg", info.cfg}, {"session", info.session}, {"telemetry", info.telemetry}}},
-       {"heartbeat_ms", info.heartbeat_ms}});
+  const Bootstrap info = deps_.bootstrap();
+  const auto place = [](const Place& at) -> Json {
+    return {{"server_key", at.server_key},
+            {"fingerprint", at.fingerprint},
+            {"channels", {{"cfg", at.cfg}, {"session", at.session}, {"telemetry", at.telemetry}}}};
+  };
+  Json answer = place(info.current);
+  answer["epoch"] = info.epoch;
+  answer["heartbeat_ms"] = info.heartbeat_ms;
+  if (info.next.has_value()) answer["next"] = place(*info.next);
+  return JsonResponse(answer);
 }
 
 Answer Api::Core::Enroll(const Call& call) {

@@ -5,8 +5,7 @@
 #include <csignal>
 #include <cstdio>
 
-#include "controlplane/cli/operator_commands.h"
-#include "controlplane/cli/session.h"
+to#include "controlplane/cli/session.h"
 #include "shared/base/build_info.h"
 #include "shared/base/clock.h"
 #include "shared/base/text.h"
@@ -75,6 +74,7 @@ int Main(int argc, char** argv) {
   AddBackupCommands(app, session);
   AddAuditCommands(app, session);
   AddUpgradeCommands(app, session);
+  AddKeyCommands(app, session);
   AddHistoryCommands(app, session);
   AddContextCommands(app, session);
   // Last, since commands inherit what stands when they are added.

@@ -109,9 +109,19 @@ void Hub::Acknowledge(const ingest::HighWaters& stored) {
   }
 }
 
+void Hub::Refuse(const std::string& node, const std::string& reason) {
+  session_.SendRefused(node, reason);
+  nodes_.Refuse(node, reason, NowMs());
+  nodes_.Flush();
+}
+
 BusCounters Hub::counters() const {
-  return {session_.refused_count() + batches_refused_, 0, folder_.malformed_series(),
-          folder_.samples_left_out(), accountant_.counters()};
+  return {session_.refused_count() + batches_refused_,
+          0,
+          folder_.malformed_series(),
+          folder_.samples_left_out(),
+          accountant_.counters(),
+          {}};
 }
 
 }  // namespace weir::control::publish

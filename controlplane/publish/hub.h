@@ -19,12 +19,24 @@
 
 namespace weir::control::publish {
 
+// What the sockets' owner turned away before it was a frame, by reason.
+struct WireRefusals {
+  uint64_t key = 0;            // a handshake with a key that is not allowed
+  uint64_t handshake = 0;      // one that failed otherwise
+  uint64_t revoked = 0;        // a frame of a key that is allowed no more
+  uint64_t multipart = 0;      // more than one part, or what no node sends
+  uint64_t unfinished = 0;     // connections cut: a message without end
+  uint64_t subscriptions = 0;  // connections cut: more than a node subscribes to
+  uint64_t crowd = 0;          // connections cut: too many
+};
+
 struct BusCounters {
   uint64_t frames_refused = 0;  // on session and telemetry
   uint64_t handshakes_denied = 0;
   uint64_t series_malformed = 0;
   uint64_t samples_left_out = 0;  // of decisions: over the budget, or malformed
   ingest::Accountant::Counters batches;
+  WireRefusals wire{};
 };
 
 // What a hub sends through: an Outbox that also greets.
@@ -80,6 +92,10 @@ class Hub {
   }
   // The end of the audit's chain, for beacons.
   void SetAuditHead(uint64_t rows, const std::string& head) { publisher_.SetAuditHead(rows, head); }
+
+  // The node is told why, and shown as gone; nothing of it is taken any more is the owner's part.
+  void Refuse(const std::string& node, const std::string& reason);
+  void SendMove(const std::string& node, const wire::Move& move) { session_.SendMove(node, move); }
 
   const Publisher& publisher() const { return publisher_; }
   // Without the denied handshakes, which only the sockets' owner knows.

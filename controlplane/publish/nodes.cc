@@ -172,6 +172,20 @@ void Nodes::Goodbye(const std::string& node) {
   UpdateState(entry, status->last_seen_ms);
 }
 
+void Nodes::Refuse(const std::string& node, const std::string& problem, int64_t now_ms) {
+  const auto [at, fresh] = nodes_.try_emplace(node);
+  if (fresh) {
+    at->second.status = std::make_shared<NodeStatus>();
+    at->second.status->id = node;
+    at->second.status->last_seen_ms = now_ms;
+  }
+  changed_ = true;
+  NodeStatus& status = *Writable(node);
+  status.problem = problem;
+  Clean(status.problem);
+  UpdateState(at->second, now_ms);
+}
+
 void Nodes::UpdateState(Entry& entry, int64_t now_ms) {
   const NodeStatus& status = *entry.status;
   const int64_t silent_ms = now_ms - status.last_seen_ms;

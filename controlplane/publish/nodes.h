@@ -27,8 +27,8 @@ class Nodes {
 
   Nodes(uint64_t epoch, OnView on_view, OnApplied on_applied);
 
-  // Its addresses are kept if they are addresses. `problem`: shown and counted as gone; otherwise the node is joining, or what it was if the same
-  // incarnation says hello again.
+  // Its addresses are kept if they are addresses. `problem`: shown and counted as gone; otherwise
+  // the node is joining, or what it was if the same incarnation says hello again.
   void Hello(const std::string& peer, const wire::Hello& hello, const std::string& problem,
              int64_t now_ms);
   bool Knows(const std::string& node) const { return nodes_.contains(node); }
@@ -42,6 +42,8 @@ class Nodes {
   void Report(const std::string& node, const wire::NodeReport& report);
   void Heartbeat(const std::string& node, const wire::Heartbeat& heartbeat);
   void Goodbye(const std::string& node);
+  // Gone, and shown with the reason until it is welcomed again; known from now on if it was not.
+  void Refuse(const std::string& node, const std::string& problem, int64_t now_ms);
 
   void Tick(int64_t now_ms);
   // Tells the view if it changed since the last call. When a node was last heard of changes views

@@ -152,6 +152,16 @@ void Session::SetCordon(const std::string& node, bool cordoned, const std::strin
   if (!peer.empty()) Send(peer, wire::Type::kCommand, wire::Command{cordoned, reason});
 }
 
+void Session::SendMove(const std::string& node, const wire::Move& move) {
+  const std::string peer = nodes_.PeerOf(node);
+  if (!peer.empty()) Send(peer, wire::Type::kMove, move);
+}
+
+void Session::SendRefused(const std::string& node, const std::string& reason) {
+  const std::string peer = nodes_.PeerOf(node);
+  if (!peer.empty()) Send(peer, wire::Type::kRefused, wire::Refused{reason});
+}
+
 void Session::SendBatchAck(const std::string& node, uint64_t incarnation, uint64_t committed) {
   const std::string peer = nodes_.PeerOf(node);
   if (peer.empty() || nodes_.IncarnationOf(node) != incarnation) return;

@@ -46,6 +46,9 @@ class Session {
 
   // Whether a node shall take no traffic: told at once, and with every WELCOME.
   void SetCordon(const std::string& node, bool cordoned, const std::string& reason);
+  // Dropped if the node is away.
+  void SendMove(const std::string& node, const wire::Move& move);
+  void SendRefused(const std::string& node, const std::string& reason);
 
   uint64_t refused_count() const { return refused_; }
 

@@ -30,16 +30,20 @@ Status UseToken(C& db, const std::string& hash, const NodeKeyRow& node) {
 }
 
 template <class C>
-Status CheckKey(C& db, const NodeKeyRow& node) {
-  Query others = db.Prepare("SELECT node, revoked FROM node_keys WHERE node = ? OR public_key = ?");
+Status CheckKey(C& db, const NodeKeyRow& node, bool has_token) {
+  Query others = db.Prepare(
+      "SELECT node, revoked, public_key FROM node_keys WHERE node = ? OR public_key = ?");
   others.Bind(node.node).Bind(node.public_key);
   while (others.Step()) {
     if (others.Text(0) != node.node) {
       return {Code::kAlreadyExists,
               fmt::format("node \"{}\" has this key already", others.Text(0))};
     }
-    if (others.Number(1) != 0) {
-      return FailedPrecondition(fmt::format("node \"{}\" is revoked", node.node));
+    if (others.Number(1) != 0 && (!has_token || others.Text(2) == node.public_key)) {
+      return FailedPrecondition(
+          fmt::format("node \"{}\" is revoked; with a new key and an enrolment token (weir token "
+                      "create) it may come back",
+                      node.node));
     }
   }
   return OkStatus();
@@ -49,7 +53,7 @@ Status CheckKey(C& db, const NodeKeyRow& node) {
 
 Status Store::EnrollNode(const NodeKeyRow& node, const std::string& token_hash) {
   return connection_->Write([&]() -> Status {
-    WEIR_RETURN_IF_ERROR(CheckKey(*connection_, node));
+    WEIR_RETURN_IF_ERROR(CheckKey(*connection_, node, !token_hash.empty()));
     if (!token_hash.empty()) WEIR_RETURN_IF_ERROR(UseToken(*connection_, token_hash, node));
     connection_->Prepare("REPLACE INTO node_keys VALUES (?, ?, ?, ?)")
         .Bind(node.node)
@@ -76,12 +80,14 @@ Result<std::vector<NodeKeyRow>> Store::NodeKeys() {
   return rows;
 }
 
-Status Store::RevokeNode(const std::string& node, const std::string& actor) {
+Status Store::RevokeNode(const std::string& node, const std::string& actor,
+                         const std::string& reason) {
   return connection_->Write([&]() -> Status {
     const int changed =
         connection_->Prepare("UPDATE node_keys SET revoked = 1 WHERE node = ?").Bind(node).Run();
     if (changed == 0) return NotFound(fmt::format("there is no node \"{}\"", node));
-    connection_->Audit(connection_->clock().WallMs(), actor, "revoke", node);
+    connection_->Audit(connection_->clock().WallMs(), actor, "revoke",
+                       reason.empty() ? node : node + ": " + reason);
     return OkStatus();
   });
 }

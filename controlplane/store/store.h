@@ -123,13 +123,14 @@ class Store {
   // --------------------------------------------------------------------------
 
   // Adds or replaces a node's key, and uses up the enrolment token if one is given, in one
-  // transaction with its audit row. FailedPrecondition when the node is revoked or the token is
-  // used or expired, NotFound when the token is unknown, AlreadyExists when another node has the
+  // transaction with its audit row. FailedPrecondition when the token is used or expired, or
+  // when the node is revoked and does not bring both a token and another key; NotFound when the token is unknown, AlreadyExists when another node has the
   // key.
   Status EnrollNode(const NodeKeyRow& node, const std::string& token_hash = "");
   Result<std::vector<NodeKeyRow>> NodeKeys();
   // NotFound when there is no such node.
-  Status RevokeNode(const std::string& node, const std::string& actor);
+  Status RevokeNode(const std::string& node, const std::string& actor,
+                    const std::string& reason = "");
   Status AddEnrollToken(const EnrollTokenRow& token, const std::string& actor = "api");
   Result<std::vector<EnrollTokenRow>> EnrollTokens();
 

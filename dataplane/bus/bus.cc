@@ -100,6 +100,10 @@ void Bus::Restore() {
   if (!options_.cordon_path.empty()) {
     if (const auto reason = ReadFile(options_.cordon_path); reason.ok()) link_.SetCordon(*reason);
   }
+  if (!options_.trusted_path.empty()) {
+    const Result<std::string> kept = ReadFile(options_.trusted_path);
+    if (kept.ok()) trusted_key_ = kept->substr(0, kept->find('\n'));
+  }
   if (options_.snapshot_path.empty()) return;
   const auto stored = snapshot::LoadLastGood(options_.snapshot_path);
   if (stored.ok()) {
@@ -110,8 +114,10 @@ void Bus::Restore() {
 }
 
 void Bus::Join() {
-  chores_.Post([this] {
-    auto channels = bus::Join(options_.join);
+  JoinRequest request = options_.join;
+  request.trusted_key = trusted_key_;
+  chores_.Post([this, request = std::move(request)] {
+    auto channels = bus::Join(request);
     loop_.Post(
         [this, channels = std::move(channels)]() mutable { link_.OnJoined(std::move(channels)); });
   });
@@ -119,6 +125,15 @@ void Bus::Join() {
 
 void Bus::JoinIn(int64_t delay_ms) {
   loop_.After(delay_ms, [this] { link_.OnJoinDue(); });
+}
+
+void Bus::Trust(const std::string& server_key) {
+  trusted_key_ = server_key;
+  if (options_.trusted_path.empty()) return;
+  chores_.Post([path = options_.trusted_path, server_key] {
+    const Status kept = WriteFileAtomic(path, server_key + "\n", 0600);
+    if (!kept.ok()) Log("bus").error("the server's key is not kept: {}", kept.ToString());
+  });
 }
 
 Status Bus::Connect(const Channels& channels) {

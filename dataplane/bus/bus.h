@@ -30,6 +30,7 @@ struct BusOptions {
   uint64_t incarnation = 0;   // wall milliseconds of the start
   std::string http;           // the addresses that HELLO tells
   std::string admin;          //
+  std::string trusted_path;   // where a server key that was announced is kept; "": nowhere
   std::string snapshot_path;  // where the last good snapshot is kept; "": nowhere
   std::string cordon_path;    // and that this node shall take no traffic
 };
@@ -85,6 +86,7 @@ class Bus : private LinkHost {
 
   void Join() override;
   void JoinIn(int64_t delay_ms) override;
+  void Trust(const std::string& server_key) override;
   Status Connect(const Channels& channels) override;
   Status SendSession(const std::string& frame) override;
   Status SendTelemetry(const std::string& frame) override;
@@ -106,6 +108,7 @@ class Bus : private LinkHost {
 
   // Owned by the bus thread.
   Link link_;
+  std::string trusted_key_;
   std::optional<transport::Socket> cfg_;
   std::optional<transport::Socket> session_;
   std::optional<transport::Socket> telemetry_;

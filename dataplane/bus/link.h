@@ -66,6 +66,8 @@ class LinkHost {
   virtual void JoinIn(int64_t delay_ms) = 0;
   // Closes what is open and opens the three channels anew. On an error nothing is open.
   virtual Status Connect(const Channels& channels) = 0;
+  // This server key was announced under one that was known: joins accept it from now on.
+  virtual void Trust(const std::string& /*server_key*/) {}
   // One frame on an open channel. Unavailable: nobody takes it now; ResourceExhausted: too large.
   virtual Status SendSession(const std::string& frame) = 0;
   virtual Status SendTelemetry(const std::string& frame) = 0;
@@ -146,6 +148,7 @@ class Link {
 
   void OnSessionFrame(const wire::Frame& frame);
   void OnWelcome(const wire::Frame& frame);
+  void OnMove(const wire::Frame& frame);
   void HandleSnapshotFrame(const wire::Frame& frame);
   void AfterSnapshotFrame();
   void OnRuleset(std::shared_ptr<const decision::Ruleset> rules);
@@ -184,6 +187,10 @@ class Link {
   int64_t join_backoff_ms_ = 0;
   int64_t linked_at_ms_ = 0;  // when the channels were opened
   std::string control_error_ = "not asked yet";
+
+  // The place that a MOVE led to and that did not answer is not tried again for a while.
+  std::string move_key_;
+  int64_t move_ms_ = 0;
 
   bool is_cfg_heard_ = false;  // since the channels were opened
   bool is_welcome_ = false;    // the session stands

@@ -7,10 +7,12 @@
 #include "dataplane/bus/link.h"
 #include "shared/base/build_info.h"
 #include "shared/base/log.h"
+#include "shared/transport/keys.h"
 
 namespace weir::node::bus {
 namespace {
 
+constexpr int64_t kMoveAgainMs = 60'000;
 constexpr int64_t kRefusedMs = 5000;
 constexpr int64_t kSaveEveryMs = 1000;
 constexpr size_t kMaxDetail = 256;  // session frames are at most 64 KiB
@@ -98,6 +100,8 @@ void Link::OnSessionFrame(const wire::Frame& frame) {
       return AfterSnapshotFrame();
     case wire::Type::kHeartbeat:
       return;
+    case wire::Type::kMove:
+      return OnMove(frame);
     case wire::Type::kBatchAck: {
       auto ack = wire::Decode<wire::BatchAck>(frame);
       if (!ack.ok()) return Log("bus").warn("session: {}", ack.status().ToString());
@@ -148,6 +152,32 @@ void Link::OnCordoned(bool cordoned, const std::string& reason) {
   quiet_from_ms_ = NowMs();
   SendHeartbeat();
   SetCordon(cordon);
+}
+
+// The session is the proof: what comes over it comes from whoever has the secret of the key that
+// this node knows.
+void Link::OnMove(const wire::Frame& frame) {
+  auto move = wire::Decode<wire::Move>(frame);
+  if (!move.ok()) return Log("bus").warn("session: {}", move.status().ToString());
+  if (!is_welcome_ || is_finishing_ || move->server_key == channels_->server_key) return;
+  if (move->server_key == move_key_ && NowMs() - move_ms_ < kMoveAgainMs) return;
+  if (!transport::DecodeKey(move->server_key).ok() || move->cfg.empty() || move->session.empty() ||
+      move->telemetry.empty()) {
+    return Log("bus").warn("session: a move to nowhere is ignored");
+  }
+  move_key_ = move->server_key;
+  move_ms_ = NowMs();
+  host_.Trust(move->server_key);
+  Channels next = *channels_;
+  next.server_key = move->server_key;
+  next.cfg = move->cfg;
+  next.session = move->session;
+  next.telemetry = move->telemetry;
+  Log("bus").info("moving to the server's next key {}", transport::Fingerprint(move->server_key));
+  const Status status = Connect(next);
+  if (status.ok()) return;
+  Log("bus").error("the next place cannot be reached: {}", status.ToString());
+  BeginJoin();
 }
 
 void Link::LoseSession(int64_t hello_at_ms) {

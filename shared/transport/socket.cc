@@ -33,10 +33,13 @@ class Frame {
   std::string Text() {
     return {static_cast<const char*>(zmq_msg_data(&msg_)), zmq_msg_size(&msg_)};
   }
-  std::string UserId() {
-    const char* id = zmq_msg_gets(&msg_, "User-Id");
-    return id == nullptr ? "" : id;
+  // "" if the ZAP handler gave it none.
+  std::string Property(const char* name) {
+    const char* value = zmq_msg_gets(&msg_, name);
+    return value == nullptr ? "" : value;
   }
+  // The connection it came from; -1 if there was none.
+  int Descriptor() { return zmq_msg_get(&msg_, ZMQ_SRCFD); }
 
  private:
   zmq_msg_t msg_;
@@ -53,7 +56,7 @@ bool SendFrame(void* zmq_socket, std::string_view frame, int flags) {
 enum class Received { kNothing, kMessage, kMalformed };
 
 // Takes one whole message off the socket. Its parts arrive together, so the later ones are there.
-Result<Received> ReceiveOne(void* zmq_socket, Role role, Message& message) {
+Result<Received> ReceiveOne(void* zmq_socket, Role role, Message& message, int& fd) {
   Frame body;
   if (!body.Receive(zmq_socket)) {
     if (zmq_errno() == EAGAIN) return Received::kNothing;
@@ -65,8 +68,12 @@ Result<Received> ReceiveOne(void* zmq_socket, Role role, Message& message) {
     if (!body.HasMore()) return Received::kMalformed;
     if (!body.Receive(zmq_socket)) return ZmqError("cannot receive");
   }
-  // From the body: in libzmq 4.3.4 the routing id's frame has no user id after a zmq_poll.
-  message.user_id = body.UserId();
+  if (IsServer(role)) {
+    // From the body: in libzmq 4.3.4 the routing id's frame has no user id after a zmq_poll.
+    message.user_id = body.Property("User-Id");
+    message.key = body.Property(kKeyProperty);
+    fd = body.Descriptor();
+  }
   message.body = body.Text();
   if (role == Role::kCfgPublisher) {
     well_formed = !message.body.empty() && (message.body[0] == 0 || message.body[0] == 1);
@@ -96,12 +103,16 @@ Status AllowIpv6(void* zmq_socket, const std::string& address) {
 
 }  // namespace
 
-Result<Socket> Socket::OpenServer(Context& context, Role role, const KeyPair& server) {
+Result<Socket> Socket::OpenServer(Context& context, Role role, const KeyPair& server,
+                                  const PeerLimits& limits) {
   WEIR_CHECK(IsServer(role));
   WEIR_ASSIGN_OR_RETURN(void* const handle, OpenHandle(context, role));
   Socket socket(handle, role);
   WEIR_RETURN_IF_ERROR(SetRoleOptions(handle, role));
   WEIR_RETURN_IF_ERROR(SetCurveServer(handle, server));
+  WEIR_RETURN_IF_ERROR(SetHandshakeMs(handle, limits.handshake_ms));
+  socket.peers_ = std::make_unique<Peers>(limits, role == Role::kCfgPublisher);
+  WEIR_RETURN_IF_ERROR(socket.peers_->Start(context, handle));
   return socket;
 }
 
@@ -119,6 +130,7 @@ Socket::Socket(Socket&& other) noexcept
     : handle_(std::exchange(other.handle_, nullptr)),
       role_(other.role_),
       malformed_(other.malformed_),
+      peers_(std::move(other.peers_)),
       watch_(std::move(other.watch_)) {}
 
 Socket& Socket::operator=(Socket&& other) noexcept {
@@ -127,15 +139,29 @@ Socket& Socket::operator=(Socket&& other) noexcept {
   handle_ = std::exchange(other.handle_, nullptr);
   role_ = other.role_;
   malformed_ = other.malformed_;
+  peers_ = std::move(other.peers_);
   watch_ = std::move(other.watch_);
   return *this;
 }
 
 Socket::~Socket() { Close(); }
 
+void Socket::CutKey(const std::string& public_key) {
+  if (IsOpen() && peers_ != nullptr) peers_->CutKey(public_key);
+}
+
+void Socket::CheckPeers(int64_t now_ms) {
+  if (IsOpen() && peers_ != nullptr) peers_->Check(now_ms);
+}
+
+PeerCounters Socket::peer_counters() const {
+  return peers_ == nullptr ? PeerCounters{} : peers_->counters();
+}
+
 void Socket::Close() {
   if (watch_ != nullptr) watch_->active = false;
   watch_.reset();
+  if (peers_ != nullptr) peers_->Stop();
   if (handle_ != nullptr) zmq_close(std::exchange(handle_, nullptr));
 }
 
@@ -212,10 +238,15 @@ Result<std::optional<Message>> Socket::Receive() {
   if (!IsOpen()) return FailedPrecondition("the socket is closed");
   for (int i = 0; i < kMaxSkipped; ++i) {
     Message message;
-    WEIR_ASSIGN_OR_RETURN(const Received received, ReceiveOne(handle_, role_, message));
+    int fd = -1;
+    WEIR_ASSIGN_OR_RETURN(const Received received, ReceiveOne(handle_, role_, message, fd));
     if (received == Received::kNothing) break;
-    if (received == Received::kMessage) return std::optional<Message>(std::move(message));
-    ++malformed_;
+    const bool is_message = received == Received::kMessage;
+    if (!is_message) ++malformed_;
+    // After a disconnect nobody is told of: libzmq's own unsubscriptions.
+    const bool is_wanted = peers_ == nullptr || message.key.empty() ||
+                           peers_->OnMessage(fd, message.key, is_message, message.body);
+    if (is_message && is_wanted) return std::optional<Message>(std::move(message));
   }
   return std::optional<Message>();
 }

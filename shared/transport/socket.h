@@ -12,6 +12,7 @@
 #include "shared/base/status.h"
 #include "shared/transport/context.h"
 #include "shared/transport/keys.h"
+#include "shared/transport/peers.h"
 
 namespace weir::transport {
 
@@ -36,6 +37,7 @@ size_t MaxSendBytes(Role role);
 struct Message {
   std::string routing_id;  // ROUTER only: the connection to answer to; new after each reconnect
   std::string user_id;     // servers: the node id that the ZAP handler gave the sender's key
+  std::string key;         // servers: that key, Z85
   std::string body;
 };
 
@@ -46,7 +48,8 @@ class Socket {
  public:
   // A server end. Only peers that a ZapHandler admits get in; without a running handler nobody
   // does.
-  static Result<Socket> OpenServer(Context& context, Role role, const KeyPair& server);
+  static Result<Socket> OpenServer(Context& context, Role role, const KeyPair& server,
+                                   const PeerLimits& limits = {});
   // A client end, for the server with this public key alone.
   static Result<Socket> OpenClient(Context& context, Role role, const KeyPair& own,
                                    const std::string& server_public_key);
@@ -86,6 +89,13 @@ class Socket {
   Status Drain(const std::function<void(Message)>& handler, int max_messages = 256);
   uint64_t malformed_count() const { return malformed_; }
 
+  // Servers. Ends every connection of this key at once; messages of it that were received already
+  // are not returned any more. Others are not touched. Its next connections are the ZAP handler's.
+  void CutKey(const std::string& public_key);
+  // Servers. Ends the connections of peers that go too far (see Peers); about every 100 ms.
+  void CheckPeers(int64_t now_ms);
+  PeerCounters peer_counters() const;  // zeros for clients
+
   void Close();  // idempotent
   bool IsOpen() const { return handle_ != nullptr; }
 
@@ -97,6 +107,7 @@ class Socket {
   void* handle_;
   Role role_;
   uint64_t malformed_ = 0;
+  std::unique_ptr<Peers> peers_;        // servers
   std::shared_ptr<SocketWatch> watch_;  // set by Loop::Watch
 };
 

@@ -52,9 +52,10 @@ int64_t MaxReceiveBytes(Role role) {
     case Role::kTelemetryServer:
       return 256 * kKiB;
     case Role::kSessionServer:
-    case Role::kCfgPublisher:
     case Role::kTelemetryClient:
       return 64 * kKiB;
+    case Role::kCfgPublisher:  // subscriptions of a byte or a few; each is kept byte by byte
+      return kKiB;
   }
   return 0;
 }
@@ -64,7 +65,8 @@ Status SetQueueOptions(void* zmq_socket, Role role) {
     case Role::kCfgPublisher: {
       // VERBOSER: each peer's subscriptions and unsubscriptions reach us, not only the first and
       // last.
-      const Option options[] = {{ZMQ_SNDHWM, 64}, {ZMQ_LINGER, 0}, {ZMQ_XPUB_VERBOSER, 1}};
+      const Option options[] = {
+          {ZMQ_SNDHWM, 64}, {ZMQ_RCVHWM, 64}, {ZMQ_LINGER, 0}, {ZMQ_XPUB_VERBOSER, 1}};
       return Set(zmq_socket, options);
     }
     case Role::kCfgSubscriber: {
@@ -164,6 +166,11 @@ Status SetRoleOptions(void* zmq_socket, Role role) {
     return ZmqError("cannot set the size limit");
   }
   return SetQueueOptions(zmq_socket, role);
+}
+
+Status SetHandshakeMs(void* zmq_socket, int handshake_ms) {
+  const Option options[] = {{ZMQ_HANDSHAKE_IVL, handshake_ms}};
+  return Set(zmq_socket, options);
 }
 
 Status SetCurveServer(void* zmq_socket, const KeyPair& server) {

@@ -50,6 +50,15 @@ std::string PublicKeyText(const std::string& raw) {
   return text.data();
 }
 
+// ZMTP's metadata: the length of the name, the name, the length of the value, the value.
+std::string Metadata(std::string_view name, std::string_view value) {
+  std::string text(1, static_cast<char>(name.size()));
+  text += name;
+  for (const int shift : {24, 16, 8, 0}) text += static_cast<char>(value.size() >> shift);
+  text += value;
+  return text;
+}
+
 }  // namespace
 
 ZapHandler::~ZapHandler() { Stop(); }
@@ -131,12 +140,13 @@ void ZapHandler::Answer(const std::vector<std::string>& request) {
   }
   const std::string request_id = request.size() > kRequestId ? request[kRequestId] : "";
   const bool yes = node_id != nullptr;
+  const std::string metadata = yes ? Metadata(kKeyProperty, PublicKeyText(request[kKey])) : "";
   const std::string_view reply[] = {"1.0",
                                     request_id,
                                     yes ? "200" : "400",
                                     yes ? "OK" : "the key is not allowed",
                                     yes ? std::string_view(*node_id) : std::string_view(),
-                                    ""};
+                                    metadata};
   for (size_t i = 0; i < std::size(reply); ++i) {
     const int more = i + 1 < std::size(reply) ? ZMQ_SNDMORE : 0;
     int sent = -1;

@@ -15,11 +15,12 @@
 namespace weir::transport {
 
 // Says who may connect: serves inproc://zeromq.zap.01 on a running Loop. Admits CURVE peers of
-// domain "weir" whose public key was allowed, under the user id of their node; answers 400 to all
-// else. Start it before binding any server socket; server sockets refuse everyone while it is not
-// there. One per context. Allow and Revoke: any thread, in force when they return. Start and Stop:
-// one owner; Stop is idempotent, also after the loop has stopped, and the destructor calls it; the
-// context must still be alive. The loop must outlive the handler.
+// domain "weir" whose public key was allowed, under the user id of their node and with the key
+// itself as a property of their messages; answers 400 to all else. Start it before binding any
+// server socket; server sockets refuse everyone while it is not there. One per context. Allow and
+// Revoke: any thread, in force when they return. Start and Stop: one owner; Stop is idempotent,
+// also after the loop has stopped, and the destructor calls it; the context must still be alive.
+// The loop must outlive the handler.
 class ZapHandler {
  public:
   ZapHandler() = default;
@@ -32,7 +33,7 @@ class ZapHandler {
 
   // InvalidArgument if the key is not Z85. Allowing a key again gives it the new node id.
   Status Allow(const std::string& public_key_z85, const std::string& node_id);
-  // From now on refused at every new connection; standing ones stay until they end.
+  // From now on refused at every new connection; standing ones are Socket::CutKey's.
   void Revoke(const std::string& public_key_z85);
   uint64_t denied_count() const { return denied_; }
 

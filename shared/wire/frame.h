@@ -13,7 +13,7 @@
 namespace weir::wire {
 
 inline constexpr uint8_t kMajor = 1;
-inline constexpr uint8_t kMinor = 0;
+inline constexpr uint8_t kMinor = 1;
 inline constexpr size_t kHeaderBytes = 1 + 4 + 4 + 8 + 8 + 8 + 4;
 
 // The first byte of a frame; what SUB sockets subscribe to.
@@ -40,6 +40,7 @@ enum class Type : uint8_t {
   kBatchAck = 17,
   kGoodbye = 18,
   kCommand = 19,
+  kMove = 20,  // since 1.1; a node of 1.0 logs and ignores it
   kBatch = 30,
 };
 

@@ -173,6 +173,15 @@ struct Refused {
   std::string reason;
 };
 
+// The same control plane is at another place too, under its next key: come over. It is believed
+// because it came under the key that the node knows.
+struct Move {
+  std::string server_key;  // z85
+  std::string cfg;         // "tcp://127.0.0.1:43211"
+  std::string session;
+  std::string telemetry;
+};
+
 struct BatchAck {
   uint64_t incarnation = 0;
   uint64_t committed = 0;  // every batch up to here is stored
@@ -359,6 +368,13 @@ void Describe(V& v, Welcome& f) {
 template <class V>
 void Describe(V& v, Refused& f) {
   v(1, "reason", f.reason);
+}
+template <class V>
+void Describe(V& v, Move& f) {
+  v(2, "server_key", f.server_key);
+  v(4, "cfg", f.cfg);
+  v(6, "session", f.session);
+  v(8, "telemetry", f.telemetry);
 }
 template <class V>
 void Describe(V& v, BatchAck& f) {

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the binary part of the corpus (corpus/snapshot_entry, corpus/frame), with an encoder of its own."""
+"""Writes the binary part of the corpus (corpus/snapshot_entry, frame, telemetry, session), with an encoder of its own."""
 import hashlib
 import pathlib
 import struct
@@ -119,7 +119,51 @@ FRAMES = {
                                  1: [{2: "f", 4: "#0123456789", 6: "on", 8: "SPLIT", 10: 1770000000000}]}),
 }
 
-for folder, files in (("snapshot_entry", {n: bytes([k]) + pack(e) for n, (k, e) in ENTRIES.items()}),
+
+
+def to(where, one_frame):
+    """Where it goes: 1 control, else node; 2 as the second node, or over cfg; 4 five seconds later."""
+    return bytes([where]) + one_frame
+
+
+def hello(name, epoch=0, version=0, majors=(1, 1)):
+    return frame(b"s", 10, version, {2: name, 4: 9, 6: majors[0], 8: majors[1], 12: epoch, 14: version}, epoch)
+
+
+def batch(seq, incarnation=9, node="node-1", start=100, end=200):
+    return frame(b"t", 30, 0, {2: node, 4: incarnation, 6: seq, 8: start, 10: end, 12: [SERIES]})
+
+
+WELCOME = frame(b"s", 11, 4, {1: "0.1.0", 2: 7})
+MOVE = frame(b"s", 19, 4, {2: "k" * 40, 4: "tcp://127.0.0.1:1", 6: "tcp://127.0.0.1:2", 8: "tcp://127.0.0.1:3"})
+TELEMETRY = {
+    "in_order": batch(1) + batch(2) + batch(3),
+    "again": batch(1) + batch(1) + batch(2) + batch(1),
+    "early": batch(3) + batch(2) + batch(1),
+    "far_ahead": batch(1) + batch(2**40),
+    "incarnations": batch(1) + batch(1, 10) + batch(2) + batch(2, 10),
+    "another_node": batch(1, node="node-2"),
+    "window": batch(1, start=200, end=100) + batch(2, end=2**60),
+    "decisions": FRAMES["batch"],
+    "not_a_batch": FRAMES["hello"] + FRAMES["heartbeat"],
+}
+SESSION = {
+    "life": to(1, hello("node-1")) + to(1, FRAMES["applied"]) + to(1, FRAMES["report"]) + to(1, FRAMES["heartbeat"])
+            + to(1, FRAMES["request"]) + to(1, FRAMES["goodbye"]),
+    "two_nodes": to(1, hello("node-1")) + to(3, hello("node-2")) + to(7, FRAMES["heartbeat"]) + to(1, FRAMES["applied"]),
+    "anothers_name": to(1, hello("node-2")) + to(3, hello("node-1")),
+    "ahead": to(1, hello("node-1", 101, 9)),
+    "majors": to(1, hello("node-1", majors=(2, 3))),
+    "before_hello": to(1, FRAMES["heartbeat"]) + to(1, FRAMES["request"]) + to(1, FRAMES["applied"]),
+    "node_life": to(2, beacon) + to(0, WELCOME) + to(0, snapshot) + to(2, delta) + to(2, removal) + to(2, beacon),
+    "node_gap": to(2, beacon) + to(0, WELCOME) + to(0, snapshot) + to(2, removal) + to(6, beacon) + to(0, FRAMES["ack"]),
+    "node_refused": to(2, beacon) + to(0, FRAMES["refused"]) + to(4, WELCOME),
+    "node_moves": to(2, beacon) + to(0, WELCOME) + to(0, MOVE) + to(2, beacon) + to(0, WELCOME),
+    "wrong_way": to(0, hello("node-1")) + to(1, WELCOME) + to(2, FRAMES["heartbeat"]) + to(1, delta),
+}
+
+for folder, files in (("telemetry", TELEMETRY), ("session", SESSION),
+                      ("snapshot_entry", {n: bytes([k]) + pack(e) for n, (k, e) in ENTRIES.items()}),
                       ("frame", FRAMES)):
     (ROOT / folder).mkdir(parents=True, exist_ok=True)
     for name, content in files.items():

@@ -171,6 +171,14 @@ class ApiTest : public testing::Test {
   std::string not_ready_;
   std::vector<Enrolment> enrolled_;
   Status enroll_answer_;
+  Bootstrap bootstrap_{.epoch = kEpoch,
+                       .current = {.server_key = "key",
+                                   .fingerprint = "finger",
+                                   .cfg = "tcp://127.0.0.1:7081",
+                                   .session = "tcp://127.0.0.1:7082",
+                                   .telemetry = "tcp://127.0.0.1:7083"},
+                       .next = {}};
+  std::vector<std::string> key_calls_;
   int changes_asked_ = 0;
 
  private:
@@ -199,12 +207,8 @@ class ApiTest : public testing::Test {
             .rollouts = *driver_,
             .events = events_,
             .flag_totals = totals_,
-            .bootstrap = {.epoch = kEpoch,
-                          .server_key = "key",
-                          .fingerprint = "finger",
-                          .cfg = "tcp://127.0.0.1:7081",
-                          .session = "tcp://127.0.0.1:7082",
-                          .telemetry = "tcp://127.0.0.1:7083"},
+            .epoch = kEpoch,
+            .bootstrap = [this] { return bootstrap_; },
             .nodes = [this] { return nodes_; },
             .enroll =
                 [this](const Enrolment& enrolment) {
@@ -220,6 +224,24 @@ class ApiTest : public testing::Test {
                           {"step_ms", query.step_ms},
                           {"range_ms", query.to_ms - query.from_ms}};
             },
+            .keys = {.revoke = [this](const std::string& node, const std::string& actor,
+                                      const std::string& reason) -> Status {
+                       if (node != "n1") return NotFound("there is no node \"" + node + "\"");
+                       key_calls_.push_back("revoke " + node + " by " + actor + ": " + reason);
+                       return OkStatus();
+                     },
+                     .rotate = [this](const std::string& actor,
+                                      const std::string& reason) -> Result<Json> {
+                       key_calls_.push_back("rotate by " + actor + ": " + reason);
+                       return Json{{"fingerprint", "finger"}};
+                     },
+                     .finish = [this](const std::string& actor, const std::string&,
+                                      bool force) -> Result<Json> {
+                       if (!force) return FailedPrecondition("1 live node uses the first key");
+                       key_calls_.push_back("finish by " + actor);
+                       return Json{{"fingerprint", "finger2"}};
+                     },
+                     .status = []() -> Result<Json> { return Json{{"fingerprint", "finger"}}; }},
             .metrics = [] { return std::string("weir_extra 1\n"); },
             .problems =
                 [] {

@@ -231,6 +231,18 @@ TEST_F(StoreTest, ARevokedNodeStaysOutAndAKeyHasOneNode) {
   EXPECT_TRUE(store_->NodeKeys()->at(0).revoked);
 }
 
+TEST_F(StoreTest, ARevokedNodeComesBackWithATokenAndAnotherKeyOnly) {
+  ASSERT_TRUE(store_->EnrollNode({"n1", "key1", 1}).ok());
+  ASSERT_TRUE(store_->RevokeNode("n1", "cli:a", "stolen").ok());
+  ASSERT_TRUE(store_->AddEnrollToken({"hash", 1, 0, ""}).ok());
+  EXPECT_EQ(store_->EnrollNode({"n1", "key1", 2}, "hash").code(), Code::kFailedPrecondition);
+  EXPECT_EQ(store_->EnrollNode({"n1", "key2", 2}).code(), Code::kFailedPrecondition);
+  EXPECT_TRUE(store_->EnrollTokens()->at(0).used_by.empty()) << "a refusal uses up no token";
+  ASSERT_TRUE(store_->EnrollNode({"n1", "key2", 2}, "hash").ok());
+  EXPECT_FALSE(store_->NodeKeys()->at(0).revoked);
+  EXPECT_TRUE(store_->VerifyAudit().ok());
+}
+
 TEST_F(StoreTest, MetaKeepsBytesAndDoesNotTouchTheEpoch) {
   EXPECT_EQ(*store_->GetMeta("epoch"), std::nullopt);
   ASSERT_TRUE(store_->SetMeta("epoch", "mine").ok());

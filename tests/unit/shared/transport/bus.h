@@ -4,6 +4,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <zmq.h>
 
 #include <atomic>
@@ -82,10 +83,12 @@ class Bus {
     loop_.Stop();
   }
 
-  std::unique_ptr<Peer> Server(Role role, const std::string& welcome = "") {
+  std::unique_ptr<Peer> Server(Role role, const std::string& welcome = "",
+                               const PeerLimits& limits = {}) {
     auto peer = std::make_unique<Peer>(loop_);
     loop_.Call([&] {
-      peer->socket = std::make_unique<Socket>(*Socket::OpenServer(context_, role, server_keys_));
+      peer->socket =
+          std::make_unique<Socket>(*Socket::OpenServer(context_, role, server_keys_, limits));
       if (!welcome.empty()) {
         EXPECT_TRUE(peer->socket->SetWelcome(welcome).ok());
       }
@@ -134,6 +137,23 @@ class Bus {
     Status status;
     loop_.Call([&] { status = peer.socket->SendTo(routing_id, frame); });
     return status;
+  }
+  // Has the server look at its peers until its counters are as wished; fails at the deadline.
+  PeerCounters WaitForPeers(Peer& peer, const std::function<bool(const PeerCounters&)>& fits) {
+    const auto until = std::chrono::steady_clock::now() + kDeadline;
+    PeerCounters counters;
+    do {
+      loop_.Call([&] {
+        peer.socket->CheckPeers(loop_.clock().MonotonicMs());
+        counters = peer.socket->peer_counters();
+      });
+      if (fits(counters)) return counters;
+      ::poll(nullptr, 0, 10);
+    } while (std::chrono::steady_clock::now() < until);
+    ADD_FAILURE() << "the counters did not come: open " << counters.open << ", failed handshakes "
+                  << counters.handshakes_failed << ", unfinished " << counters.cut_unfinished
+                  << ", flood " << counters.cut_flood << ", crowd " << counters.cut_crowd;
+    return counters;
   }
   uint64_t Malformed(Peer& peer) {
     uint64_t count = 0;
