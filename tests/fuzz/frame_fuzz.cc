@@ -64,6 +64,8 @@ void CheckBodyOf(const wire::Frame& frame) {
       return CheckBody<wire::NodeReport>(frame);
     case wire::Type::kBatchAck:
       return CheckBody<wire::BatchAck>(frame);
+    case wire::Type::kCommand:
+      return CheckBody<wire::Command>(frame);
     case wire::Type::kMove:
       return CheckBody<wire::Move>(frame);
     case wire::Type::kGoodbye:
