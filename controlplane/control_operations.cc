@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/statvfs.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <utility>
 
@@ -69,11 +70,12 @@ Result<Json> Control::Cordon(const std::string& node, bool cordoned, const std::
   const publish::NodeStatus* status = engine_->nodes()->Find(node);
   const bool is_live = status != nullptr && status->IsLive();
   if (cordoned) {
-    if (status == nullptr) {
-      std::vector<std::string> ids;
-      for (const auto& known : engine_->nodes()->nodes) ids.push_back(known->id);
+    // One that is away, or has not come back after a restart of ours, has a key here.
+    WEIR_ASSIGN_OR_RETURN(const auto keys, engine_->store().NodeKeys());
+    std::vector<std::string> ids;
+    for (const store::NodeKeyRow& key : keys) ids.push_back(key.node);
+    if (std::find(ids.begin(), ids.end(), node) == ids.end())
       return NotFound(fmt::format("there is no node \"{}\"{}", node, DidYouMean(node, ids)));
-    }
     if (is_live && (status->features & wire::kCanCordon) == 0) {
       return FailedPrecondition(fmt::format(
           "node {} runs weir-node {}, which cannot be told to drain: upgrade it, or stop it with "

@@ -121,8 +121,10 @@ HighWaters Accountant::TakeChanged() {
 void Accountant::OnTold(const Origin& origin, const wire::Delivery& delivery, bool ended) {
   Account* account = Find(origin);
   if (account == nullptr) return;
-  told_[origin] = {delivery, ended, account->seq_when_told};
-  account->seq_when_told = account->applied.seq;
+  std::deque<uint64_t>& before = account->seq_when_told;
+  told_[origin] = {delivery, ended, before.size() < kTellings ? 0 : before.front()};
+  if (before.size() == kTellings) before.pop_front();
+  before.push_back(account->applied.seq);
 }
 
 std::map<Origin, Told> Accountant::TakeTold() { return std::exchange(told_, {}); }

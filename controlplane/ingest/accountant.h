@@ -3,6 +3,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -30,8 +31,8 @@ struct HighWater {
 };
 using HighWaters = std::map<Origin, HighWater>;
 
-// What an origin says of itself, with how far it was counted when it said so the time before: it
-// must have sent that since.
+// What an origin says of itself, with how far it was counted kTellings words before: it must have
+// sent that since, however the two channels overtook each other.
 struct Told {
   wire::Delivery delivery;
   bool ended = false;  // with its goodbye
@@ -46,6 +47,7 @@ struct Told {
 class Accountant {
  public:
   static constexpr uint64_t kWindow = 32;          // batches in flight; later ones are dropped
+  static constexpr size_t kTellings = 5;           // seconds
   static constexpr size_t kIncarnationsKept = 64;  // per node; batches of older ones are refused
 
   struct Answer {
@@ -86,7 +88,7 @@ class Accountant {
     HighWater applied;
     uint64_t committed = 0;
     std::map<uint64_t, wire::Batch> held;
-    uint64_t seq_when_told = 0;
+    std::deque<uint64_t> seq_when_told;  // the last kTellings times, oldest first
   };
   struct Node {
     std::map<uint64_t, Account> incarnations;

@@ -125,9 +125,9 @@ void Bus::Run() {
     if (first_ != nullptr) OnTick();
   });
   loop_.Every(kHeartbeatMs, [this] {
-    if (first_ != nullptr) OnSecond();
+    if (first_ != nullptr) hub_->BeaconTick();
   });
-  OnSecond();
+  hub_->BeaconTick();
 }
 
 void Bus::Stop() {
@@ -147,10 +147,6 @@ void Bus::OnTick() {
   hub_->Tick();
   if (next_ != nullptr) SendMoves();
   ListenAgain();
-}
-
-void Bus::OnSecond() {
-  hub_->BeaconTick();
   BusCounters counters = hub_->counters();
   counters.handshakes_denied = zap_.denied_count();
   counters.wire = Refusals();

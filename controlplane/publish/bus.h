@@ -46,7 +46,7 @@ class Bus : private HubOutbox {
     Nodes::OnView on_nodes;
     Nodes::OnApplied on_applied;
     std::function<void(ingest::TelemetryTick)> on_telemetry;  // every 100 ms, if there is any
-    std::function<void(const BusCounters&)> on_counters;      // every second
+    std::function<void(const BusCounters&)> on_counters;      // every 100 ms
   };
 
   Bus(transport::Context& context, Listener listener);
@@ -106,7 +106,6 @@ class Bus : private HubOutbox {
   void WatchSockets(Sockets& sockets);
   void Run();  // timers
   void OnTick();
-  void OnSecond();
   void SendMoves();
   void ListenAgain();
   // False: what this sender's key says is not taken, and its connection ends.

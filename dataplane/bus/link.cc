@@ -121,6 +121,7 @@ Status Link::Connect(const Channels& channels) {
 }
 
 void Link::Tick() {
+  if (next_ && !is_finishing_) Move();
   SendHelloIfDue();
   SendRequestIfDue();
   SendNews();

@@ -149,6 +149,7 @@ class Link {
   void OnSessionFrame(const wire::Frame& frame);
   void OnWelcome(const wire::Frame& frame);
   void OnMove(const wire::Frame& frame);
+  void Move();
   void HandleSnapshotFrame(const wire::Frame& frame);
   void AfterSnapshotFrame();
   void OnRuleset(std::shared_ptr<const decision::Ruleset> rules);
@@ -188,9 +189,11 @@ class Link {
   int64_t linked_at_ms_ = 0;  // when the channels were opened
   std::string control_error_ = "not asked yet";
 
-  // The place that a MOVE led to and that did not answer is not tried again for a while.
-  std::string move_key_;
-  int64_t move_ms_ = 0;
+  std::optional<Channels> next_;  // where a MOVE leads
+  // The server key of a place that a MOVE led to and that has not welcomed this node: it is not
+  // tried again for a while.
+  std::string failed_key_;
+  int64_t moved_ms_ = 0;
 
   bool is_cfg_heard_ = false;  // since the channels were opened
   bool is_welcome_ = false;    // the session stands

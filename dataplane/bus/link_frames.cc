@@ -124,6 +124,7 @@ void Link::OnWelcome(const wire::Frame& frame) {
   if (!welcome.ok()) return Log("bus").warn("session: {}", welcome.status().ToString());
   HandleSnapshotFrame(frame);
   is_welcome_ = true;
+  if (channels_ && channels_->server_key == failed_key_) failed_key_.clear();
   welcome_epoch_ = frame.header.epoch;
   control_error_.clear();
   Log("bus").info("welcomed by control plane {}, epoch {}", welcome->program, welcome_epoch_);
@@ -155,25 +156,29 @@ void Link::OnCordoned(bool cordoned, const std::string& reason) {
 }
 
 // The session is the proof: what comes over it comes from whoever has the secret of the key that
-// this node knows.
+// this node knows. The channels are made anew with the next tick, not inside of one of them.
 void Link::OnMove(const wire::Frame& frame) {
   auto move = wire::Decode<wire::Move>(frame);
   if (!move.ok()) return Log("bus").warn("session: {}", move.status().ToString());
   if (!is_welcome_ || is_finishing_ || move->server_key == channels_->server_key) return;
-  if (move->server_key == move_key_ && NowMs() - move_ms_ < kMoveAgainMs) return;
+  if (move->server_key == failed_key_ && NowMs() - moved_ms_ < kMoveAgainMs) return;
   if (!transport::DecodeKey(move->server_key).ok() || move->cfg.empty() || move->session.empty() ||
       move->telemetry.empty()) {
     return Log("bus").warn("session: a move to nowhere is ignored");
   }
-  move_key_ = move->server_key;
-  move_ms_ = NowMs();
-  host_.Trust(move->server_key);
-  Channels next = *channels_;
-  next.server_key = move->server_key;
-  next.cfg = move->cfg;
-  next.session = move->session;
-  next.telemetry = move->telemetry;
-  Log("bus").info("moving to the server's next key {}", transport::Fingerprint(move->server_key));
+  next_ = *channels_;
+  next_->server_key = move->server_key;
+  next_->cfg = move->cfg;
+  next_->session = move->session;
+  next_->telemetry = move->telemetry;
+}
+
+void Link::Move() {
+  const Channels next = *std::exchange(next_, std::nullopt);
+  failed_key_ = next.server_key;  // until it welcomes
+  moved_ms_ = NowMs();
+  host_.Trust(next.server_key);
+  Log("bus").info("moving to the server's next key {}", transport::Fingerprint(next.server_key));
   const Status status = Connect(next);
   if (status.ok()) return;
   Log("bus").error("the next place cannot be reached: {}", status.ToString());

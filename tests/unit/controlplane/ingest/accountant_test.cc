@@ -89,6 +89,17 @@ TEST(Accountant, GoesOnFromWhatWasStoredAfterARestart) {
   EXPECT_EQ(accountant.TakeChanged().at(kOrigin), (HighWater{.seq = 8, .lost = 2, .counted = 6}));
 }
 
+TEST(Accountant, RemembersHowFarItWasWhenTheNodeSpokeFiveTimesBefore) {
+  Accountant accountant;
+  for (uint64_t seq = 1; seq <= Accountant::kTellings + 1; ++seq) {
+    Send(accountant, seq);
+    accountant.OnTold(kOrigin, {seq, 0, 0}, false);
+    EXPECT_EQ(accountant.TakeTold().at(kOrigin).counted_before,
+              seq <= Accountant::kTellings ? 0 : 1);
+  }
+  EXPECT_THAT(accountant.TakeTold(), IsEmpty());
+}
+
 TEST(Accountant, CountsEachLifeOfANodeApart) {
   Accountant accountant;
   const Origin second{"n1", 2000};
