@@ -27,7 +27,8 @@ class Nack : public CliTest {
     ASSERT_NO_FATAL_FAILURE(StartCluster(1));
     const Status joined = strict.Join(api());
     ASSERT_TRUE(joined.ok()) << joined.ToString();
-    ASSERT_TRUE(Until("the strict node is welcome", [&] { return strict.version() > 0; }));
+    ASSERT_TRUE(Until("the strict node is welcome",
+                      [&] { return strict.is_welcome() && strict.epoch() > 0; }));
   }
   template <class Condition>
   testing::AssertionResult Until(const std::string& what, Condition condition) {
@@ -41,19 +42,21 @@ class Nack : public CliTest {
     ASSERT_TRUE(answer.ok()) << answer;
   }
   bool EveryoneHasIt() {
-    const Json nodes = api().Get("/v1/status").json["nodes"];
+    Json nodes = api().Get("/v1/status").json["nodes"];
     return nodes["live"] == 2 && nodes["applied"] == 2;
   }
   std::string ControlMetrics() { return api().Get("/metrics").text; }
   std::vector<Json> NackEvents() {
     std::vector<Json> found;
-    for (const Json& event : api().Get("/v1/events?follow=false").json["items"]) {
+    const Answer events = api().Get("/v1/events?follow=false");
+    for (const Json& event : events.json["items"]) {
       if (event["type"] == "nack") found.push_back(event["data"]);
     }
     return found;
   }
   Json ProblemAbout(const std::string& words) {
-    for (const Json& problem : api().Get("/v1/status").json["problems"]) {
+    const Answer status = api().Get("/v1/status");
+    for (const Json& problem : status.json["problems"]) {
       if (problem["what"].get<std::string>().find(words) != std::string::npos) return problem;
     }
     return Json::object();
@@ -78,13 +81,13 @@ TEST_F(Nack, RefusedFlagIsShownEverywhereStopsNothingElseAndIsNotSentAgain) {
       << NodeRow("n2").dump();
   const int times = strict.Times(key);
 
-  const Json nack = NodeRow("n2")["nack"];
+  Json nack = NodeRow("n2")["nack"];
   EXPECT_EQ(nack["refused"][0]["kind"], "flag");
   EXPECT_EQ(nack["refused"][0]["name"], "checkout");
   EXPECT_NE(nack["refused"][0]["detail"].dump().find("more than this node's 400"),
             std::string::npos);
   EXPECT_FALSE(NodeRow("n1").contains("nack"));
-  const Json problem = ProblemAbout("node n2 refuses an entry");
+  Json problem = ProblemAbout("node n2 refuses an entry");
   EXPECT_NE(problem["evidence"].dump().find("flag checkout: "), std::string::npos) << problem;
   EXPECT_EQ(problem["remedy"], "weir undo flag/checkout");
   EXPECT_NE(ControlMetrics().find("weir_entries_refused{kind=\"flag\"} 1\n"), std::string::npos);
@@ -97,7 +100,7 @@ TEST_F(Nack, RefusedFlagIsShownEverywhereStopsNothingElseAndIsNotSentAgain) {
   EXPECT_NE(show.out.find("REFUSED            flag checkout: "), std::string::npos) << show.Text();
   EXPECT_NE(show.out.find("the last good stays in force, since 20"), std::string::npos)
       << show.Text();
-  const Json view = api().Get("/v1/nodes/n2").json;
+  Json view = api().Get("/v1/nodes/n2").json;
   EXPECT_EQ(view["applied"][0]["version"], view["snapshot"]["version"]) << view;
   EXPECT_EQ(view["applied"][0]["at"].get<std::string>().substr(0, 2), "20");
 
@@ -143,13 +146,13 @@ TEST_F(Nack, RefusedRolloutIsFrozenUntilItsEntryIsMended) {
                       {{"name", "full"}, {"percentage", 100}, {"duration", "1h"}}}}}}};
   ASSERT_TRUE(api().Put("/v1/rollouts/r", rollout).ok());
   ASSERT_TRUE(Until("frozen", [&] { return RolloutIs("r", "frozen"); }));
-  const Json status = RolloutStatus(api(), "r");
+  Json status = RolloutStatus(api(), "r");
   EXPECT_NE(status["waiting_for"].dump().find("n2 refused it: "), std::string::npos) << status;
   strict.Pump();
   const Output shown = Weir({"rollout", "status", "r"});
   EXPECT_NE(shown.out.find("frozen"), std::string::npos) << shown.Text();
   EXPECT_NE(shown.out.find("n2 refused it: "), std::string::npos) << shown.Text();
-  const Json problem = ProblemAbout("rollout r is frozen");
+  Json problem = ProblemAbout("rollout r is frozen");
   EXPECT_EQ(problem["remedy"], "weir rollout show r") << problem;
   ASSERT_TRUE(Until("longer than the phase", [&] {
     return RolloutStatus(api(), "r").value("percentage", 0.0) == 10.0 && !NackEvents().empty();
@@ -185,7 +188,7 @@ TEST_F(Nack, TelemetryOfANodeThatLiesPromotesNothing) {
     return strict.pending() == 0 &&
            RolloutStatus(api(), "r").value("phase_age_ms", int64_t{0}) > 1500;
   })) << RolloutStatus(api(), "r").dump();
-  const Json status = RolloutStatus(api(), "r");
+  Json status = RolloutStatus(api(), "r");
   EXPECT_EQ(status["phase"], 0) << status;
   EXPECT_EQ(status["quorum"]["alone"], "n2");
   EXPECT_EQ(status["quorum"]["counted_requests"], 0);
