@@ -59,6 +59,8 @@ Status Control::Start() {
 
 Status Control::StartOnCore() {
   WEIR_RETURN_IF_ERROR(LoadState());
+  WEIR_RETURN_IF_ERROR(SettleBootstrapToken());
+  WEIR_RETURN_IF_ERROR(CheckSomebodyMayEnter());
   MakeNotifier();
   MakeGates();
   MakeDriver();
@@ -107,7 +109,10 @@ void Control::MakeGates() {
       clock_, core_,
       [this](domain::Kind kind, const std::string& name) { return catalog_->Find(kind, name); },
       settings_.gate_commands,
-      [this] { return api_ == nullptr ? "" : "http://" + api_->address(); }});
+      [this] {
+        if (api_ == nullptr) return std::string();
+        return (settings_.tls_cert.empty() ? "http://" : "https://") + api_->address();
+      }});
 }
 
 void Control::MakeDriver() {
@@ -192,6 +197,10 @@ api::Dependencies Control::MakeDependencies() {
           .enroll = [this](const api::Enrolment& enrolment) { return Enroll(enrolment); },
           .before_change = [this] { FoldSchedules(); },
           .create_token = [this](int64_t lifetime_ms) { return CreateToken(lifetime_ms); },
+          .is_node = [this](const std::string& node, const std::string& text,
+                            const std::string& proof) { return IsNode(node, text, proof); },
+          .require_tokens = RequiresTokens(settings_),
+          .open_metrics = settings_.open_metrics,
           .telemetry =
               [this](const api::TelemetryQuery& query) {
                 return ledger_->history().Query(query.subject, query.from_ms, query.to_ms,
@@ -209,6 +218,8 @@ Status Control::StartApi() {
   api_ = std::make_unique<api::Api>(MakeDependencies());
   http::ServerOptions options;
   options.listen = settings_.listen;
+  options.tls_cert_file = settings_.tls_cert;
+  options.tls_key_file = settings_.tls_key;
   options.workers = 2;  // a large blob must not hold up event streams
   return api_->Start(options);
 }
@@ -362,7 +373,9 @@ void Control::StopOnCore() {
 
 void Control::Reload() {
   core_.Post([this] {
-    if (!IsStopped() && reloader_ != nullptr) reloader_->Apply(true);
+    if (IsStopped()) return;
+    ReloadCertificate();
+    if (reloader_ != nullptr) reloader_->Apply(true);
   });
 }
 

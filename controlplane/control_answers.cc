@@ -87,6 +87,10 @@ std::string Control::Metrics() const {
   add("weir_flag_samples_left_out_total", "counter", "", {{"", counters_.samples_left_out}});
   add("weir_frames_refused_total", "counter", "", {{"", counters_.frames_refused}});
   add("weir_handshakes_denied_total", "counter", "", {{"", counters_.handshakes_denied}});
+  if (api_ != nullptr && !settings_.tls_cert.empty()) {
+    add("weir_tls_handshake_failures_total", "counter", "",
+        {{"", api_->counters().handshake_failures}});
+  }
   add("weir_resource_files", "gauge", "state",
       {{"applied", files.files_applied}, {"refused", files.files_refused}});
   add("weir_resource_reloads_total", "counter", "result",

@@ -19,6 +19,11 @@ struct ControlSettings {
   std::string telemetry_listen = "127.0.0.1:7083";
   std::string resources;
   bool require_token = false;
+  bool require_auth = false;
+  std::string bootstrap_token;
+  bool open_metrics = false;
+  std::string tls_cert;
+  std::string tls_key;
   std::vector<std::string> gate_commands;  // files and folders; empty: gates run no command
   domain::DurationMs drain_delay{0};
   std::string log_level = "info";
@@ -42,7 +47,16 @@ void Describe(V& v, ControlSettings& f) {
   v(11, "pid_file", f.pid_file);
   v(12, "ready_file", f.ready_file);
   v(13, "gate_commands", f.gate_commands);
+  v(14, "require_auth", f.require_auth);
+  v(15, "bootstrap_token", f.bootstrap_token);
+  v(16, "open_metrics", f.open_metrics);
+  v(17, "tls_cert", f.tls_cert);
+  v(18, "tls_key", f.tls_key);
 }
+
+// Whether who calls the admin API must show a token whatever the catalog says: it is asked for, or
+// the API is not on loopback alone.
+bool RequiresTokens(const ControlSettings& settings);
 
 Result<settings::Outcome> LoadControlSettings(ControlSettings& settings, int argc, char** argv);
 

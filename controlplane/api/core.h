@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "controlplane/api/access.h"
 #include "controlplane/api/api.h"
 #include "controlplane/api/call.h"
 #include "controlplane/api/event_streams.h"
@@ -40,9 +41,19 @@ class Api::Core {
   void AddResourceRoutes(std::vector<Route>& routes);
   void AddChangeRoutes(std::vector<Route>& routes);
   void AddReadRoutes(std::vector<Route>& routes);
+  void AddTokenRoutes(std::vector<Route>& routes);
 
   // The one way of every request: worker → core → worker.
   void Handle(const std::shared_ptr<http::Exchange>& exchange);
+  // False: the caller has been refused. Sets the call's actor where callers are asked who they are.
+  bool Admit(const std::shared_ptr<http::Exchange>& exchange, const Route& route,
+             std::string* actor);
+  void AnswerCall(const std::shared_ptr<http::Exchange>& exchange, const Route& route, Call call);
+  static bool ShowsNodeProof(const http::Request& request);
+  void CheckNode(const std::shared_ptr<http::Exchange>& exchange, const Route& route, Call call);
+  // On core, when tokens have changed. Whoever listens to events then shows its token again, if one
+  // was revoked.
+  void ChangeTokens(const catalog::Committed& committed);
   void AnswerOnCore(const std::shared_ptr<http::Exchange>& exchange, const Route& route, Call call);
   void OpenStream(const std::shared_ptr<http::Exchange>& exchange, const Call& call);
   void RespondFromCore(const std::shared_ptr<http::Exchange>& exchange, const Route& route,
@@ -88,6 +99,8 @@ class Api::Core {
   Answer BootstrapInfo(const Call& call);
   Answer Enroll(const Call& call);
   Answer CreateToken(const Call& call);
+  Answer CreateAccessToken(const Call& call);
+  Answer RevokeToken(const Call& call);
   Answer PutBlob(const Call& call) const;  // any thread
   Answer GetBlob(const Call& call) const;  // any thread
   Answer Ready(const Call& call);
@@ -105,6 +118,10 @@ class Api::Core {
   SnapshotCache snapshot_;
   NodeWatch watch_;
   std::map<std::string, domain::RolloutStatus> rollouts_;  // as last committed
+
+  std::shared_ptr<const AccessTable> access_;
+  std::vector<Door> doors_;  // one of each HTTP worker, whose thread it belongs to
+  std::string scheme_;       // "http://", "https://"; constant after Start
 
   http::Server server_;
   EventStreams streams_;

@@ -19,6 +19,7 @@ struct JoinRequest {
   // "secret.fingerprint": a server key with another fingerprint is refused before anything is sent
   // to it. "" if there is none.
   std::string token;
+  std::string ca_file{};  // PEM, of https; "" trusts the system's certificates
 };
 
 struct Channels {

@@ -172,6 +172,7 @@ class ApiTest : public testing::Test {
   std::vector<Enrolment> enrolled_;
   Status enroll_answer_;
   int changes_asked_ = 0;
+  bool require_tokens_ = false;  // before SetUp
 
  private:
   rollout::Driver::World DriverWorld() {
@@ -215,6 +216,11 @@ class ApiTest : public testing::Test {
             .create_token = [](int64_t lifetime_ms) -> Result<Json> {
               return Json{{"token", "secret.finger"}, {"lifetime_ms", lifetime_ms}};
             },
+            .is_node =
+                [this](const std::string& node, const std::string& text, const std::string& proof) {
+                  return node == "n1" && proof == "proof-of-" + text;
+                },
+            .require_tokens = require_tokens_,
             .telemetry = [](const TelemetryQuery& query) -> Result<Json> {
               return Json{{"subject", query.subject},
                           {"step_ms", query.step_ms},
