@@ -33,6 +33,8 @@ Status Control::StartOnCore() {
   MakeEngine();
   WEIR_RETURN_IF_ERROR(engine_->Open(settings_.data_dir));
   WEIR_ASSIGN_OR_RETURN(keys_, publish::ServerKeys::Load(settings_.data_dir));
+  WEIR_RETURN_IF_ERROR(SettleBootstrapToken());
+  WEIR_RETURN_IF_ERROR(CheckSomebodyMayEnter());
   events_ = std::make_unique<api::EventLog>(engine_->epoch(), clock_);
   MakeBackups();
   MakeNotifier();
@@ -89,7 +91,11 @@ void Control::MakeGates() {
                             return engine_->catalog().Find(kind, name);
                           },
                           settings_.gate_commands,
-                          [this] { return api_ == nullptr ? "" : "http://" + api_->address(); }});
+                          [this] {
+                            if (api_ == nullptr) return std::string();
+                            return (settings_.tls_cert.empty() ? "http://" : "https://") +
+                                   api_->address();
+                          }});
 }
 
 Status Control::StartBus() {
@@ -154,6 +160,10 @@ api::Dependencies Control::MakeDependencies() {
       .before_change = [this] { engine_->FoldSchedules(); },
       .create_token = [this](int64_t lifetime_ms,
                              const std::string& actor) { return CreateToken(lifetime_ms, actor); },
+      .is_node = [this](const std::string& node, const std::string& text,
+                        const std::string& proof) { return IsNode(node, text, proof); },
+      .require_tokens = RequiresTokens(settings_),
+      .open_metrics = settings_.open_metrics,
       .telemetry =
           [this](const api::TelemetryQuery& query) {
             return engine_->ledger().history().Query(query.subject, query.from_ms, query.to_ms,
@@ -177,6 +187,8 @@ Status Control::StartApi() {
   api_ = std::make_unique<api::Api>(MakeDependencies());
   http::ServerOptions options;
   options.listen = settings_.listen;
+  options.tls_cert_file = settings_.tls_cert;
+  options.tls_key_file = settings_.tls_key;
   options.workers = 2;  // a large blob must not hold up event streams
   return api_->Start(options);
 }
@@ -250,7 +262,9 @@ void Control::StopOnCore() {
 
 void Control::Reload() {
   core_.Post([this] {
-    if (!IsStopped() && reloader_ != nullptr) reloader_->Apply(true);
+    if (IsStopped()) return;
+    ReloadCertificate();
+    if (reloader_ != nullptr) reloader_->Apply(true);
   });
 }
 

@@ -41,8 +41,10 @@ class Control {
   Status Start();
   // Unready, then no new requests, then a last commit.
   void Stop(const std::function<void()>& wait_drain_delay);
-  // Applies the files of the resources directory again; does not wait.
+  // Applies the files of the resources directory and reads the certificate again; does not wait.
   void Reload();
+  // Whether who calls the admin API shows a token; between Start and Stop.
+  bool AsksForTokens();
   // {pid, api, cfg, session, telemetry}, with the real ports; between Start and Stop.
   codec::Json Addresses() const;
 
@@ -81,6 +83,11 @@ class Control {
   Result<codec::Json> KeyStatus() const;
   api::Bootstrap Bootstrap() const;
   api::KeyActions MakeKeyActions();
+  Status SettleBootstrapToken();
+  size_t CountAdmins() const;  // admin tokens that have not expired
+  Status CheckSomebodyMayEnter() const;
+  bool IsNode(const std::string& node, const std::string& text, const std::string& proof) const;
+  void ReloadCertificate();
   api::Dependencies MakeDependencies();
   std::string Metrics() const;
   std::vector<api::Problem> Problems() const;

@@ -99,6 +99,10 @@ std::string Control::Metrics() const {
        {"unfinished", wire.unfinished},
        {"subscriptions", wire.subscriptions},
        {"crowd", wire.crowd}});
+  if (api_ != nullptr && !settings_.tls_cert.empty()) {
+    add("weir_tls_handshake_failures_total", "counter", "",
+        {{"", api_->counters().handshake_failures}});
+  }
   add("weir_resource_files", "gauge", "state",
       {{"applied", files.files_applied}, {"refused", files.files_refused}});
   add("weir_resource_reloads_total", "counter", "result",

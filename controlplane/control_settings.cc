@@ -22,7 +22,13 @@ const settings::Program& ControlProgram() {
       "keeps flags, models and rollouts, publishes them to nodes and judges what they report",
       {
           {"data_dir", "DIR", "database, key and models"},
-          {"listen", "HOST:PORT", "the admin API, on loopback; port 0 picks one"},
+          {"listen", "HOST:PORT",
+           "the admin API; elsewhere than on loopback with TLS and tokens only; port 0 picks one"},
+          {"tls_cert", "FILE", "PEM certificates of the admin API, its own first: https"},
+          {"tls_key", "FILE", "PEM key of it; both are read again at SIGHUP"},
+          {"require_auth", "", "the admin API asks for a token on loopback too"},
+          {"bootstrap_token", "TOKEN", "opens everything, to make the first tokens with", true},
+          {"open_metrics", "", "/metrics needs no token"},
           {"cfg_listen", "ADDRESS", "for nodes: what is published"},
           {"session_listen", "ADDRESS", "for nodes: requests and answers"},
           {"telemetry_listen", "ADDRESS", "for nodes: what they count"},
@@ -44,7 +50,9 @@ const settings::Program& ControlProgram() {
           {"ready_file", "FILE", "gets {pid, api, cfg, session, telemetry} once all is served"},
       },
       {"weir-control --data-dir /var/lib/weir --resources /etc/weir/resources",
-       "weir-control --listen 127.0.0.1:0 --ready-file /run/weir/control"}};
+       "weir-control --listen 127.0.0.1:0 --ready-file /run/weir/control",
+       "weir-control --listen :7080 --tls-cert cert.pem --tls-key key.pem "
+       "--bootstrap-token-file first.token"}};
   return program;
 }
 
@@ -55,6 +63,8 @@ std::string DefaultDataDir() {
   return home == nullptr ? "" : std::string(home) + "/.local/state/weir";
 }
 
+constexpr size_t kMinBootstrapToken = 16;  // characters
+
 bool IsLoopbackHost(const std::string& host) {
   return host == "localhost" || host == "::1" || host.starts_with("127.");
 }
@@ -64,11 +74,19 @@ Status Check(const ControlSettings& settings) {
     return InvalidArgument("data_dir", "is not given, and there is no HOME");
   const auto api = http::ParseAddress(settings.listen);
   if (!api.ok()) return InvalidArgument("listen", api.status().message());
-  if (!IsLoopbackHost(api->host)) {
-    return InvalidArgument("listen", settings.listen +
-                                         " is not on loopback, and the admin API does not ask who "
-                                         "calls; put a proxy that does before it");
+  if (settings.tls_cert.empty() != settings.tls_key.empty()) {
+    return settings.tls_key.empty()
+               ? InvalidArgument("tls_cert", "needs tls_key, the certificate's key, too")
+               : InvalidArgument("tls_key", "needs tls_cert, the key's certificate, too");
   }
+  if (!IsLoopbackHost(api->host) && settings.tls_cert.empty()) {
+    return InvalidArgument("listen", settings.listen +
+                                         " is not on loopback: tokens would pass in the clear; "
+                                         "give --tls-cert and --tls-key, or put a proxy that "
+                                         "speaks https before 127.0.0.1");
+  }
+  if (!settings.bootstrap_token.empty() && settings.bootstrap_token.size() < kMinBootstrapToken)
+    return InvalidArgument("bootstrap_token", "is shorter than 16 characters");
   const std::pair<const char*, const std::string&> channels[] = {
       {"cfg_listen", settings.cfg_listen},
       {"session_listen", settings.session_listen},
@@ -107,6 +125,11 @@ Status Check(const ControlSettings& settings) {
 }
 
 }  // namespace
+
+bool RequiresTokens(const ControlSettings& settings) {
+  const auto api = http::ParseAddress(settings.listen);
+  return settings.require_auth || !api.ok() || !IsLoopbackHost(api->host);
+}
 
 Result<settings::Outcome> LoadControlSettings(ControlSettings& settings, int argc, char** argv) {
   settings.data_dir = DefaultDataDir();

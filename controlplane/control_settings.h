@@ -24,6 +24,11 @@ struct ControlSettings {
   std::string rotation_telemetry_listen;
   std::string resources;
   bool require_token = false;
+  bool require_auth = false;
+  std::string bootstrap_token;
+  bool open_metrics = false;
+  std::string tls_cert;
+  std::string tls_key;
   std::vector<std::string> gate_commands;  // files and folders; empty: gates run no command
   domain::DurationMs drain_delay{0};
   std::string backup_dir;
@@ -54,11 +59,20 @@ void Describe(V& v, ControlSettings& f) {
   v(11, "pid_file", f.pid_file);
   v(12, "ready_file", f.ready_file);
   v(13, "gate_commands", f.gate_commands);
-  v(31, "backup_dir", f.backup_dir);
-  v(32, "backup_every", f.backup_every);
-  v(33, "backup_keep", f.backup_keep);
-  v(34, "backup_keep_for", f.backup_keep_for);
+  v(41, "backup_dir", f.backup_dir);
+  v(42, "backup_every", f.backup_every);
+  v(43, "backup_keep", f.backup_keep);
+  v(44, "backup_keep_for", f.backup_keep_for);
+  v(14, "require_auth", f.require_auth);
+  v(15, "bootstrap_token", f.bootstrap_token);
+  v(16, "open_metrics", f.open_metrics);
+  v(17, "tls_cert", f.tls_cert);
+  v(18, "tls_key", f.tls_key);
 }
+
+// Whether who calls the admin API must show a token whatever the catalog says: it is asked for, or
+// the API is not on loopback alone.
+bool RequiresTokens(const ControlSettings& settings);
 
 Result<settings::Outcome> LoadControlSettings(ControlSettings& settings, int argc, char** argv);
 

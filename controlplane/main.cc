@@ -38,7 +38,8 @@ int Run(int argc, char** argv) {
   const Status written = files.Write(addresses.dump());
   if (written.ok()) {
     Log("control").info("weir-control {} serves: {}", BuildVersion(), addresses.dump());
-    Log("control").info("the admin API asks for no token; it is on loopback only");
+    if (!control.AsksForTokens())
+      Log("control").info("the admin API asks for no token; it is on loopback only");
     while (signals.Wait() == SIGHUP) control.Reload();
     Log("control").info("stopping");
   }

@@ -12,6 +12,8 @@
 #include <thread>
 #include <vector>
 
+#include "dataplane/access/token_guard.h"
+#include "dataplane/bus/bootstrap.h"
 #include "dataplane/bus/bus.h"
 #include "dataplane/front/front.h"
 #include "dataplane/logging/phase_level.h"
@@ -53,9 +55,14 @@ front::FrontOptions MakeFrontOptions(const NodeSettings& settings) {
   options.ofrep.cors_origins = settings.cors_origins;
   options.ofrep.tokens = settings.ofrep_tokens;
   options.outcome_tokens = settings.outcome_tokens;
+  options.require_token = *access::ParseRequired(settings.require_token);  // checked at the start
+  options.http.tls_cert_file = settings.tls_cert;
+  options.http.tls_key_file = settings.tls_key;
   if (settings.admin_listen != settings.listen) {
     options.admin.emplace();
     options.admin->listen = settings.admin_listen;
+    options.admin->tls_cert_file = settings.tls_cert;
+    options.admin->tls_key_file = settings.tls_key;
   }
   return options;
 }
@@ -66,13 +73,35 @@ std::vector<std::shared_ptr<runtime::Runtime>> MakeRuntimes(size_t workers) {
   return runtimes;
 }
 
-Result<std::string> FetchBlob(const std::vector<std::string>& control, const std::string& sha256) {
+// Who fetches models, and from where.
+struct Fetcher {
+  std::vector<std::string> control;
+  std::string ca_file;
+  std::string node;
+  transport::KeyPair keys;
+};
+
+// Where tokens are required, a node shows that it holds its key.
+Result<http::ClientResponse> GetWithProof(http::Client& client, const Fetcher& fetcher,
+                                          const std::string& path) {
+  WEIR_ASSIGN_OR_RETURN(const auto bootstrap, client.Do("GET", "/v1/bootstrap"));
+  WEIR_ASSIGN_OR_RETURN(const bus::Channels channels, bus::ParseBootstrap(bootstrap.body));
+  WEIR_ASSIGN_OR_RETURN(const std::string proof,
+                        transport::Prove(fetcher.keys, channels.server_key, "GET " + path));
+  return client.Do("GET", path,
+                   {{"Authorization", fmt::format("Weir-Node {}.{}", fetcher.node, proof)}});
+}
+
+Result<std::string> FetchBlob(const Fetcher& fetcher, const std::string& sha256) {
   Status last = Unavailable("no control plane is configured");
-  for (const std::string& url : control) {
+  const std::string path = "/v1/blobs/" + sha256;
+  for (const std::string& url : fetcher.control) {
     http::ClientOptions options;
     options.timeout_ms = kFetchMs;
+    options.ca_file = fetcher.ca_file;
     http::Client client(url, options);
-    auto answer = client.Do("GET", "/v1/blobs/" + sha256);
+    auto answer = client.Do("GET", path);
+    if (answer.ok() && answer->status == 401) answer = GetWithProof(client, fetcher, path);
     if (answer.ok() && answer->status == 200) return std::move(answer->body);
     if (!answer.ok()) {
       last = answer.status();
@@ -114,7 +143,8 @@ class Node {
     options.cache_dir = settings_.cache_dir;
     loader_ = std::make_unique<runtime::Loader>(
         MakeRuntimes(Workers(settings_)),
-        [control = settings_.control](const std::string& sha) { return FetchBlob(control, sha); },
+        [fetcher = Fetcher{settings_.control, settings_.control_ca_file, id_, keys_}](
+            const std::string& sha) { return FetchBlob(fetcher, sha); },
         [this](std::shared_ptr<const runtime::VersionTable> table) {
           bus_->ReportVersions(ToReports(*table));
           front_.PublishVersions(std::move(table));
@@ -140,7 +170,16 @@ class Node {
   }
 
   // SIGHUP.
-  void Reload() { layer_.ReloadFile(); }
+  void Reload() {
+    layer_.ReloadFile();
+    if (settings_.tls_cert.empty()) return;
+    const Status status = front_.ReloadCertificate();
+    if (status.ok()) {
+      Log("node").info("certificate and key were read again: {}", settings_.tls_cert);
+    } else {
+      Log("node").error("the certificate stays as it was: {}", status.ToString());
+    }
+  }
 
   std::string http() const { return front_.http_address(); }
   std::string admin() const { return front_.admin_address(); }
@@ -151,6 +190,7 @@ class Node {
     options.join.control = settings_.control;
     options.join.node = id_;
     options.join.token = settings_.enroll_token;
+    options.join.ca_file = settings_.control_ca_file;
     options.keys = keys_;
     options.labels = settings_.labels;
     options.incarnation = static_cast<uint64_t>(Clock::System().WallMs());
@@ -236,10 +276,11 @@ int Fail(const Status& status) {
   return kBadConfiguration;
 }
 
-// SIGHUP: the override file is read again; the node's settings are those of its start.
+// SIGHUP: the override file and the certificate are read again; the node's settings are those of
+// its start.
 void WaitUntilTold(const Signals& signals, const NodeSettings& settings, Node& node) {
   while (signals.Wait() == SIGHUP) {
-    if (settings.override_file.empty()) {
+    if (settings.override_file.empty() && settings.tls_cert.empty()) {
       Log("node").info("SIGHUP: nothing to read again; flags and models come as snapshots");
     }
     node.Reload();

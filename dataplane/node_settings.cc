@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cctype>
 
@@ -23,8 +24,14 @@ const settings::Program& NodeProgram() {
       "serves inference, decides locally and streams telemetry",
       {
           {"control", "URL[,URL...]", "where the control plane is"},
+          {"control_ca_file", "FILE",
+           "PEM certificates that a control plane's https must have; none: the system's"},
           {"listen", "HOST:PORT", "for applications; port 0 picks one"},
           {"admin_listen", "HOST:PORT", "for operators; may be the same address"},
+          {"tls_cert", "FILE", "PEM certificates of both addresses, the node's first: https"},
+          {"tls_key", "FILE", "PEM key of it; both are read again at SIGHUP"},
+          {"require_token", "SURFACES",
+           "of ofrep, inference, admin: those ask for a token with that scope (weir token create)"},
           {"id", "NAME", "the node's name; by default made once and kept in --cache-dir"},
           {"labels", "KEY=VALUE", "what rollouts select nodes by"},
           {"workers", "N", "threads that serve requests; 0: one per core"},
@@ -58,6 +65,18 @@ bool IsOrigin(const std::string& text) {
   return text.find_first_of("/ ,*?#", scheme + 3) == std::string::npos;
 }
 
+// Those that access::ParseRequired knows.
+Status CheckSurfaces(const std::vector<std::string>& surfaces) {
+  static const std::vector<std::string> kSurfaces = {"ofrep", "inference", "admin"};
+  for (const std::string& surface : surfaces) {
+    if (std::find(kSurfaces.begin(), kSurfaces.end(), surface) != kSurfaces.end()) continue;
+    return InvalidArgument("require_token", "\"" + surface + "\" is not one of " +
+                                                Join(kSurfaces, ", ") +
+                                                DidYouMean(surface, kSurfaces));
+  }
+  return OkStatus();
+}
+
 Status Check(const NodeSettings& settings) {
   if (settings.control.empty()) return InvalidArgument("control", "no address is given");
   for (const char* name : {"listen", "admin_listen"}) {
@@ -78,6 +97,12 @@ Status Check(const NodeSettings& settings) {
     for (const std::string& token : *tokens) {
       if (token.empty()) return InvalidArgument(name, "holds an empty token");
     }
+  }
+  WEIR_RETURN_IF_ERROR(CheckSurfaces(settings.require_token));
+  if (settings.tls_cert.empty() != settings.tls_key.empty()) {
+    return settings.tls_key.empty()
+               ? InvalidArgument("tls_cert", "needs tls_key, the certificate's key, too")
+               : InvalidArgument("tls_key", "needs tls_cert, the key's certificate, too");
   }
   for (const std::string& origin : settings.cors_origins) {
     if (origin != "*" && !IsOrigin(origin)) {

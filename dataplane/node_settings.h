@@ -35,6 +35,10 @@ struct NodeSettings {
   std::vector<std::string> ofrep_tokens;
   std::vector<std::string> cors_origins;
   std::vector<std::string> outcome_tokens;
+  std::vector<std::string> require_token;
+  std::string control_ca_file;
+  std::string tls_cert;
+  std::string tls_key;
 };
 
 template <class V>
@@ -60,6 +64,10 @@ void Describe(V& v, NodeSettings& f) {
   v(19, "ofrep_tokens", f.ofrep_tokens);
   v(20, "cors_origins", f.cors_origins);
   v(21, "outcome_tokens", f.outcome_tokens);
+  v(22, "require_token", f.require_token);
+  v(23, "control_ca_file", f.control_ca_file);
+  v(24, "tls_cert", f.tls_cert);
+  v(25, "tls_key", f.tls_key);
 }
 
 Result<settings::Outcome> LoadNodeSettings(NodeSettings& settings, int argc, char** argv);

@@ -28,6 +28,8 @@ Api::Api(Dependencies dependencies) : core_(std::make_unique<Core>(std::move(dep
 Api::~Api() { Stop(); }
 Status Api::Start(http::ServerOptions options) { return core_->Start(std::move(options)); }
 std::string Api::address() const { return core_->server().address(); }
+Status Api::ReloadCertificate() { return core_->server().ReloadCertificate(); }
+http::ServerCounters Api::counters() const { return core_->server().counters(); }
 void Api::OnCommitted(const catalog::Committed& committed) { core_->OnCommitted(committed); }
 void Api::Tick() { core_->Tick(); }
 void Api::BeginDrain() { core_->BeginDrain(); }
@@ -50,6 +52,10 @@ Api::Core::Core(Dependencies dependencies)
 
 Status Api::Core::Start(http::ServerOptions options) {
   options.max_body = std::max(options.max_body, store::BlobStore::kMaxBytes);
+  scheme_ = options.tls_cert_file.empty() ? "http://" : "https://";
+  access_ = AccessTable::Of(deps_.catalog, deps_.require_tokens);
+  doors_.resize(static_cast<size_t>(options.workers));
+  for (Door& door : doors_) door.SetTable(access_);
   return server_.Start(options,
                        [this](std::shared_ptr<http::Exchange> exchange) { Handle(exchange); });
 }
@@ -72,6 +78,7 @@ std::vector<Route> Api::Core::Routes() {
   AddReadRoutes(routes);
   if (deps_.operations.has_value()) AddOperationRoutes(routes);
   AddKeyRoutes(routes);
+  AddTokenRoutes(routes);
   return routes;
 }
 
@@ -85,10 +92,10 @@ namespace {
 
 // A browser says where a request comes from; without a token, that is all there is to tell an
 // operator's own page from any other one.
-bool IsCrossSite(const http::Request& request) {
+bool IsCrossSite(const http::Request& request, const std::string& scheme) {
   if (request.Header("sec-fetch-site") == "cross-site") return true;
   const std::string_view origin = request.Header("origin");
-  return !origin.empty() && origin != fmt::format("http://{}", request.Header("host"));
+  return !origin.empty() && origin != fmt::format("{}{}", scheme, request.Header("host"));
 }
 
 }  // namespace
@@ -98,11 +105,13 @@ void Api::Core::Handle(const std::shared_ptr<http::Exchange>& exchange) {
   Router::Match match = router_.Find(request.method, request.path);
   if (match.route == nullptr) return AnswerOnWorker(exchange, "other", std::move(match.refusal));
   const Route& route = *match.route;
-  if (IsCrossSite(request)) {
+  if (IsCrossSite(request, scheme_)) {
     return AnswerOnWorker(
         exchange, route.pattern,
         ProblemResponse(403, FailedPrecondition("a page of another site may not ask this API")));
   }
+  std::string actor;
+  if (!Admit(exchange, route, &actor)) return;
   if (route.body != Body::kBytes && request.body.size() > kMaxBody) {
     return AnswerOnWorker(
         exchange, route.pattern,
@@ -113,12 +122,54 @@ void Api::Core::Handle(const std::shared_ptr<http::Exchange>& exchange) {
   Result<Call> call = ReadCall(request, route.body, route.query);
   if (!call.ok()) return AnswerOnWorker(exchange, route.pattern, ProblemResponse(call.status()));
   call->args = std::move(match.args);
+  if (!actor.empty()) call->actor = std::move(actor);
+  if (route.need == Need::kNode && ShowsNodeProof(request))
+    return CheckNode(exchange, route, *std::move(call));
+  AnswerCall(exchange, route, *std::move(call));
+}
+
+bool Api::Core::Admit(const std::shared_ptr<http::Exchange>& exchange, const Route& route,
+                      std::string* actor) {
+  const http::Request& request = exchange->request();
+  if (route.need == Need::kOpen) return true;
+  Door& door = doors_[static_cast<size_t>(exchange->worker())];
+  const int64_t now_ms = deps_.clock.MonotonicMs();
+  const bool is_node = route.need == Need::kNode && ShowsNodeProof(request);  // CheckNode
+  Door::Verdict verdict = is_node ? door.CheckAddress(request, now_ms)
+                                  : door.Check(request, route.need, now_ms, deps_.clock.WallMs());
+  *actor = std::move(verdict.actor);
+  if (verdict.refusal == Refusal::kNone) return true;
+  PostToCore([this, why = RefusalName(verdict.refusal)] { ++counters_.refusals[why]; });
+  AnswerOnWorker(exchange, route.pattern, std::move(verdict.response));
+  return false;
+}
+
+void Api::Core::ChangeTokens(const catalog::Committed& committed) {
+  bool is_any = false;
+  bool is_revoked = false;
+  for (const domain::ResourceKey& key : committed.resources) {
+    if (key.kind != domain::Kind::kToken) continue;
+    is_any = true;
+    is_revoked |= deps_.catalog.Find(key.kind, key.name) == nullptr;
+  }
+  if (!is_any || doors_.empty()) return;
+  access_ = AccessTable::Of(deps_.catalog, deps_.require_tokens);
+  for (size_t i = 0; i < doors_.size(); ++i) {
+    server_.worker(static_cast<int>(i)).Post([this, i, table = access_] {
+      doors_[i].SetTable(table);
+    });
+  }
+  if (is_revoked && access_->required()) streams_.EndAll();
+}
+
+void Api::Core::AnswerCall(const std::shared_ptr<http::Exchange>& exchange, const Route& route,
+                           Call call) {
   if (route.on_worker) {
-    Answer answer = route.answer(*call);
+    Answer answer = route.answer(call);
     return AnswerOnWorker(exchange, route.pattern,
                           answer.ok() ? *std::move(answer) : ProblemResponse(answer.status()));
   }
-  AnswerOnCore(exchange, route, *std::move(call));
+  AnswerOnCore(exchange, route, std::move(call));
 }
 
 void Api::Core::AnswerOnCore(const std::shared_ptr<http::Exchange>& exchange, const Route& route,
@@ -200,6 +251,7 @@ World Api::Core::MakeWorld() const {
 void Api::Core::OnCommitted(const catalog::Committed& committed) {
   ++counters_.commits;
   if (!committed.entries.empty() || committed.emergency_changed) version_ = committed.revision;
+  ChangeTokens(committed);
   Json resources = Json::array();
   for (const domain::ResourceKey& key : committed.resources)
     resources.push_back({{"kind", domain::KindName(key.kind)}, {"name", key.name}});

@@ -4,8 +4,10 @@
 // everything in Dependencies lives, and written by the worker again.
 //
 // Lifecycle: construct → Start → OnCommitted for each commit (from the catalog's listener) and Tick
-// about every 200 ms → BeginDrain → Drain → Stop. There is no authentication: bind it to loopback
-// (IsLoopback). The actor of a change is the header X-Weir-Actor, "api" without one.
+// about every 200 ms → BeginDrain → Drain → Stop. Who calls shows a bearer token (access.h) if
+// tokens are required, and the token's name is then the actor of a change; else bind it to loopback
+// (IsLoopback), and the actor is the header X-Weir-Actor, "api" without one. GET needs the role
+// viewer, everything else operator, but for what is marked.
 //
 // clang-format off
 // Answers, where SURFACES leaves them open (every error is application/problem+json {type, title,
@@ -62,8 +64,14 @@
 //   POST   /v1/keys/rotate       {reason?} → as GET; a second key, on ports of its own
 //   POST   /v1/keys/finish       {force?, reason?} → as GET; the first key ends. 409 while live nodes
 //                                use it, unless forced
-//   POST   /v1/tokens            {expires?: "1h"} → {token, expires_at}; lets one node enrol, once
-//   PUT    /v1/blobs/SHA256      raw bytes → {sha256, bytes}, 201 when new; GET gives the bytes
+//   POST   /v1/tokens            (admin) {expires?: "1h"} → {token, expires_at}; lets one node enrol,
+//                                once. With a name: {name, role?, scopes?, expires?, description?,
+//                                reason?} → {name, token, role, scopes, expires_at?, revision,
+//                                version}: a bearer token, shown this once
+//   DELETE /v1/tokens/NAME?reason=   (admin) → commit answer. GET shows tokens as other resources,
+//                                with a prefix of the hash
+//   PUT    /v1/blobs/SHA256      raw bytes → {sha256, bytes}, 201 when new; GET gives the bytes, to
+//                                viewers and nodes (Authorization: Weir-Node ID.PROOF)
 //   POST   /v1/backup            {reason?} → 202 {id, state: running | ready | failed, done_bytes,
 //                                total_bytes, bytes?, manifest?, error?}; GET /v1/backup/ID the same;
 //                                GET /v1/backup/ID/data?offset=&bytes= the file, in pieces of at
@@ -78,7 +86,9 @@
 //                                free_bytes, total_bytes, database_bytes}, backup: {age_ms, dir},
 //                                nodes: [{id, state, program, can_cordon, pending_batches}],
 //                                rollouts: [name]}
-//   GET    /health /ready /metrics /health/canary[?rollout=NAME]
+//   GET    /health /ready /metrics /health/canary[?rollout=NAME]; the first two, bootstrap and
+//                                enroll are for everyone
+//   401 without a good token, 403 {role} without the role, 429 after 20 wrong tokens a minute
 // clang-format on
 #pragma once
 
@@ -210,6 +220,11 @@ struct Dependencies {
   std::function<void()> before_change = [] {};
   // A new one-time enrolment token, good for `lifetime_ms`: {token, expires_at}.
   std::function<Result<codec::Json>(int64_t lifetime_ms, const std::string& actor)> create_token;
+  // Whether `proof` is transport::Prove of `text` by the key of that node, which is enrolled.
+  std::function<bool(const std::string& node, const std::string& text, const std::string& proof)>
+      is_node{};
+  bool require_tokens = false;  // in any case; else as soon as there is an admin token
+  bool open_metrics = false;    // /metrics without a token
   // The answer of GET /v1/telemetry.
   std::function<Result<codec::Json>(const TelemetryQuery&)> telemetry;
   // What was in force in a span of the past. NotFound: a node that nobody has heard of.
@@ -232,6 +247,9 @@ struct Dependencies {
 // "127.0.0.1:4711", "[::1]:80", "[::ffff:127.0.0.1]:80", "localhost:0" → true; ":80" → false.
 bool IsLoopback(std::string_view address);
 
+// The token whose secret an operator keeps in a file (--bootstrap-token-file).
+inline constexpr char kBootstrapToken[] = "bootstrap";
+
 inline constexpr size_t kMaxBody = 8 * 1024 * 1024;  // bytes; above: 413
 
 class Api {
@@ -242,6 +260,11 @@ class Api {
   // Bodies may be as large as a blob; others than blobs are limited to kMaxBody.
   Status Start(http::ServerOptions options);
   std::string address() const;  // with the real port; between Start and Stop
+
+  // See http::Server::ReloadCertificate; on the core thread.
+  Status ReloadCertificate();
+  // Of the HTTP server. Any thread; between Start and Stop.
+  http::ServerCounters counters() const;
 
   // On the core thread, from the catalog's listener: notes the version nodes must have, writes the
   // event log.

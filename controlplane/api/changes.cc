@@ -194,6 +194,7 @@ void Api::Core::AddChangeRoutes(std::vector<Route>& routes) {
   add("POST", "/v1/apply", Body::kResources, {"source", "dry_run", "replace", "prune", "reason"},
       &Core::Apply);
   add("POST", "/v1/validate", Body::kText, {}, &Core::Validate);
+  routes.back().need = Need::kViewer;
   add("GET", "/v1/history", Body::kNone, {"kind", "name", "limit", "before"}, &Core::History);
   add("POST", "/v1/revert", Body::kJson, {}, &Core::Revert);
   add("POST", "/v1/undo", Body::kJson, {}, &Core::Undo);
@@ -224,7 +225,7 @@ Json Api::Core::CommitView(const catalog::CommitResult& result) const {
     changes.push_back({{"kind", domain::KindName(change.kind)},
                        {"name", change.name},
                        {"action", change.action},
-                       {"diff", change.diff},
+                       {"diff", change.kind == Kind::kToken ? Json::object() : change.diff},
                        {"kept", change.kept},
                        {"taken", change.taken}});
   }
@@ -304,7 +305,11 @@ Answer Api::Core::History(const Call& call) {
   Json items = Json::array();
   for (const catalog::HistoryRow& row : rows) {
     Json changes = Json::array();
-    for (const catalog::HistoryRow::Item& item : row.items) {
+    for (catalog::HistoryRow::Item item : row.items) {
+      if (item.kind == Kind::kToken) {
+        HideHash(item.before);
+        HideHash(item.after);
+      }
       changes.push_back({{"kind", domain::KindName(item.kind)},
                          {"name", item.name},
                          {"action", item.action},

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "controlplane/api/access.h"
 #include "controlplane/api/api.h"
 #include "controlplane/api/call.h"
 #include "controlplane/api/event_streams.h"
@@ -43,9 +44,19 @@ class Api::Core {
   void AddReadRoutes(std::vector<Route>& routes);
   void AddOperationRoutes(std::vector<Route>& routes);
   void AddKeyRoutes(std::vector<Route>& routes);
+  void AddTokenRoutes(std::vector<Route>& routes);
 
   // The one way of every request: worker → core → worker.
   void Handle(const std::shared_ptr<http::Exchange>& exchange);
+  // False: the caller has been refused. Sets the call's actor where callers are asked who they are.
+  bool Admit(const std::shared_ptr<http::Exchange>& exchange, const Route& route,
+             std::string* actor);
+  void AnswerCall(const std::shared_ptr<http::Exchange>& exchange, const Route& route, Call call);
+  static bool ShowsNodeProof(const http::Request& request);
+  void CheckNode(const std::shared_ptr<http::Exchange>& exchange, const Route& route, Call call);
+  // On core, when tokens have changed. Whoever listens to events then shows its token again, if one
+  // was revoked.
+  void ChangeTokens(const catalog::Committed& committed);
   void AnswerOnCore(const std::shared_ptr<http::Exchange>& exchange, const Route& route, Call call);
   void OpenStream(const std::shared_ptr<http::Exchange>& exchange, const Call& call);
   void RespondFromCore(const std::shared_ptr<http::Exchange>& exchange, const Route& route,
@@ -98,6 +109,8 @@ class Api::Core {
   Answer RotateKey(const Call& call);
   Answer FinishRotation(const Call& call);
 
+  Answer CreateAccessToken(const Call& call);
+  Answer RevokeToken(const Call& call);
   Answer PutBlob(const Call& call) const;  // any thread
   Answer GetBlob(const Call& call) const;  // any thread
   Answer Ready(const Call& call);
@@ -121,6 +134,10 @@ class Api::Core {
   SnapshotCache snapshot_;
   NodeWatch watch_;
   std::map<std::string, domain::RolloutStatus> rollouts_;  // as last committed
+
+  std::shared_ptr<const AccessTable> access_;
+  std::vector<Door> doors_;  // one of each HTTP worker, whose thread it belongs to
+  std::string scheme_;       // "http://", "https://"; constant after Start
 
   http::Server server_;
   EventStreams streams_;

@@ -33,18 +33,19 @@ Status NotHere() { return Unavailable("this control plane does not manage keys")
 }  // namespace
 
 void Api::Core::AddKeyRoutes(std::vector<Route>& routes) {
-  const auto add = [&](const char* method, const char* pattern, Body body, auto answer) {
+  const auto add = [&](const char* method, const char* pattern, Body body, Need need, auto answer) {
     routes.push_back(
         {.method = method,
          .pattern = pattern,
          .body = body,
          .query = {},
-         .answer = [this, answer](const Call& call) { return (this->*answer)(call); }});
+         .answer = [this, answer](const Call& call) { return (this->*answer)(call); },
+         .need = need});
   };
-  add("POST", "/v1/nodes/{id}/revoke", Body::kJson, &Core::RevokeNode);
-  add("GET", "/v1/keys", Body::kNone, &Core::Keys);
-  add("POST", "/v1/keys/rotate", Body::kJson, &Core::RotateKey);
-  add("POST", "/v1/keys/finish", Body::kJson, &Core::FinishRotation);
+  add("POST", "/v1/nodes/{id}/revoke", Body::kJson, Need::kAdmin, &Core::RevokeNode);
+  add("GET", "/v1/keys", Body::kNone, Need::kViewer, &Core::Keys);
+  add("POST", "/v1/keys/rotate", Body::kJson, Need::kAdmin, &Core::RotateKey);
+  add("POST", "/v1/keys/finish", Body::kJson, Need::kAdmin, &Core::FinishRotation);
 }
 
 Answer Api::Core::RevokeNode(const Call& call) {

@@ -196,6 +196,9 @@ std::string MetricsText(const World& world, const Counters& counters, uint64_t v
     text.Sample(static_cast<double>(count),
                 Label("endpoint", key.first) + fmt::format(",status=\"{}\"", key.second));
   }
+  text.Family("weir_auth_refusals_total", "counter", "Callers that were refused, and why.");
+  for (const auto& [reason, count] : counters.refusals)
+    text.Sample(static_cast<double>(count), Label("reason", reason));
   AddProcess(text);
   return text.Take();
 }

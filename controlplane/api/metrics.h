@@ -16,6 +16,7 @@ struct Counters {
   uint64_t commits = 0;
   std::map<std::pair<std::string, std::string>, uint64_t> rollbacks;  // by rollout and trigger
   std::map<std::pair<std::string, int>, uint64_t> requests;           // by route and HTTP status
+  std::map<std::string, uint64_t> refusals;                           // of callers, by RefusalName
 };
 
 // Every line ends with a newline. `version` is the version that nodes shall have.

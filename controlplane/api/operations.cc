@@ -40,18 +40,19 @@ void Api::Core::AddOperationRoutes(std::vector<Route>& routes) {
     WEIR_ASSIGN_OR_RETURN(const auto body, codec::FromJson<ReasonBody>(call.json));
     WEIR_ASSIGN_OR_RETURN(const Json job, operations.begin_backup(call.actor, body.reason));
     return JsonResponse(job, 202);
-  });
+  }).need = Need::kAdmin;  // a backup holds the server's key
   add("GET", "/v1/backup/{id}", Body::kNone, {}, [&operations](const Call& call) -> Answer {
     WEIR_ASSIGN_OR_RETURN(const Json job, operations.show_backup(call.args[0]));
     return JsonResponse(job);
-  });
+  }).need = Need::kAdmin;
   add("DELETE", "/v1/backup/{id}", Body::kNone, {}, [&operations](const Call& call) -> Answer {
     WEIR_RETURN_IF_ERROR(operations.drop_backup(call.args[0]));
     return JsonResponse(Json::object());
-  });
-  add("GET", "/v1/backup/{id}/data", Body::kNone, {"offset", "bytes"}, [this](const Call& call) {
-    return BackupPiece(call);
-  }).on_worker = true;
+  }).need = Need::kAdmin;
+  Route& data = add("GET", "/v1/backup/{id}/data", Body::kNone, {"offset", "bytes"},
+                    [this](const Call& call) { return BackupPiece(call); });
+  data.on_worker = true;
+  data.need = Need::kAdmin;
   add("GET", "/v1/backups", Body::kNone, {},
       [&operations](const Call&) -> Answer { return JsonResponse(operations.list_backups()); });
   add("POST", "/v1/nodes/{id}/drain", Body::kJson, {},
@@ -77,7 +78,8 @@ void Api::Core::AddOperationRoutes(std::vector<Route>& routes) {
                         return verdict.ok() ? Answer(JsonResponse(*verdict))
                                             : Answer(verdict.status());
                       });
-                    }});
+                    },
+                    .need = Need::kViewer});
 }
 
 Answer Api::Core::BackupPiece(const Call& call) const {

@@ -32,14 +32,6 @@ void Describe(V& v, EnrollBody& f) {
   v(6, "token", f.token);
 }
 
-struct TokenBody {
-  domain::DurationMs expires{3'600'000};
-};
-template <class V>
-void Describe(V& v, TokenBody& f) {
-  v(2, "expires", f.expires);
-}
-
 // RFC 3339, or milliseconds since the Unix epoch.
 Result<int64_t> ReadMoment(const Call& call, const std::string& name, int64_t fallback) {
   const std::string text = call.Query(name);
@@ -76,18 +68,25 @@ void Api::Core::AddReadRoutes(std::vector<Route>& routes) {
                     .body = Body::kJson,
                     .query = {},
                     .answer = {},
-                    .prepare = [this](const Call& call) { return ExplainKey(call); }});
-  add("GET", "/v1/bootstrap", Body::kNone, {}, &Core::BootstrapInfo);
-  add("POST", "/v1/enroll", Body::kJson, {}, &Core::Enroll);
-  add("POST", "/v1/tokens", Body::kJson, {}, &Core::CreateToken);
+                    .prepare = [this](const Call& call) { return ExplainKey(call); },
+                    .need = Need::kViewer});
+  add("GET", "/v1/bootstrap", Body::kNone, {}, &Core::BootstrapInfo).need = Need::kOpen;
+  // The enrolment token is what it asks for.
+  add("POST", "/v1/enroll", Body::kJson, {}, &Core::Enroll).need = Need::kOpen;
   add("PUT", "/v1/blobs/{sha256}", Body::kBytes, {}, &Core::PutBlob).on_worker = true;
-  add("GET", "/v1/blobs/{sha256}", Body::kNone, {}, &Core::GetBlob).on_worker = true;
-  add("GET", "/ready", Body::kNone, {}, &Core::Ready);
-  add("GET", "/metrics", Body::kNone, {}, &Core::Metrics);
-  routes.push_back(
-      {.method = "GET", .pattern = "/health", .query = {}, .answer = [](const Call&) -> Answer {
-         return JsonResponse({{"status", "ok"}, {"version", BuildVersion()}});
-       }});
+  Route& blob = add("GET", "/v1/blobs/{sha256}", Body::kNone, {}, &Core::GetBlob);
+  blob.on_worker = true;
+  blob.need = Need::kNode;
+  add("GET", "/ready", Body::kNone, {}, &Core::Ready).need = Need::kOpen;
+  add("GET", "/metrics", Body::kNone, {}, &Core::Metrics).need =
+      deps_.open_metrics ? Need::kOpen : Need::kViewer;
+  routes.push_back({.method = "GET",
+                    .pattern = "/health",
+                    .query = {},
+                    .answer = [](const Call&) -> Answer {
+                      return JsonResponse({{"status", "ok"}, {"version", BuildVersion()}});
+                    },
+                    .need = Need::kOpen});
   routes.push_back({.method = "GET",
                     .pattern = "/health/canary",
                     .query = {"rollout"},
@@ -205,13 +204,6 @@ Answer Api::Core::Enroll(const Call& call) {
   if (status.code() == Code::kUnavailable || status.code() == Code::kResourceExhausted)
     return status;
   return ProblemResponse(403, status);
-}
-
-Answer Api::Core::CreateToken(const Call& call) {
-  WEIR_ASSIGN_OR_RETURN(const auto body, codec::FromJson<TokenBody>(call.json));
-  if (body.expires.ms <= 0) return InvalidArgument("expires", "is not above 0");
-  WEIR_ASSIGN_OR_RETURN(Json token, deps_.create_token(body.expires.ms, call.actor));
-  return JsonResponse(std::move(token), 201);
 }
 
 Answer Api::Core::PutBlob(const Call& call) const {

@@ -8,6 +8,7 @@
 #include "shared/codec/domain_fields.h"
 #include "shared/codec/resource.h"
 #include "shared/domain/entries.h"
+#include "shared/domain/token.h"
 #include "shared/telemetry/series.h"
 
 namespace weir::control::api {
@@ -143,6 +144,13 @@ bool IsFaultActive(const domain::Fault& fault, int64_t now_wall_ms) {
   return expires.ok() && *expires > now_wall_ms;
 }
 
+void HideHash(Json& document) {
+  if (!document.is_object() || !document.contains("spec")) return;
+  Json& spec = document["spec"];
+  if (spec.contains("hash") && spec["hash"].is_string())
+    spec["hash"] = domain::ShortHash(spec["hash"].get_ref<const std::string&>());
+}
+
 Json ViewOf(const Resource& resource, const World& world) {
   Json json = codec::ResourceToJson(resource);
   switch (resource.kind) {
@@ -161,6 +169,9 @@ Json ViewOf(const Resource& resource, const World& world) {
       break;
     case Kind::kSink:
       if (world.sink_status) json["status"] = world.sink_status(resource.name);
+      break;
+    case Kind::kToken:
+      HideHash(json);
       break;
   }
   return json;

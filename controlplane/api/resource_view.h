@@ -45,6 +45,9 @@ double ConfiguredPercentage(const domain::Resource& flag, const World& world);
 // The envelope of SURFACES.
 codec::Json ViewOf(const domain::Resource& resource, const World& world);
 
+// Of a token's document leaves enough of the hash to tell it from others.
+void HideHash(codec::Json& document);
+
 // A rehearsed fault that is in force now.
 bool IsFaultActive(const domain::Fault& fault, int64_t now_wall_ms);
 

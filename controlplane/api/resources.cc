@@ -103,6 +103,7 @@ void Api::Core::AddResourceRoutes(std::vector<Route>& routes) {
     };
     add("GET", all, Body::kNone, {"l"}, &Core::List);
     add("GET", one, Body::kNone, {}, &Core::Get);
+    if (kind == Kind::kToken) continue;  // tokens.cc
     add("PUT", one, Body::kJson, {"reason"}, &Core::Put);
     add("PATCH", one, Body::kJson, {"reason"}, &Core::Patch);
     add("DELETE", one, Body::kNone, {"reason", "force"}, &Core::Delete);

@@ -30,6 +30,8 @@ bool Matches(const std::vector<std::string>& pattern, const std::vector<std::str
 
 Router::Router(std::vector<Route> routes) {
   for (Route& route : routes) {
+    if (route.need == Need::kDefault)
+      route.need = route.method == "GET" ? Need::kViewer : Need::kOperator;
     std::vector<std::string> segments = http::PathSegments(route.pattern);
     entries_.push_back({std::move(route), std::move(segments)});
   }

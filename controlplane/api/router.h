@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "controlplane/api/access.h"
 #include "controlplane/api/call.h"
 #include "shared/base/status.h"
 #include "shared/http/message.h"
@@ -26,6 +27,7 @@ struct Route {
   bool on_worker = false;  // answered on the HTTP worker instead of core
   // Instead of `answer`: on core what the answer needs is gathered, the worker works it out.
   std::function<Result<Slice>(const Call&)> prepare = {};
+  Need need = Need::kDefault;
   bool is_stream = false;  // ?follow=false asks for `answer`, otherwise an event stream
 };
 

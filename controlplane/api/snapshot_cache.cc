@@ -5,6 +5,7 @@
 
 #include "shared/codec/domain_fields.h"
 #include "shared/codec/msgpack.h"
+#include "shared/domain/token.h"
 #include "shared/wire/digest.h"
 
 namespace weir::control::api {
@@ -20,6 +21,16 @@ Status Add(const catalog::EntryBody& body, Compiled& out) {
   return OkStatus();
 }
 
+// Of a token only what tells it from others: who reads a snapshot need not know its hash.
+Status AddToken(const catalog::EntryBody& body, Compiled& out) {
+  WEIR_ASSIGN_OR_RETURN(auto entry, codec::FromMsgpack<domain::TokenEntry>(*body.body));
+  entry.hash = domain::ShortHash(entry.hash);
+  out.entries.push_back({{"kind", domain::EntryKindName(body.kind)},
+                         {"name", body.name},
+                         {"entry", codec::ToJson(entry)}});
+  return OkStatus();
+}
+
 Status AddAny(const catalog::EntryBody& body, Compiled& out) {
   switch (body.kind) {
     case domain::EntryKind::kFlag:
@@ -32,6 +43,8 @@ Status AddAny(const catalog::EntryBody& body, Compiled& out) {
       return Add<domain::ExperimentEntry>(body, out);
     case domain::EntryKind::kObservability:
       return Add<domain::ObservabilityEntry>(body, out);
+    case domain::EntryKind::kToken:
+      return AddToken(body, out);
   }
   return Internal("an entry of an unknown kind");
 }

@@ -93,6 +93,19 @@ void Attribute(Resource& rollout, const Resource* current, const std::string& ac
   if (!ran && status.state == "progressing") status.started_by = actor;
 }
 
+// A token is made once and revoked for good: no file, revert or undo brings one, or one back.
+Status CheckTokens(const Proposal& proposal, bool may_change) {
+  if (may_change) return OkStatus();
+  for (const auto& [key, resource] : proposal.changed()) {
+    if (key.kind == Kind::kToken && Differs(proposal, key)) {
+      return FailedPrecondition(NameOf(key) +
+                                ": tokens are made by weir token create and end by weir token "
+                                "revoke, and by nothing else");
+    }
+  }
+  return OkStatus();
+}
+
 Resource NoEmergency() {
   Resource resource;
   resource.kind = kEmergencyKey.kind;
@@ -240,6 +253,7 @@ void Catalog::State::Install(const Proposal& proposal, const std::vector<Resourc
 Result<CommitResult> Catalog::State::Commit(const Batch& batch) {
   Proposal proposal(resources);
   WEIR_RETURN_IF_ERROR(Propose(batch.request, proposal));
+  WEIR_RETURN_IF_ERROR(CheckTokens(proposal, batch.request.tokens));
   WEIR_RETURN_IF_ERROR(CheckProposal(proposal, batch.request.force_removal));
   WEIR_ASSIGN_OR_RETURN(const EntryChanges changes, ChangedEntries(proposal, entries));
   WEIR_RETURN_IF_ERROR(CheckSetFits(entries, changes));

@@ -40,6 +40,7 @@ struct CommitRequest {
   std::string reason;          // free text
   codec::Json evidence;        // what an automatic action saw; null otherwise
   bool force_removal = false;  // allows removing more than half of a kind that has 10 or more
+  bool tokens = false;         // may make and revoke tokens, which nothing else does by the way
 };
 
 struct ChangeSummary {

@@ -23,6 +23,8 @@ EntryKind EntryKindOf(Kind kind) {
       return EntryKind::kExperiment;
     case Kind::kObservability:
       return EntryKind::kObservability;
+    case Kind::kToken:
+      return EntryKind::kToken;
     default:
       return EntryKind::kFlag;
   }
@@ -74,6 +76,11 @@ Result<std::string> Compile(const EntryKey& key, const Proposal& proposal) {
   } else if (kind == EntryKind::kObservability) {
     const auto* observability = proposal.Find(Kind::kObservability, name);
     if (observability != nullptr) return Encode(key, domain::ObservabilityEntryOf(*observability));
+  } else if (kind == EntryKind::kToken) {
+    const auto* token = proposal.Find(Kind::kToken, name);
+    if (token != nullptr) {
+      if (const auto entry = domain::TokenEntryOf(*token)) return Encode(key, *entry);
+    }
   }
   return std::string();
 }

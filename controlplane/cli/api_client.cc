@@ -12,10 +12,11 @@
 namespace weir::control::cli {
 namespace {
 
-http::ClientOptions Options(int64_t timeout_ms, std::string token) {
+http::ClientOptions Options(int64_t timeout_ms, ApiAccess access) {
   http::ClientOptions options;
   options.timeout_ms = timeout_ms;
-  options.bearer_token = std::move(token);
+  options.bearer_token = std::move(access.token);
+  options.ca_file = std::move(access.ca_file);
   return options;
 }
 
@@ -25,9 +26,12 @@ Code CodeOf(int http_status) {
       return Code::kInvalidArgument;
     case 404:
       return Code::kNotFound;
+    case 401:
+    case 403:
     case 409:
     case 412:
       return Code::kFailedPrecondition;
+    case 429:
     case 507:
       return Code::kResourceExhausted;
     case 503:
@@ -47,10 +51,10 @@ std::string UserAtHost() {
                      host);
 }
 
-ApiClient::ApiClient(std::string server, int64_t timeout_ms, std::string token)
+ApiClient::ApiClient(std::string server, ApiAccess access, int64_t timeout_ms)
     : server_(std::move(server)),
       actor_(UserAtHost()),
-      client_(server_, Options(timeout_ms, std::move(token))) {}
+      client_(server_, Options(timeout_ms, std::move(access))) {}
 
 Status ApiClient::Failed(const Status& status) {
   const bool timed_out = status.message().find("timed out") != std::string::npos;

@@ -23,10 +23,15 @@ inline constexpr int kExitTimeout = 4;
 // Who acts, as histories show it: "alice@host".
 std::string UserAtHost();
 
+struct ApiAccess {
+  std::string token;    // "": none is shown
+  std::string ca_file;  // of https; "" trusts the system's certificates
+};
+
 class ApiClient {
  public:
-  // "http://127.0.0.1:7080" or "host:port".
-  ApiClient(std::string server, int64_t timeout_ms, std::string token = "");
+  // "http://127.0.0.1:7080", "https://…" or "host:port".
+  ApiClient(std::string server, ApiAccess access, int64_t timeout_ms);
 
   const std::string& server() const { return server_; }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Contexts: named control planes, in $XDG_CONFIG_HOME/weir/config.yaml.
+// Contexts: named control planes, in $XDG_CONFIG_HOME/weir/config.yaml. Of a token they keep where
+// it stands, never the token.
 #pragma once
 
 #include <map>
@@ -11,7 +12,9 @@ namespace weir::control::cli {
 
 struct Contexts {
   std::string current;
-  std::map<std::string, std::string> servers;  // name → URL
+  std::map<std::string, std::string> servers;      // name → URL
+  std::map<std::string, std::string> token_files;  // name → path; absent: none
+  std::map<std::string, std::string> ca_files;     // name → path; absent: the system's
 };
 
 std::string ContextsPath();

@@ -24,9 +24,13 @@ std::string Trim(std::string_view text) {
   return std::string(text.substr(begin, text.find_last_not_of(" \t\r") - begin + 1));
 }
 
-// "host:port" with a port of 1..65535, with or without "http://" before it.
+// "host:port" with a port of 1..65535, with or without "http://" or "https://" before it.
 bool IsAddress(std::string_view text) {
-  if (text.starts_with("http://")) text.remove_prefix(7);
+  if (text.starts_with("http://")) {
+    text.remove_prefix(7);
+  } else if (text.starts_with("https://")) {
+    text.remove_prefix(8);
+  }
   if (text.ends_with('/')) text.remove_suffix(1);
   const size_t colon = text.rfind(':');
   if (colon == 0 || colon == std::string_view::npos) return false;
@@ -54,6 +58,7 @@ DirectAnswer Override(const std::string& node, const std::string& body, const Br
   http::ClientOptions options;
   options.timeout_ms = who.timeout_ms;
   options.bearer_token = who.token;
+  options.ca_file = who.ca_file;
   http::Client client(node, options);
   const auto response =
       client.Do("POST", "/weir/v1/override",

@@ -13,9 +13,9 @@
 
 namespace weir::control::cli {
 
-// Addresses of a file: one per line, host:port or http://host:port; "#" begins a comment.
-// InvalidArgument: there is none. What is no address stays in the list, for OverrideDirectly to say
-// so: one bad line must not keep the others from being told.
+// Addresses of a file: one per line, host:port, http://host:port or https://host:port; "#" begins a
+// comment. InvalidArgument: there is none. What is no address stays in the list, for
+// OverrideDirectly to say so: one bad line must not keep the others from being told.
 Result<std::vector<std::string>> ReadNodeAddresses(std::string_view text, const std::string& file);
 
 struct DirectAnswer {
@@ -30,6 +30,7 @@ struct BreakGlass {
   std::string token;
   std::string actor;  // "alice@host"
   int64_t timeout_ms = 2000;
+  std::string ca_file{};  // of https; "" trusts the system's certificates
 };
 
 // POST /weir/v1/override to each, on at most 64 threads; returns when all have answered or timed

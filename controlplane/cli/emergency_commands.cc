@@ -82,8 +82,9 @@ Result<std::string> BreakGlassToken(const std::string& file) {
                          "WEIR_BREAK_GLASS_TOKEN");
 }
 
-Result<std::vector<DirectAnswer>> TellNodes(const Switch& what, const EmergencyOptions& options,
-                                            int64_t timeout_ms) {
+Result<std::vector<DirectAnswer>> TellNodes(const Session& session, const Switch& what,
+                                            const EmergencyOptions& options) {
+  const int64_t timeout_ms = std::min<int64_t>(session.timeout_ms(), kDirectTimeoutMs);
   if (what.direct == nullptr)
     return InvalidArgument("--direct",
                            "nodes have nothing to freeze: rollouts advance in the "
@@ -97,12 +98,11 @@ Result<std::vector<DirectAnswer>> TellNodes(const Switch& what, const EmergencyO
   WEIR_ASSIGN_OR_RETURN(const std::string token, BreakGlassToken(options.token_file));
   const Json body = {{"emergency", {{what.direct, options.state == "on"}}},
                      {"reason", options.reason}};
-  return OverrideDirectly(nodes, body, {token, UserAtHost(), timeout_ms});
+  return OverrideDirectly(nodes, body, {token, UserAtHost(), timeout_ms, session.CaFile()});
 }
 
 void SetDirectly(Session& session, const Switch& what, const EmergencyOptions& options) {
-  const auto answers =
-      TellNodes(what, options, std::min<int64_t>(session.timeout_ms(), kDirectTimeoutMs));
+  const auto answers = TellNodes(session, what, options);
   if (!answers.ok()) return session.FailAs(kExitUsage, answers.status().ToString());
   Json items = Json::array();
   std::vector<std::vector<std::string>> rows;

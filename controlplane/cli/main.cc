@@ -27,7 +27,11 @@ void AddGlobalOptions(CLI::App& app, Session& session) {
       })
       ->each([&session](const std::string&) { session.is_timeout_given = true; })
       ->capture_default_str();
-  app.add_option("--token", session.token, "Bearer token")->envname("WEIR_TOKEN")->group("");
+  app.add_option("--token", session.token_option, "Bearer token")->group("");
+  app.add_option("--token-file", session.token_file_option,
+                 "File with the bearer token (or WEIR_TOKEN_FILE, or the token as WEIR_TOKEN)");
+  app.add_option("--ca-file", session.ca_file_option,
+                 "PEM certificates that https trusts (or WEIR_CA_FILE; default: the system's)");
   app.set_version_flag("--version", fmt::format("weir {} ({})", BuildVersion(), BuildType()));
   app.fallthrough();
   app.require_subcommand(1);
@@ -69,6 +73,7 @@ int Main(int argc, char** argv) {
   AddRolloutCommands(app, session);
   AddImportCommands(app, session);
   AddSinkCommands(app, session);
+  AddTokenCommands(app, session);
   AddOperationCommands(app, session);
   AddNodeCommands(app, session);
   AddBackupCommands(app, session);

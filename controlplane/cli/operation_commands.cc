@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// weir status, doctor, node list, node show, token create, completion, version.
+// weir status, doctor, node list, node show, completion, version.
 #include <fmt/format.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -285,19 +285,6 @@ void AddOperationCommands(CLI::App& app, Session& session) {
   CLI::App* show = node->add_subcommand("show", "One node with its model versions and refusals");
   show->add_option("id", *id, "The node")->required();
   show->callback([&session, id] { ShowNode(session, *id); });
-
-  CLI::App* token = app.add_subcommand("token", "Enrolment tokens: each lets one node in, once");
-  token->require_subcommand(1);
-  auto expires = std::make_shared<std::string>("1h");
-  CLI::App* create = token->add_subcommand("create", "A new one, for weir-node --enroll-token");
-  create->add_option("--expires", *expires, "How long it may wait")->capture_default_str();
-  create->callback([&session, expires] {
-    const Result<Json> answer = session.api().Send("POST", "/v1/tokens", {{"expires", *expires}});
-    if (!answer.ok()) return session.Fail(answer.status());
-    if (session.PrintData(*answer)) return;
-    std::printf("%s\n", Text((*answer)["token"]).c_str());
-    std::fprintf(stderr, "good until %s\n", Text((*answer)["expires_at"]).c_str());
-  });
 
   auto shell = std::make_shared<std::string>();
   CLI::App* completion =

@@ -33,6 +33,14 @@ Result<std::pair<domain::Kind, std::string>> ParseTarget(const std::vector<std::
   return std::pair(*kind, words.size() > 1 ? words[1] : std::string());
 }
 
+std::string TokenState(const Json& spec) {
+  std::string state = spec.contains("role") ? "role " + Text(spec["role"]) : "";
+  for (const Json& scope : spec.value("scopes", Json::array()))
+    state += (state.empty() ? "scope " : ", scope ") + Text(scope);
+  const std::string expires = Text(spec.value("expires", Json()));
+  return state + (expires.empty() ? ", never expires" : ", expires " + expires);
+}
+
 std::vector<std::string> Row(domain::Kind kind, const Json& resource) {
   const Json spec = resource.value("spec", Json::object());
   const Json status = resource.value("status", Json::object());
@@ -68,6 +76,8 @@ std::vector<std::string> Row(domain::Kind kind, const Json& resource) {
                         target.ok() ? target->base : "?",
                         spec.value("enabled", true) ? "" : ", disabled",
                         last.empty() ? "" : ", last " + Text(last["result"]));
+  } else if (kind == domain::Kind::kToken) {
+    state = TokenState(spec);
   } else {
     state = fmt::format("kill switch {}, baseline {}, freeze {}",
                         spec.value("kill_switch", false) ? "ON" : "off",

@@ -12,9 +12,50 @@
 
 #include "controlplane/cli/context.h"
 #include "shared/base/clock.h"
+#include "shared/base/text.h"
 #include "shared/codec/yaml.h"
 
 namespace weir::control::cli {
+
+namespace {
+
+// "" if the variable is not set.
+std::string Variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+// Of the context that is named or current, if the server is not given otherwise.
+std::string OfContext(const Session& session, std::map<std::string, std::string> Contexts::*files) {
+  if (!session.server_option.empty()) return "";
+  const Contexts contexts = LoadContexts();
+  const auto& known = contexts.*files;
+  const auto found =
+      known.find(session.context_option.empty() ? contexts.current : session.context_option);
+  return found == known.end() ? "" : found->second;
+}
+
+}  // namespace
+
+std::string Session::CaFile() const {
+  if (ca_file_option.has_value()) return *ca_file_option;
+  const std::string file = Variable("WEIR_CA_FILE");
+  return file.empty() ? OfContext(*this, &Contexts::ca_files) : file;
+}
+
+Result<std::string> Session::Token() const {
+  if (!token_option.empty()) return token_option;
+  std::string file = token_file_option.value_or("");
+  if (file.empty()) {
+    if (std::string token = Variable("WEIR_TOKEN"); !token.empty()) return token;
+    file = Variable("WEIR_TOKEN_FILE");
+  }
+  if (file.empty()) file = OfContext(*this, &Contexts::token_files);
+  if (file.empty()) return std::string();
+  WEIR_ASSIGN_OR_RETURN(std::string token, ReadFile(file));
+  token.erase(token.find_last_not_of(" \t\r\n") + 1);
+  return token;
+}
 
 ApiClient& Session::api() {
   if (api_ == nullptr) {
@@ -25,7 +66,11 @@ ApiClient& Session::api() {
       const auto found = contexts.servers.find(name);
       server = found == contexts.servers.end() ? "http://127.0.0.1:7080" : found->second;
     }
-    api_ = std::make_unique<ApiClient>(server, timeout_ms(), token);
+    const Result<std::string> token = Token();
+    if (!token.ok())
+      std::fprintf(stderr, "warning: no token: %s\n", token.status().ToString().c_str());
+    api_ = std::make_unique<ApiClient>(
+        server, ApiAccess{token.ok() ? *token : std::string(), CaFile()}, timeout_ms());
   }
   return *api_;
 }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,11 +25,17 @@ class Session {
   std::string server_option;   // --server, WEIR_SERVER
   std::string context_option;  // --context
   std::string output = "table";
-  std::string token;
+  std::string token_option;                      // --token
+  std::optional<std::string> token_file_option;  // --token-file
+  std::optional<std::string> ca_file_option;     // --ca-file
   std::string timeout = "10s";
   bool is_timeout_given = false;  // a wait for a rollout has no limit of its own
 
+  // What https trusts: --ca-file, WEIR_CA_FILE, the context's; "": the system's certificates.
+  std::string CaFile() const;
   // The client of the chosen server: --server, WEIR_SERVER, the context, http://127.0.0.1:7080.
+  // Its token: --token, --token-file, WEIR_TOKEN, WEIR_TOKEN_FILE, the context's file, in this
+  // order.
   ApiClient& api();
   // "http://127.0.0.1:7080" or "prod (http://…)", for messages on writes.
   std::string Target();
@@ -50,6 +57,8 @@ class Session {
   bool wait = true;  // --no-wait
 
  private:
+  Result<std::string> Token() const;
+
   std::unique_ptr<ApiClient> api_;
   int exit_code_ = kExitDone;
 };
@@ -72,6 +81,7 @@ void AddModelCommands(CLI::App& app, Session& session);
 void AddFlagCommands(CLI::App& app, Session& session);
 void AddRolloutCommands(CLI::App& app, Session& session);
 void AddSinkCommands(CLI::App& app, Session& session);
+void AddTokenCommands(CLI::App& app, Session& session);
 void AddOperationCommands(CLI::App& app, Session& session);
 void AddImportCommands(CLI::App& app, Session& session);
 void AddHistoryCommands(CLI::App& app, Session& session);

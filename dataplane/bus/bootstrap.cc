@@ -52,6 +52,7 @@ Result<Channels> JoinOne(const std::string& url, const JoinRequest& request) {
   http::ClientOptions options;
   options.timeout_ms = kTimeoutMs;
   options.max_body = kMaxAnswerBytes;
+  options.ca_file = request.ca_file;
   http::Client client(url, options);
   WEIR_ASSIGN_OR_RETURN(const http::ClientResponse answer, client.Do("GET", "/v1/bootstrap"));
   if (answer.status != 200) {

@@ -22,9 +22,10 @@ Front::Front(FrontOptions options, const Clock& clock)
     : options_(std::move(options)), clock_(clock), streams_(options_.ofrep.max_streams) {
   const std::string salt = RandomHex(16);
   for (int i = 0; i < options_.http.workers; ++i) {
-    workers_.push_back(std::make_unique<Worker>(
-        WorkerOptions{options_.http.request_timeout_ms, true, salt, static_cast<size_t>(i)}, clock_,
-        delays_));
+    workers_.push_back(
+        std::make_unique<Worker>(WorkerOptions{options_.http.request_timeout_ms, true, salt,
+                                               static_cast<size_t>(i), options_.require_token},
+                                 clock_, delays_));
     workers_.back()->ListenToBreakers([this](const breaker::Change& change) {
       ExecutorOf(0).Post([this, change] { TakeChange(change); });
     });
@@ -33,7 +34,8 @@ Front::Front(FrontOptions options, const Clock& clock)
   }
   if (options_.admin.has_value()) {
     workers_.push_back(std::make_unique<Worker>(
-        WorkerOptions{options_.admin->request_timeout_ms, false, salt, 0}, clock_, delays_));
+        WorkerOptions{options_.admin->request_timeout_ms, false, salt, 0, options_.require_token},
+        clock_, delays_));
   }
 }
 
@@ -141,6 +143,11 @@ void Front::Stop() {
   server_.Stop();
 }
 
+Status Front::ReloadCertificate() {
+  WEIR_RETURN_IF_ERROR(server_.ReloadCertificate());
+  return options_.admin.has_value() ? admin_.ReloadCertificate() : OkStatus();
+}
+
 void Front::TakeChange(const breaker::Change& change) {
   const std::optional<wire::Episode> episode = episodes_.Take(change, clock_.WallMs());
   if (!episode.has_value()) return;
@@ -165,6 +172,7 @@ void Front::Handle(Worker& worker, std::shared_ptr<http::Exchange> exchange) {
 // Asks every worker, then answers on the one that was asked.
 void Front::Scrape(Worker& worker, std::shared_ptr<http::Exchange> exchange) {
   const int64_t start_ns = clock_.MonotonicNs();
+  if (worker.Refuses(*exchange, access::Scope::kNodeAdmin, Endpoint::kMetrics, start_ns)) return;
   if (!started_.load()) {
     return worker.Respond(*exchange, Endpoint::kMetrics, start_ns,
                           http::ErrorResponse(503, "this node is starting"));

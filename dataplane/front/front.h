@@ -43,6 +43,8 @@ struct FrontOptions {
   ofrep::OfrepOptions ofrep;
   // Of whom /weir/v1/outcomes is answered, as ofrep.tokens; none: of anyone.
   std::vector<std::string> outcome_tokens;
+  // Bits of access::Scope: surfaces that ask for a token of the snapshot with that scope.
+  uint32_t require_token = 0;
   // Answers /weir/v1/override on the admin address, which is 404 without it. Called on a worker's
   // thread; `respond` may be called on any.
   std::function<void(const http::Request&, std::function<void(http::Response)> respond)>
@@ -86,6 +88,9 @@ class Front {
   // Answers what is in flight; see http::Server::Drain. Metrics stay reachable.
   void Drain(int64_t deadline_ms);
   void Stop();
+
+  // See http::Server::ReloadCertificate; of both.
+  Status ReloadCertificate();
 
  private:
   void Handle(Worker& worker, std::shared_ptr<http::Exchange> exchange);

@@ -153,6 +153,15 @@ void WriteOutcomes(const outcomes::Totals& outcomes, Text& text) {
   text.Value("result=\"dropped\"", outcomes.dropped);
 }
 
+void WriteRefused(const std::array<uint64_t, access::kScopes>& refused, Text& text) {
+  text.Family("weir_auth_refusals_total", "counter",
+              "Callers without a token that has the scope, where one is required.");
+  for (size_t i = 0; i < refused.size(); ++i) {
+    text.Value(fmt::format("scope=\"{}\"", access::ScopeName(static_cast<access::Scope>(i))),
+               refused[i]);
+  }
+}
+
 void WriteBatches(const runtime::BatchSizes& sizes, Text& text) {
   text.Family("weir_batch_size", "histogram", "Requests that ran as one call of a version.");
   uint64_t count = 0;
@@ -348,11 +357,13 @@ std::string RenderMetrics(const std::vector<MetricsSample>& samples, const Clock
   flags::TotalsByFlag flags;
   runtime::BatchSizes batches;
   outcomes::Totals outcomes;
+  std::array<uint64_t, access::kScopes> refused{};
   breaker::Breakers::States breakers;
   for (const MetricsSample& sample : samples) {
     requests.Merge(sample.requests);
     batches.Merge(sample.batches);
     outcomes.Merge(sample.outcomes);
+    for (size_t i = 0; i < refused.size(); ++i) refused[i] += sample.refused[i];
     for (const auto& [flag, totals] : sample.flags) {
       flags[flag].enabled += totals.enabled;
       flags[flag].disabled += totals.disabled;
@@ -370,6 +381,7 @@ std::string RenderMetrics(const std::vector<MetricsSample>& samples, const Clock
   WriteBreakers(breakers, text);
   WriteBatches(batches, text);
   WriteOutcomes(outcomes, text);
+  WriteRefused(refused, text);
   if (!samples.empty()) {
     const MetricsSample& first = samples.front();
     WriteRules(first, clock.WallMs(), text);

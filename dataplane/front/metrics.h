@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "dataplane/access/token_guard.h"
 #include "dataplane/breaker/breakers.h"
 #include "dataplane/flags/desk.h"
 #include "dataplane/front/node_status.h"
@@ -62,6 +63,7 @@ struct MetricsSample {
   flags::TotalsByFlag flags;
   runtime::BatchSizes batches;
   outcomes::Totals outcomes;
+  std::array<uint64_t, access::kScopes> refused{};
   breaker::Breakers::States breakers;
   // A copy: a scrape must not be the last to hold a version.
   std::vector<runtime::VersionStatus> versions;

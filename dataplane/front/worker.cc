@@ -89,6 +89,7 @@ Worker::Worker(WorkerOptions options, const Clock& clock, DelayLine& delays)
     : options_(std::move(options)),
       clock_(clock),
       delays_(delays),
+      guard_(options_.require_token, clock),
       desk_(clock, options_.key_salt),
       inference_({options_.request_timeout_ms, options_.index}, clock, delays, desk_, counters_) {}
 
@@ -102,15 +103,19 @@ void Worker::ServeOfrep(const ofrep::OfrepOptions& options, ofrep::StreamBudget&
       options, clock_, desk_, budget, [this](int64_t delay_ms, std::function<void()> task) {
         delays_.PostAfter(delay_ms, *executor_, std::move(task));
       });
+  if (guard_.Requires(access::Scope::kOfrep)) ofrep_->AlsoAsk(guard_);
 }
 
 void Worker::ServeOutcomes(const std::vector<std::string>& tokens) {
   outcomes_ = std::make_unique<outcomes::Service>(tokens, clock_, recorders_);
+  // Tokens of its own say more than who may ask for inference.
+  guards_outcomes_ = tokens.empty() && guard_.Requires(access::Scope::kInference);
 }
 
 void Worker::SetRules(std::shared_ptr<const decision::Ruleset> rules) {
   rules_ = std::move(rules);
   desk_.Prune(*rules_);
+  guard_.SetRules(rules_);
   Rebuild();
   if (ofrep_ != nullptr) ofrep_->SetRules(rules_);
 }
@@ -172,6 +177,7 @@ MetricsSample Worker::Sample() const {
     breakers_.AddTo(sample.breakers);
   }
   if (outcomes_ != nullptr) sample.outcomes = outcomes_->totals();
+  sample.refused = guard_.refused();
   return sample;
 }
 
@@ -182,6 +188,15 @@ void Worker::Respond(http::Exchange& exchange, Endpoint endpoint, int64_t start_
   exchange.Respond(std::move(response));
 }
 
+bool Worker::Refuses(http::Exchange& exchange, access::Scope scope, Endpoint endpoint,
+                     int64_t start_ns) {
+  if (!guard_.Requires(scope)) return false;
+  const auto refusal = guard_.Check(exchange.request(), scope);
+  if (!refusal.has_value()) return false;
+  Respond(exchange, endpoint, start_ns, access::ToResponse(*refusal));
+  return true;
+}
+
 void Worker::Handle(const std::shared_ptr<http::Exchange>& exchange) {
   const int64_t start_ns = clock_.MonotonicNs();
   const http::Request& request = exchange->request();
@@ -189,9 +204,11 @@ void Worker::Handle(const std::shared_ptr<http::Exchange>& exchange) {
     application_requests_.store(application_requests() + 1, std::memory_order_relaxed);
   }
   if (options_.inference && request.path.starts_with(kModels)) {
+    if (Refuses(*exchange, access::Scope::kInference, Endpoint::kInfer, start_ns)) return;
     return HandleModels(exchange, start_ns);
   }
   if (options_.inference && request.path.starts_with(kPredict)) {
+    if (Refuses(*exchange, access::Scope::kInference, Endpoint::kPredict, start_ns)) return;
     return HandlePredict(exchange, start_ns);
   }
   if (ofrep_ != nullptr && ofrep::Service::Serves(request.path)) {
@@ -295,6 +312,10 @@ http::Response Worker::Answer(const http::Request& request, Endpoint* endpoint) 
   }
   if (path == "/weir/v1/outcomes" && outcomes_ != nullptr) {
     *endpoint = Endpoint::kOutcomes;
+    if (guards_outcomes_) {
+      if (const auto refusal = guard_.Check(request, access::Scope::kInference))
+        return access::ToResponse(*refusal);
+    }
     return request.method == "POST" ? outcomes_->Handle(request, plan_.get()) : WrongMethod("POST");
   }
   using Make = std::function<http::Response()>;
@@ -339,6 +360,10 @@ http::Response Worker::Answer(const http::Request& request, Endpoint* endpoint) 
 }
 
 http::Response Worker::Select(const http::Request& request) {
+  if (guard_.Requires(access::Scope::kInference)) {
+    if (const auto refusal = guard_.Check(request, access::Scope::kInference))
+      return access::ToResponse(*refusal);
+  }
   const std::optional<std::string> name = request.Query("model");
   if (!name.has_value() || name->empty()) return http::ErrorResponse(400, "model: is missing");
   if (!HasSnapshot()) return NoSnapshot();
@@ -359,7 +384,10 @@ http::Response Worker::Select(const http::Request& request) {
 }
 
 http::Response Worker::Explain(const http::Request& request) {
-  if (ofrep_ != nullptr && !ofrep_->Allows(request)) {
+  if (guard_.Requires(access::Scope::kNodeAdmin)) {
+    if (const auto refusal = guard_.Check(request, access::Scope::kNodeAdmin))
+      return access::ToResponse(*refusal);
+  } else if (ofrep_ != nullptr && ofrep_->Check(request).has_value()) {
     http::Response response = http::ErrorResponse(
         401, "a token is needed, as for OFREP: Authorization: Bearer, or X-API-Key");
     response.headers.push_back({"WWW-Authenticate", "Bearer realm=\"ofrep\""});

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "dataplane/access/token_guard.h"
 #include "dataplane/breaker/breakers.h"
 #include "dataplane/flags/desk.h"
 #include "dataplane/front/delay.h"
@@ -36,6 +37,7 @@ struct WorkerOptions {
   bool inference = true;  // answers /v2…; the admin server's does not
   std::string key_salt;   // of the process, for keys in logs and samples
   size_t index = 0;       // of the worker on its server
+  uint32_t require_token = 0;  // bits of access::Scope: surfaces that ask for a token
 };
 
 class Worker {
@@ -80,6 +82,8 @@ class Worker {
   uint64_t application_requests() const {
     return application_requests_.load(std::memory_order_relaxed);
   }
+  // Answers 401, 403 or 503 to who may not ask for what the scope opens, and is then true.
+  bool Refuses(http::Exchange& exchange, access::Scope scope, Endpoint endpoint, int64_t start_ns);
   // Ends what would not end by itself: event streams.
   void Drain();
   // Answers and counts. `start_ns` is when the request was read.
@@ -101,6 +105,8 @@ class Worker {
   const WorkerOptions options_;
   const Clock& clock_;
   DelayLine& delays_;
+  access::TokenGuard guard_;
+  bool guards_outcomes_ = false;
   Executor* executor_ = nullptr;  // set by Bind
   std::shared_ptr<const decision::Ruleset> rules_;
   std::shared_ptr<const runtime::VersionTable> versions_;

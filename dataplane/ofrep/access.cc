@@ -19,6 +19,11 @@ bool IsSame(std::string_view shown, std::string_view secret) {
          sodium_memcmp(shown.data(), secret.data(), secret.size()) == 0;
 }
 
+// Of a secret, or of a token's hash.
+std::string StreamKeyOf(const std::string& secret) {
+  return wire::Sha256Hex("weir ofrep stream\n" + secret).substr(0, kStreamKeyDigits);
+}
+
 std::string_view Bearer(const http::Request& request) {
   constexpr std::string_view kScheme = "Bearer ";
   std::string_view value = request.Header("Authorization");
@@ -36,8 +41,7 @@ std::string_view Bearer(const http::Request& request) {
 Access::Access(const OfrepOptions& options) {
   for (const std::string& token : options.tokens) {
     if (token.empty()) continue;
-    tokens_.push_back(
-        {token, wire::Sha256Hex("weir ofrep stream\n" + token).substr(0, kStreamKeyDigits)});
+    tokens_.push_back({token, StreamKeyOf(token)});
   }
   for (const std::string& origin : options.cors_origins) {
     if (origin == "*") {
@@ -61,23 +65,32 @@ const Access::Token* Access::Find(const http::Request& request) const {
   return found;
 }
 
-bool Access::Allows(const http::Request& request) const {
-  return tokens_.empty() || Find(request) != nullptr;
+std::optional<access::Refusal> Access::Check(const http::Request& request) const {
+  if (Find(request) != nullptr) return std::nullopt;
+  if (guard_ != nullptr) return guard_->Check(request, access::Scope::kOfrep);
+  if (tokens_.empty()) return std::nullopt;
+  return access::Refusal{401, "a token is needed: Authorization: Bearer, or X-API-Key"};
 }
 
-bool Access::AllowsStream(const http::Request& request) const {
-  if (Allows(request)) return true;
+std::optional<access::Refusal> Access::CheckStream(const http::Request& request) const {
   const std::optional<std::string> shown = request.Query("access");
+  if (!shown.has_value()) return Check(request);
   bool is_known = false;
   for (const Token& token : tokens_) {
-    if (shown.has_value() && IsSame(*shown, token.stream_key)) is_known = true;
+    if (IsSame(*shown, token.stream_key)) is_known = true;
   }
-  return is_known;
+  if (is_known) return std::nullopt;
+  const auto is_key = [&](const std::string& hash) { return IsSame(*shown, StreamKeyOf(hash)); };
+  if (guard_ != nullptr && guard_->IsAny(access::Scope::kOfrep, is_key)) return std::nullopt;
+  return Check(request);
 }
 
 std::string Access::StreamQuery(const http::Request& request) const {
   const Token* token = Find(request);
-  return token == nullptr ? "" : "?access=" + token->stream_key;
+  if (token != nullptr) return "?access=" + token->stream_key;
+  if (guard_ == nullptr) return "";
+  const std::string hash = guard_->HashShown(request, access::Scope::kOfrep);
+  return hash.empty() ? "" : "?access=" + StreamKeyOf(hash);
 }
 
 bool Access::AllowsOrigin(std::string_view origin) const {

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who may ask: tokens, and the web pages that browsers let through (CORS). Immutable after
-// construction.
+// Who may ask: tokens, and the web pages that browsers let through (CORS). One worker's; its
+// thread.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "dataplane/access/token_guard.h"
 #include "dataplane/ofrep/options.h"
 #include "shared/http/message.h"
 
@@ -15,13 +17,16 @@ namespace weir::node::ofrep {
 class Access {
  public:
   explicit Access(const OfrepOptions& options);
+  // Tokens of the snapshot that have the scope open too, and one is asked for even where options
+  // name none. Before the first request; `guard` outlives this.
+  void AlsoAsk(access::TokenGuard& guard) { guard_ = &guard; }
 
-  // Shows one of the tokens as a bearer or as X-API-Key, or none is asked for. Takes as long for a
-  // wrong token as for a right one.
-  bool Allows(const http::Request& request) const;
+  // Nothing if one of the tokens is shown, as a bearer or as X-API-Key, or none is asked for. Takes
+  // as long for a wrong token as for a right one.
+  std::optional<access::Refusal> Check(const http::Request& request) const;
   // For the event stream: also a key in its address, since a browser's EventSource sends no
   // headers. The key opens nothing but the stream, and tokens do not follow from it.
-  bool AllowsStream(const http::Request& request) const;
+  std::optional<access::Refusal> CheckStream(const http::Request& request) const;
   // "?access=…", or "" where no tokens are asked for. It belongs to the token that was shown, and
   // is the same on every node.
   std::string StreamQuery(const http::Request& request) const;
@@ -41,6 +46,7 @@ class Access {
   bool AllowsOrigin(std::string_view origin) const;
 
   std::vector<Token> tokens_;
+  access::TokenGuard* guard_ = nullptr;
   std::vector<std::string> origins_;
   bool any_origin_ = false;
 };

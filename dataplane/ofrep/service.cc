@@ -32,6 +32,16 @@ http::Response ErrorAnswer(int status, std::string_view key, std::string_view co
   return response;
 }
 
+http::Response Refused(const access::Refusal& refusal) {
+  http::Response response = ErrorAnswer(
+      refusal.status, "", refusal.status == 503 ? "PROVIDER_NOT_READY" : "GENERAL", refusal.why);
+  if (refusal.status == 401)
+    response.headers.push_back({"WWW-Authenticate", "Bearer realm=\"ofrep\""});
+  if (refusal.status == 503)
+    response.headers.push_back({"Retry-After", std::to_string(kRetryAfterS)});
+  return response;
+}
+
 http::Response Busy(std::string_view message) {
   http::Response response = http::ErrorResponse(503, message);
   response.headers.push_back({"Retry-After", std::to_string(kRetryAfterS)});
@@ -78,18 +88,13 @@ std::optional<http::Response> Service::Handle(const std::shared_ptr<http::Exchan
     response = CheckMethod(request, "GET");
     if (!response.has_value() && !(response = Stream(exchange)).has_value()) return std::nullopt;
   } else if (!(response = CheckMethod(request, "POST")).has_value()) {
-    if (!access_.Allows(request)) {
-      response = Answer(401);
+    if (const auto refusal = access_.Check(request)) {
+      response = Refused(*refusal);
     } else if (is_one) {
       response = EvaluateOne(request, request.path.substr(kEvaluate.size() + 1));
     } else {
       response = EvaluateAll(request);
     }
-  }
-  if (response->status == 401) {
-    response->headers.push_back({"WWW-Authenticate", "Bearer realm=\"ofrep\""});
-    AppendError("", "GENERAL", "a token is needed: Authorization: Bearer, or X-API-Key",
-                &response->body);
   }
   if (request.method != "OPTIONS") access_.AddCors(request, &*response);
   return response;
@@ -186,7 +191,8 @@ void Service::AppendStreams(const http::Request& request, std::string* out) cons
   const std::string_view host = request.Header("Host");
   out->append(R"({"type":"sse",)");
   if (IsHost(host)) {
-    const bool is_https = http::EqualsIgnoreCase(request.Header("X-Forwarded-Proto"), "https");
+    const bool is_https =
+        request.is_tls || http::EqualsIgnoreCase(request.Header("X-Forwarded-Proto"), "https");
     out->append(fmt::format(R"("url":"{}://{}{}",)", is_https ? "https" : "http", host, target));
   } else {
     out->append(fmt::format(R"("endpoint":{{"requestUri":"{}"}},)", target));
@@ -196,7 +202,7 @@ void Service::AppendStreams(const http::Request& request, std::string* out) cons
 
 std::optional<http::Response> Service::Stream(const std::shared_ptr<http::Exchange>& exchange) {
   const http::Request& request = exchange->request();
-  if (!access_.AllowsStream(request)) return Answer(401);
+  if (const auto refusal = access_.CheckStream(request)) return Refused(*refusal);
   if (!HasSnapshot()) return Busy("this node has no snapshot yet");
   http::Response head;
   head.content_type = "text/event-stream";

@@ -36,8 +36,12 @@ class Service {
 
   static bool Serves(std::string_view path) { return path.starts_with("/ofrep/"); }
 
+  // Asks for tokens with the scope too. Right after construction; `guard` outlives this.
+  void AlsoAsk(access::TokenGuard& guard) { access_.AlsoAsk(guard); }
   // Shows a token, or none is asked for: also for what else tells what flags answer.
-  bool Allows(const http::Request& request) const { return access_.Allows(request); }
+  std::optional<access::Refusal> Check(const http::Request& request) const {
+    return access_.Check(request);
+  }
   void SetRules(std::shared_ptr<const decision::Ruleset> rules);
   // Tells the streams' clients of them, once whoever they then ask decides by them.
   void AnnounceRules(std::shared_ptr<const decision::Ruleset> rules) {
@@ -63,7 +67,7 @@ class Service {
 
   const Clock& clock_;
   flags::Desk& desk_;
-  const Access access_;
+  Access access_;
   Streams streams_;
   RequestReader reader_;
   std::shared_ptr<const decision::Ruleset> rules_;

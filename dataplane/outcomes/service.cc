@@ -50,7 +50,7 @@ Service::Service(const std::vector<std::string>& tokens, const Clock& clock,
       recorders_(recorders) {}
 
 http::Response Service::Handle(const http::Request& request, const routing::Plan* plan) {
-  if (!access_.Allows(request)) {
+  if (access_.Check(request).has_value()) {
     http::Response response = http::ErrorResponse(
         401, "a token of outcome_tokens is needed: Authorization: Bearer, or X-API-Key");
     response.headers.push_back({"WWW-Authenticate", "Bearer realm=\"outcomes\""});

@@ -11,6 +11,7 @@
 #include "shared/codec/domain_fields.h"
 #include "shared/codec/json.h"
 #include "shared/codec/msgpack.h"
+#include "shared/domain/token.h"
 #include "shared/targeting/targeting.h"
 
 namespace weir::node::snapshot {
@@ -120,6 +121,13 @@ Status Check(const domain::ObservabilityEntry& entry, const std::string& name) {
   return CheckName(entry.name, name);
 }
 
+// A scope that this node does not know opens nothing here; the token may still open others.
+Status Check(const domain::TokenEntry& entry, const std::string& name) {
+  WEIR_RETURN_IF_ERROR(CheckName(entry.name, name));
+  if (entry.hash.size() == domain::kTokenHashDigits) return OkStatus();
+  return InvalidArgument("hash", "is not 64 hex digits");
+}
+
 template <class T>
 Result<Entry> DecodeAs(const std::string& name, std::string_view bytes) {
   WEIR_ASSIGN_OR_RETURN(T entry, codec::FromMsgpack<T>(bytes));
@@ -141,6 +149,8 @@ Result<Entry> DecodeEntry(domain::EntryKind kind, const std::string& name, std::
       return DecodeAs<domain::ExperimentEntry>(name, bytes);
     case domain::EntryKind::kObservability:
       return DecodeAs<domain::ObservabilityEntry>(name, bytes);
+    case domain::EntryKind::kToken:
+      return DecodeAs<domain::TokenEntry>(name, bytes);
   }
   return InvalidArgument(
       "kind", fmt::format("{} is not a kind that this node knows", static_cast<unsigned>(kind)));

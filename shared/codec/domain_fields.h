@@ -152,6 +152,15 @@ void Describe(V& v, domain::SinkSpec& f) {
 }
 
 template <class V>
+void Describe(V& v, domain::TokenSpec& f) {
+  v(2, "hash", f.hash);
+  v(4, "role", f.role);
+  v(6, "scopes", f.scopes);
+  v(8, "expires", f.expires);
+  v(1, "description", f.description);
+}
+
+template <class V>
 void Describe(V& v, domain::Phase& f) {
   v(2, "name", f.name, Required());
   v(4, "percentage", f.percentage, {.aliases = {"rollout_percentage", "user_percentage"}, .required = true});
@@ -379,6 +388,14 @@ template <class V>
 void Describe(V& v, domain::ObservabilityEntry& f) {
   v(2, "name", f.name);
   v(4, "settings", f.settings);
+}
+
+template <class V>
+void Describe(V& v, domain::TokenEntry& f) {
+  v(2, "name", f.name);
+  v(4, "hash", f.hash);
+  v(6, "scopes", f.scopes);
+  v(8, "expires_wall_ms", f.expires_wall_ms);
 }
 
 template <class V>

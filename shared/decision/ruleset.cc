@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "shared/domain/token.h"
+
 namespace weir::decision {
 namespace {
 
@@ -73,6 +75,16 @@ void Ruleset::Set(domain::ExperimentEntry entry) {
 
 void Ruleset::Set(domain::ObservabilityEntry entry) { observability_ = std::move(entry.settings); }
 
+void Ruleset::Set(domain::TokenEntry entry) {
+  RemoveToken(entry.name);
+  Token token{std::move(entry), 0};
+  for (const std::string& scope : token.scopes) {
+    const int index = domain::ScopeIndex(scope);
+    if (index >= 0) token.opens |= 1U << index;
+  }
+  tokens_.Set(std::make_shared<const Token>(std::move(token)));
+}
+
 void Ruleset::Remove(domain::EntryKind kind, std::string_view name) {
   switch (kind) {
     case domain::EntryKind::kFlag:
@@ -84,9 +96,19 @@ void Ruleset::Remove(domain::EntryKind kind, std::string_view name) {
     case domain::EntryKind::kObservability:
       observability_ = {};
       return;
+    case domain::EntryKind::kToken:
+      return RemoveToken(name);
     case domain::EntryKind::kSplit:
       RemoveSplit(name);
   }
+}
+
+void Ruleset::RemoveToken(std::string_view name) {
+  std::string hash;
+  tokens_.ForEach([&](const Token& token) {
+    if (token.name == name) hash = token.hash;
+  });
+  if (!hash.empty()) tokens_.Remove(hash);
 }
 
 void Ruleset::RemoveSplit(std::string_view rollout) {

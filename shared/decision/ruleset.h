@@ -50,6 +50,12 @@ struct Experiment : domain::ExperimentEntry {
   std::string_view key() const { return name; }
 };
 
+// Keyed by its hash: who shows a token is looked up by it.
+struct Token : domain::TokenEntry {
+  uint32_t opens = 0;  // bit domain::ScopeIndex(scope) of each scope
+  std::string_view key() const { return hash; }
+};
+
 // What an operator forces on one node, over everything but an emergency.
 struct Overrides {
   template <class T>
@@ -70,6 +76,7 @@ class Ruleset {
   void Set(domain::SplitEntry entry);
   void Set(domain::ExperimentEntry entry);
   void Set(domain::ObservabilityEntry entry);
+  void Set(domain::TokenEntry entry);
   // Splits are named after their rollout.
   void Remove(domain::EntryKind kind, std::string_view name);
 
@@ -94,10 +101,12 @@ class Ruleset {
   const EntryTable<PhaseFlag>& phase_flags() const { return phase_flags_; }
   const EntryTable<Experiment>& experiments() const { return experiments_; }
   const domain::ObservabilitySpec& observability() const { return observability_; }
+  const EntryTable<Token>& tokens() const { return tokens_; }  // by hash
 
  private:
   void RemoveSplit(std::string_view rollout);
   void RebuildPhaseFlags();
+  void RemoveToken(std::string_view name);
 
   domain::Labels labels_;
   EntryTable<Flag> flags_;
@@ -107,6 +116,7 @@ class Ruleset {
   EntryTable<PhaseFlag> phase_flags_;  // points into the two above
   EntryTable<Experiment> experiments_;
   domain::ObservabilitySpec observability_;
+  EntryTable<Token> tokens_;
 };
 
 }  // namespace weir::decision

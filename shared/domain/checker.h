@@ -74,4 +74,7 @@ void CheckUrl(Checker& c, const std::string& path, const std::string& url);
 // validate_sink.cc
 void Check(Checker& c, const SinkSpec& spec);
 
+// validate_token.cc
+void Check(Checker& c, const TokenSpec& spec);
+
 }  // namespace weir::domain

@@ -148,4 +148,13 @@ ObservabilityEntry ObservabilityEntryOf(const Resource& observability) {
   return {.name = observability.name, .settings = observability.As<ObservabilitySpec>()};
 }
 
+std::optional<TokenEntry> TokenEntryOf(const Resource& token) {
+  const auto& spec = token.As<TokenSpec>();
+  if (spec.scopes.empty()) return std::nullopt;
+  return TokenEntry{.name = token.name,
+                    .hash = spec.hash,
+                    .scopes = spec.scopes,
+                    .expires_wall_ms = spec.expires.ms};
+}
+
 }  // namespace weir::domain

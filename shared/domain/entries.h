@@ -20,5 +20,7 @@ ModelEntry ModelEntryOf(const Resource& model);
 std::optional<SplitEntry> SplitEntryOf(const Resource& rollout);
 ExperimentEntry ExperimentEntryOf(const Resource& experiment);
 ObservabilityEntry ObservabilityEntryOf(const Resource& observability);
+// Only a token with scopes is any node's business.
+std::optional<TokenEntry> TokenEntryOf(const Resource& token);
 
 }  // namespace weir::domain

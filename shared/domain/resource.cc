@@ -22,6 +22,8 @@ const char* KindName(Kind kind) {
       return "Observability";
     case Kind::kSink:
       return "Sink";
+    case Kind::kToken:
+      return "Token";
   }
   return "?";
 }
@@ -42,6 +44,8 @@ const char* KindPlural(Kind kind) {
       return "observability";
     case Kind::kSink:
       return "sinks";
+    case Kind::kToken:
+      return "tokens";
   }
   return "?";
 }
@@ -81,6 +85,8 @@ Spec EmptySpec(Kind kind) {
       return ObservabilitySpec{};
     case Kind::kSink:
       return SinkSpec{};
+    case Kind::kToken:
+      return TokenSpec{};
   }
   return FlagSpec{};
 }

@@ -26,11 +26,12 @@ enum class Kind : uint8_t {
   kExperiment = 4,
   kEmergency = 5,
   kObservability = 6,
-  kSink = 7
+  kSink = 7,
+  kToken = 8
 };
 inline constexpr Kind kKinds[] = {Kind::kFlag,       Kind::kModel,     Kind::kRollout,
                                   Kind::kExperiment, Kind::kEmergency, Kind::kObservability,
-                                  Kind::kSink};
+                                  Kind::kSink,       Kind::kToken};
 const char* KindName(Kind kind);    // "Flag"
 const char* KindPlural(Kind kind);  // "flags"; "emergency" and "observability" have none
 std::optional<Kind> ParseKind(std::string_view text);  // any case, singular or plural
@@ -348,8 +349,18 @@ struct SinkSpec {
   bool operator==(const SinkSpec&) const = default;
 };
 
+// What a bearer token opens. Only its hash is known; the token is shown once, when it is made.
+struct TokenSpec {
+  std::string hash{};                 // SHA-256 of the token, 64 hex digits
+  std::string role{};                 // of the admin API: viewer | operator | admin; "": none
+  std::vector<std::string> scopes{};  // of nodes: ofrep | inference | node-admin
+  TimeMs expires{};                   // 0: never
+  std::string description{};
+  bool operator==(const TokenSpec&) const = default;
+};
+
 using Spec = std::variant<FlagSpec, ModelSpec, RolloutSpec, ExperimentSpec, EmergencySpec,
-                          ObservabilitySpec, SinkSpec>;
+                          ObservabilitySpec, SinkSpec, TokenSpec>;
 
 struct Resource {
   Kind kind = Kind::kFlag;

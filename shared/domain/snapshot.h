@@ -18,9 +18,10 @@ enum class EntryKind : uint8_t {
   kModel = 2,
   kSplit = 3,
   kExperiment = 4,
-  kObservability = 5
+  kObservability = 5,
+  kToken = 6
 };
-const char* EntryKindName(EntryKind kind);  // "flag", …, "observability"
+const char* EntryKindName(EntryKind kind);  // "flag", …, "token"
 
 struct VariantEntry {
   std::string name;
@@ -125,6 +126,15 @@ struct ObservabilityEntry {
   std::string name;
   ObservabilitySpec settings;
   bool operator==(const ObservabilityEntry&) const = default;
+};
+
+// A bearer token that opens surfaces of nodes. Named after its resource.
+struct TokenEntry {
+  std::string name;
+  std::string hash;                 // SHA-256 of the token, 64 hex digits
+  std::vector<std::string> scopes;  // token.h
+  int64_t expires_wall_ms = 0;      // 0: never
+  bool operator==(const TokenEntry&) const = default;
 };
 
 // The overlay of WIRE section Versions, 7: in force as soon as it is newer than what a node has.

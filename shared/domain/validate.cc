@@ -74,6 +74,8 @@ const char* EntryKindName(EntryKind kind) {
       return "experiment";
     case EntryKind::kObservability:
       return "observability";
+    case EntryKind::kToken:
+      return "token";
   }
   return "?";
 }

@@ -59,6 +59,7 @@ void SetEntry(decision::Ruleset& rules, const domain::Resource& resource,
       return;
     }
     case domain::Kind::kSink:
+    case domain::Kind::kToken:
       return;
   }
 }
@@ -110,6 +111,7 @@ void ReadItem(const SnapshotItem& item, const std::string& path, decision::Rules
     return ReadEntry<domain::ExperimentEntry>(item.entry, entry, rules, errors);
   if (is(EntryKind::kObservability))
     return ReadEntry<domain::ObservabilityEntry>(item.entry, entry, rules, errors);
+  if (is(EntryKind::kToken)) return;  // decides nothing
   errors.push_back({path + ".kind", fmt::format("\"{}\" is no kind of entry", item.kind)});
 }
 

@@ -35,6 +35,7 @@ class Request {
   std::string_view query_string;  // "x=1", still percent-encoded
   std::string_view body;          // whole and de-chunked
   std::string remote;             // "127.0.0.1:50312", "[::1]:50312"
+  bool is_tls = false;            // came through TLS
 
   // The first value of a header, without surrounding blanks; "" if absent.
   std::string_view Header(std::string_view name) const;

@@ -12,6 +12,7 @@
 
 #include "shared/base/log.h"
 #include "shared/http/address.h"
+#include "shared/http/stream.h"
 #include "shared/http/worker.h"
 
 namespace weir::http {
@@ -47,11 +48,25 @@ struct Server::State {
 
   bool running = false;  // the caller's thread
 
+  Status LoadTls();
   Status Listen();
   Status Open(const Tcp::endpoint& endpoint);
   void AwaitConnections();
   bool AcceptOne();
 };
+
+Status Server::State::LoadTls() {
+  const ServerOptions& options = shared.options;
+  if (options.tls_cert_file.empty() && options.tls_key_file.empty()) return OkStatus();
+  WEIR_ASSIGN_OR_RETURN(const auto tls, internal::TlsContext::CreateServer(options.tls_cert_file,
+                                                                           options.tls_key_file));
+  if (tls->IsExpired()) {
+    Log("http").warn("{}: the certificate expired on {}; clients will refuse it",
+                     options.tls_cert_file, tls->expires());
+  }
+  for (const auto& worker : workers) worker->SetTls(tls);
+  return OkStatus();
+}
 
 Status Server::State::Listen() {
   WEIR_ASSIGN_OR_RETURN(const Address wanted, ParseAddress(shared.options.listen));
@@ -153,9 +168,11 @@ Status Server::Start(const ServerOptions& options, Handler handler) {
   for (int i = 0; i < options.workers; ++i) {
     state_->workers.push_back(std::make_unique<Worker>(i, &state_->shared));
   }
+  Status status = state_->LoadTls();
   Worker& first = *state_->workers[0];
   state_->retry = std::make_unique<asio::steady_timer>(first.context());
-  if (Status status = state_->Listen(); !status.ok()) {
+  if (status.ok()) status = state_->Listen();
+  if (!status.ok()) {
     state_->acceptor.reset();
     state_->retry.reset();
     state_->workers.clear();
@@ -188,6 +205,7 @@ ServerCounters Server::counters() const {
     sum.rejected_busy += c.busy.Get();
     sum.header_timeouts += c.header_timeouts.Get();
     sum.request_timeouts += c.request_timeouts.Get();
+    sum.handshake_failures += c.handshakes.Get();
   }
   return sum;
 }
@@ -196,6 +214,21 @@ std::vector<size_t> Server::connections() const {
   std::vector<size_t> open;
   for (const auto& worker : state_->workers) open.push_back(worker->open.load());
   return open;
+}
+
+Status Server::ReloadCertificate() {
+  const ServerOptions& options = state_->shared.options;
+  if (!state_->running || options.tls_cert_file.empty()) return OkStatus();
+  WEIR_ASSIGN_OR_RETURN(const auto tls, internal::TlsContext::CreateServer(options.tls_cert_file,
+                                                                           options.tls_key_file));
+  if (tls->IsExpired()) {
+    return InvalidArgument("tls_cert",
+                           fmt::format("{}: expired on {}", options.tls_cert_file, tls->expires()));
+  }
+  for (const auto& worker : state_->workers) {
+    worker->Post([w = worker.get(), tls] { w->SetTls(tls); });
+  }
+  return OkStatus();
 }
 
 void Server::Drain(int64_t deadline_ms) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// An HTTP/1.1 server: N workers, each one thread with its own event loop, and one acceptor that
-// gives each connection to the worker with the fewest. A connection, its requests and its answers
-// live on that worker's thread; nothing on the way of a request is locked or shared.
+// An HTTP/1.1 server, in the clear or through TLS (1.2 and up): N workers, each one thread with its
+// own event loop, and one acceptor that gives each connection to the worker with the fewest. A
+// connection, its requests and its answers live on that worker's thread; nothing on the way of a
+// request is locked or shared.
 #pragma once
 
 #include <cstddef>
@@ -72,6 +73,11 @@ struct ServerOptions {
   int64_t request_timeout_ms = 60'000;  // for the body to come (408), then for the handler (503)
   size_t max_connections = 10'000;      // above: 503
   size_t max_concurrent_requests = 0;   // above: 503; 0 means no limit
+  // PEM: the certificate with what its issuers signed behind it, and its key. Both or neither,
+  // which is HTTP in the clear.
+  std::string tls_cert_file{};
+  std::string tls_key_file{};
+  int64_t handshake_timeout_ms = 10'000;  // of TLS: close
 };
 
 // Sums over all workers since Start.
@@ -86,6 +92,7 @@ struct ServerCounters {
   uint64_t rejected_busy = 0;      // limits on connections or concurrent requests
   uint64_t header_timeouts = 0;    // the body's too
   uint64_t request_timeouts = 0;
+  uint64_t handshake_failures = 0;  // of TLS, time-outs and HTTP in the clear (400) included
 };
 
 // Lifecycle: SetIdleHook (optional) → Start → [Drain] → Stop. These are called on one thread, which
@@ -101,7 +108,8 @@ class Server {
 
   // Listens and starts the workers. Handlers run on the workers' threads; one that throws gives
   // 500. InvalidArgument: a bad address; Unavailable: the port is in use; both name host:port. On
-  // failure nothing is left running.
+  // failure nothing is left running. InvalidArgument with the field tls_cert or tls_key: a file
+  // that cannot be used; one that has expired is, and the log says so.
   Status Start(const ServerOptions& options, Handler handler);
 
   std::string address() const;  // with the real port: "127.0.0.1:43211"
@@ -110,6 +118,10 @@ class Server {
   ServerCounters counters() const;
   // Open connections of each worker.
   std::vector<size_t> connections() const;
+
+  // Reads certificate and key again: connections from now on get the new one. On an error, which an
+  // expired one is too, the old one stays. Nothing happens without TLS.
+  Status ReloadCertificate();
 
   // Stops accepting, closes idle connections, answers what is in flight with Connection: close, and
   // returns when every connection has ended or the deadline has passed. Workers go on until Stop.

@@ -37,11 +37,52 @@ void Session::Start() {
   socket_.non_blocking(true, ec);
   if (!ec) socket_.set_option(Tcp::no_delay(true), ec);
   if (ec) return Close();
+  if (worker_.tls() != nullptr) {
+    tls_ = std::make_unique<Stream>();
+    tls_->AttachServer(socket_.native_handle(), *worker_.tls());
+    Enter(State::kHandshake, options_.handshake_timeout_ms);
+    return Handshake();
+  }
   Enter(State::kIdle, options_.header_timeout_ms);
   Read();
 }
 
+void Session::Handshake() {
+  if (closed_) return;
+  const Io io = tls_->Handshake();
+  switch (io.kind) {
+    case Io::Kind::kDone:
+      Enter(State::kIdle, options_.header_timeout_ms);
+      return Read();
+    case Io::Kind::kWantRead:
+    case Io::Kind::kWantWrite:
+      return AwaitSocket(io.kind, &Session::Handshake);
+    case Io::Kind::kEnd:
+    case Io::Kind::kFailed:
+      return FailHandshake(io);
+  }
+}
+
+void Session::FailHandshake(const Io& io) {
+  worker_.counters.handshakes.Add(1);
+  Log("http").debug("{}: TLS: {}", remote_, io.reason);
+  if (!io.is_http) return Close();
+  tls_.reset();  // its answer is in the clear, as its request was
+  Fail(400, "this address speaks https, not http");
+}
+
+void Session::AwaitSocket(Io::Kind wanted, void (Session::*next)()) {
+  socket_.async_wait(
+      wanted == Io::Kind::kWantWrite ? Tcp::socket::wait_write : Tcp::socket::wait_read,
+      [self = shared_from_this(), next](const boost::system::error_code& ec) {
+        if (self->closed_) return;
+        if (ec) return self->Close();
+        (*self.*next)();
+      });
+}
+
 void Session::Refuse() {
+  if (worker_.tls() != nullptr) return Close();  // a handshake costs more than it may
   boost::system::error_code ec;
   socket_.non_blocking(true, ec);
   Fail(503, "too many connections");
@@ -50,6 +91,7 @@ void Session::Refuse() {
 void Session::Close() {
   if (closed_) return;
   closed_ = true;
+  if (tls_ != nullptr) tls_->Reset();
   boost::system::error_code ignored;
   socket_.close(ignored);
   if (active()) CutOff();
@@ -65,6 +107,9 @@ void Session::OnDeadline() {
   if (closed_) return;
   if (worker_.now_ms() >= stall_ms_) return Close();
   switch (state_) {
+    case State::kHandshake:
+      worker_.counters.handshakes.Add(1);
+      return Close();
     case State::kIdle:
       if (!HasOutput()) Close();  // a slow reader is the stall's business
       return;
@@ -94,9 +139,35 @@ void Session::Read() {
     return Fail(400, "malformed request: a chunk's header is too large");
   }
   reading_ = true;
+  if (tls_ != nullptr) {
+    if (!tls_->HasPending()) return AwaitSocket(Io::Kind::kWantRead, &Session::ReadTls);
+    return asio::post(worker_.context(), [self = shared_from_this()] {
+      if (!self->closed_) self->ReadTls();
+    });
+  }
   socket_.async_read_some(asio::buffer(input_.space(), input_.space_size()),
                           [self = shared_from_this()](const boost::system::error_code& ec,
                                                       size_t n) { self->OnRead(ec, n); });
+}
+
+// The buffer still has the space that Read made.
+void Session::ReadTls() {
+  if (tls_ == nullptr) {  // it has been ended, and what comes is dropped
+    reading_ = false;
+    return Read();
+  }
+  const Io io = tls_->Read(input_.space(), input_.space_size());
+  switch (io.kind) {
+    case Io::Kind::kDone:
+      return OnRead({}, io.bytes);
+    case Io::Kind::kWantRead:
+    case Io::Kind::kWantWrite:
+      return AwaitSocket(io.kind, &Session::ReadTls);
+    case Io::Kind::kEnd:
+      return OnRead(asio::error::eof, 0);
+    case Io::Kind::kFailed:
+      return OnRead(asio::error::connection_reset, 0);
+  }
 }
 
 void Session::OnRead(const boost::system::error_code& ec, size_t n) {
@@ -155,6 +226,7 @@ bool Session::BeginRequest() {
     exchange_ = std::make_shared<Exchange>(this);
     exchange_->session_ = nullptr;
     exchange_->request_.remote = remote_;
+    exchange_->request_.is_tls = tls_ != nullptr;
   }
   parser_.emplace(&exchange_->request_, options_.max_header, options_.max_body);
   continued_ = false;
@@ -278,6 +350,8 @@ void Session::Settle() {
   if (active()) return Read();
   if (close_after_ && failed_ && !peer_ended_) {
     boost::system::error_code ignored;
+    if (tls_ != nullptr) tls_->Reset();
+    tls_.reset();
     socket_.shutdown(Tcp::socket::shutdown_send, ignored);
     Enter(State::kLingering, kLingerMs);
     return Read();
@@ -346,14 +420,8 @@ bool Session::Flush() {
   if (waiting_) return false;
   while (HasOutput()) {
     boost::system::error_code ec;
-    size_t n = 0;
-    const asio::const_buffer first = asio::buffer(out_) + out_sent_;
-    if (body_.empty()) {
-      n = socket_.write_some(first, ec);
-    } else {
-      n = socket_.write_some(
-          std::array<asio::const_buffer, 2>{first, asio::buffer(body_) + body_sent_}, ec);
-    }
+    const size_t first = out_.size() - out_sent_;
+    const size_t n = Send(ec);
     if (ec == asio::error::would_block) {
       WaitWritable();
       return false;
@@ -362,7 +430,7 @@ bool Session::Flush() {
       Close();
       return false;
     }
-    const size_t of_first = std::min(n, first.size());
+    const size_t of_first = std::min(n, first);
     out_sent_ += of_first;
     body_sent_ += n - of_first;
   }
@@ -371,6 +439,21 @@ bool Session::Flush() {
   if (!body_.empty()) body_ = std::string();
   if (out_.capacity() > 4 * kFlushAt) out_ = std::string();
   return true;
+}
+
+// Some of the output; would_block when the socket is full.
+size_t Session::Send(boost::system::error_code& ec) {
+  if (tls_ != nullptr) {
+    const Io io = tls_->Write(std::string_view(out_).substr(out_sent_),
+                              std::string_view(body_).substr(body_sent_));
+    if (io.kind == Io::Kind::kDone) return io.bytes;
+    ec = io.kind == Io::Kind::kWantWrite ? asio::error::would_block : asio::error::connection_reset;
+    return 0;
+  }
+  const asio::const_buffer first = asio::buffer(out_) + out_sent_;
+  if (body_.empty()) return socket_.write_some(first, ec);
+  return socket_.write_some(
+      std::array<asio::const_buffer, 2>{first, asio::buffer(body_) + body_sent_}, ec);
 }
 
 void Session::WaitWritable() {

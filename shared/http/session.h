@@ -16,6 +16,7 @@
 #include "shared/http/input_buffer.h"
 #include "shared/http/request_parser.h"
 #include "shared/http/server.h"
+#include "shared/http/stream.h"
 #include "shared/http/worker.h"
 
 namespace weir::http::internal {
@@ -31,7 +32,10 @@ class Session : public std::enable_shared_from_this<Session> {
   // Called at each tick with deadlines passed.
   void OnDeadline();
   bool Expired(int64_t now_ms) const { return now_ms >= deadline_ms_ || now_ms >= stall_ms_; }
-  bool Idle() const { return state_ == State::kIdle && input_.empty() && !HasOutput(); }
+  bool Idle() const {
+    return state_ == State::kHandshake ||
+           (state_ == State::kIdle && input_.empty() && !HasOutput());
+  }
 
   // For Exchange.
   int worker_index() const { return worker_.index(); }
@@ -47,13 +51,19 @@ class Session : public std::enable_shared_from_this<Session> {
 
  private:
   static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
-  enum class State { kIdle, kHead, kBody, kHandling, kStreaming, kLingering };
+  enum class State { kHandshake, kIdle, kHead, kBody, kHandling, kStreaming, kLingering };
 
   bool active() const { return state_ == State::kHandling || state_ == State::kStreaming; }
   bool HasOutput() const { return out_sent_ < out_.size() || body_sent_ < body_.size(); }
   void Enter(State state, int64_t timeout_ms);
 
+  void Handshake();
+  void FailHandshake(const Io& io);
+  // Calls `next` when the socket can be read (or written).
+  void AwaitSocket(Io::Kind wanted, void (Session::*next)());
+
   void Read();
+  void ReadTls();
   void OnRead(const boost::system::error_code& ec, size_t n);
   void OnReadEnd();
   void Advance();
@@ -69,12 +79,14 @@ class Session : public std::enable_shared_from_this<Session> {
   // Without a size, the body comes in chunks.
   void AppendHead(const Response& response, std::optional<size_t> body_size);
   bool Flush();
+  size_t Send(boost::system::error_code& ec);
   void WaitWritable();
 
   Worker& worker_;
   const ServerOptions& options_;
   Tcp::socket socket_;
   const std::string remote_;
+  std::unique_ptr<Stream> tls_;  // null: in the clear
 
   State state_ = State::kIdle;
   int64_t deadline_ms_ = kNever;

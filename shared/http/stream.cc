@@ -160,19 +160,29 @@ std::string Stream::Tls::Untrusted() const {
 Stream::Stream() = default;
 Stream::~Stream() = default;
 
-void Stream::Attach(int fd, const TlsContext* tls, const std::string& host) {
+void Stream::Begin(int fd, const TlsContext& tls) {
   fd_ = fd;
-  tls_ = nullptr;
-  if (tls == nullptr) return;
   tls_ = std::make_unique<Tls>();
   tls_->wire.fd = fd;
-  tls_->trusted = tls->trusted_;
-  tls_->ssl = SSL_new(tls->context_);
+  tls_->trusted = tls.trusted_;
+  tls_->ssl = SSL_new(tls.context_);
   BIO* bio = BIO_new(BioMethod());
   WEIR_CHECK(tls_->ssl != nullptr && bio != nullptr);
   BIO_set_data(bio, &tls_->wire);
   BIO_set_init(bio, 1);
   SSL_set_bio(tls_->ssl, bio, bio);  // which owns it from now on
+}
+
+void Stream::AttachServer(int fd, const TlsContext& tls) {
+  Begin(fd, tls);
+  SSL_set_accept_state(tls_->ssl);
+}
+
+void Stream::Attach(int fd, const TlsContext* tls, const std::string& host) {
+  fd_ = fd;
+  tls_ = nullptr;
+  if (tls == nullptr) return;
+  Begin(fd, *tls);
   if (IsAddress(host)) {
     WEIR_CHECK(X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls_->ssl), host.c_str()) == 1);
   } else {
@@ -206,6 +216,8 @@ Io Stream::Handshake() {
       return {Io::Kind::kFailed, 0, std::move(untrusted)};
     }
     if (io.is_gone) io.reason += " during the TLS handshake";
+    const unsigned long error = ERR_peek_error();  // NOLINT(google-runtime-int): OpenSSL's
+    io.is_http = ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) == SSL_R_HTTP_REQUEST;
   }
   return io;
 }

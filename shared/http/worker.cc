@@ -12,14 +12,15 @@
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/http/session.h"
+#include "shared/http/stream.h"
 
 namespace weir::http::internal {
 namespace {
 
 // A tenth of the shortest time-out: time-outs are at most that much late.
 int64_t TickMs(const ServerOptions& options) {
-  const int64_t shortest =
-      std::min({options.header_timeout_ms, options.idle_timeout_ms, options.request_timeout_ms});
+  const int64_t shortest = std::min({options.header_timeout_ms, options.idle_timeout_ms,
+                                     options.request_timeout_ms, options.handshake_timeout_ms});
   return std::clamp<int64_t>(shortest / 10, 5, 250);
 }
 

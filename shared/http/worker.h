@@ -22,6 +22,8 @@ namespace weir::http::internal {
 namespace asio = boost::asio;
 using Tcp = asio::ip::tcp;
 
+class TlsContext;
+
 // A number that one thread writes and any thread reads.
 class Counter {
  public:
@@ -33,7 +35,8 @@ class Counter {
 };
 
 struct WorkerCounters {
-  Counter requests, ended, malformed, oversize, headers, busy, header_timeouts, request_timeouts;
+  Counter requests, ended, malformed, oversize, headers, busy, header_timeouts, request_timeouts,
+      handshakes;
 };
 
 // What all workers share: constant from Start on, but for in_flight.
@@ -63,6 +66,9 @@ class Worker : public Executor {
   bool OnThread() const { return std::this_thread::get_id() == thread_id_; }
   // The idle hook runs once after what is ready now.
   void ArmHook();
+  // Before Start, or on the worker's thread: of connections from now on; null: in the clear.
+  void SetTls(std::shared_ptr<const TlsContext> tls) { tls_ = std::move(tls); }
+  const TlsContext* tls() const { return tls_.get(); }
   void Adopt(Tcp::socket socket, std::string remote, bool refuse);
   void Remove(Session* session);
   // Closes idle connections; `drained` is called as soon as there is none left.
@@ -89,6 +95,7 @@ class Worker : public Executor {
   asio::steady_timer timer_;
   std::vector<std::shared_ptr<Session>> sessions_;
   std::vector<std::shared_ptr<Session>> expired_;
+  std::shared_ptr<const TlsContext> tls_;
   int64_t now_ms_ = 0;
   int64_t second_ = 0;
   std::string common_header_;  // "Server: weir\r\nDate: …\r\n"

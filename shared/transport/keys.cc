@@ -101,4 +101,30 @@ Result<std::string> DecodeKey(std::string_view z85) {
   return std::string(reinterpret_cast<const char*>(raw.data()), raw.size());
 }
 
+Result<std::string> Prove(const KeyPair& own, std::string_view peer_public_key,
+                          std::string_view text) {
+  static_assert(crypto_box_PUBLICKEYBYTES == kKeyBytes && crypto_box_SECRETKEYBYTES == kKeyBytes);
+  WEIR_ASSIGN_OR_RETURN(const std::string secret, DecodeKey(own.secret_key));
+  WEIR_ASSIGN_OR_RETURN(const std::string peer, DecodeKey(peer_public_key));
+  std::array<uint8_t, crypto_box_BEFORENMBYTES> shared{};
+  if (crypto_box_beforenm(shared.data(), reinterpret_cast<const uint8_t*>(peer.data()),
+                          reinterpret_cast<const uint8_t*>(secret.data())) != 0) {
+    return InvalidArgument("", "a public key that no key pair has");
+  }
+  constexpr std::string_view kPurpose = "weir http request\n";
+  const std::string signed_text = std::string(kPurpose) + std::string(text);
+  std::array<uint8_t, 32> hash{};
+  crypto_generichash(hash.data(), hash.size(), reinterpret_cast<const uint8_t*>(signed_text.data()),
+                     signed_text.size(), shared.data(), shared.size());
+  sodium_memzero(shared.data(), shared.size());
+  return ToHex(hash);
+}
+
+bool IsProof(const KeyPair& own, std::string_view peer_public_key, std::string_view text,
+             std::string_view proof) {
+  const Result<std::string> wanted = Prove(own, peer_public_key, text);
+  return wanted.ok() && proof.size() == wanted->size() &&
+         sodium_memcmp(proof.data(), wanted->data(), proof.size()) == 0;
+}
+
 }  // namespace weir::transport

@@ -29,4 +29,12 @@ std::string Fingerprint(std::string_view public_key);
 // The 32 bytes that a Z85 key stands for; InvalidArgument unless it is 40 characters of Z85.
 Result<std::string> DecodeKey(std::string_view z85);
 
+// What only the holder of one of two key pairs can write for the other: a keyed hash of `text` by
+// the secret that the two share, 64 hex digits. InvalidArgument: a key that is none.
+Result<std::string> Prove(const KeyPair& own, std::string_view peer_public_key,
+                          std::string_view text);
+// Whether `proof` is the peer's Prove of `text` for us. Takes as long for a wrong one.
+bool IsProof(const KeyPair& own, std::string_view peer_public_key, std::string_view text,
+             std::string_view proof);
+
 }  // namespace weir::transport

@@ -40,6 +40,8 @@ std::string NameOf(EntryKind kind, std::string_view bytes) {
       return NameIn<domain::ExperimentEntry>(bytes);
     case EntryKind::kObservability:
       return NameIn<domain::ObservabilityEntry>(bytes);
+    case EntryKind::kToken:
+      return NameIn<domain::TokenEntry>(bytes);
   }
   return "";
 }

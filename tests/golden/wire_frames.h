@@ -155,6 +155,7 @@ void ForEachEntry(const Visit& visit) {
   visit(domain::EntryKind::kSplit, domain::SplitEntry{});
   visit(domain::EntryKind::kExperiment, domain::ExperimentEntry{});
   visit(domain::EntryKind::kObservability, domain::ObservabilityEntry{});
+  visit(domain::EntryKind::kToken, domain::TokenEntry{});
 }
 
 // Entries as a node takes them.

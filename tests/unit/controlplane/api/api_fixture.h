@@ -180,6 +180,7 @@ class ApiTest : public testing::Test {
                        .next = {}};
   std::vector<std::string> key_calls_;
   int changes_asked_ = 0;
+  bool require_tokens_ = false;  // before SetUp
 
  private:
   rollout::Driver::World DriverWorld() {
@@ -219,6 +220,11 @@ class ApiTest : public testing::Test {
             .create_token = [](int64_t lifetime_ms, const std::string&) -> Result<Json> {
               return Json{{"token", "secret.finger"}, {"lifetime_ms", lifetime_ms}};
             },
+            .is_node =
+                [this](const std::string& node, const std::string& text, const std::string& proof) {
+                  return node == "n1" && proof == "proof-of-" + text;
+                },
+            .require_tokens = require_tokens_,
             .telemetry = [](const TelemetryQuery& query) -> Result<Json> {
               return Json{{"subject", query.subject},
                           {"step_ms", query.step_ms},

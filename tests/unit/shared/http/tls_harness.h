@@ -60,6 +60,17 @@ struct Certificate {
     return path;
   }
 
+  std::string SaveKey(const std::string& file) const {
+    const std::string path = testing::TempDir() + file + "." + std::to_string(getpid());
+    FILE* const out = std::fopen(path.c_str(), "w");
+    EXPECT_NE(out, nullptr) << path;
+    if (out != nullptr) {
+      EXPECT_EQ(PEM_write_PrivateKey(out, key, nullptr, nullptr, 0, nullptr, nullptr), 1);
+      std::fclose(out);
+    }
+    return path;
+  }
+
   EVP_PKEY* key;
   X509* x509;
 };

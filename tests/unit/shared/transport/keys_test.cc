@@ -89,5 +89,20 @@ TEST(DecodeKey, RefusesWhatIsNotAKey) {
   EXPECT_FALSE(DecodeKey(std::string(40, '\0')).ok());
 }
 
+TEST(Proofs, AreOneOfTwoKeyPairsAndOfOneText) {
+  const KeyPair node = *GenerateKeyPair();
+  const KeyPair server = *GenerateKeyPair();
+  const KeyPair other = *GenerateKeyPair();
+  const auto proof = Prove(node, server.public_key, "GET /v1/blobs/x");
+  ASSERT_TRUE(proof.ok()) << proof.status().ToString();
+  EXPECT_TRUE(IsProof(server, node.public_key, "GET /v1/blobs/x", *proof));
+  EXPECT_FALSE(IsProof(server, node.public_key, "GET /v1/blobs/y", *proof));
+  EXPECT_FALSE(IsProof(server, other.public_key, "GET /v1/blobs/x", *proof));
+  EXPECT_FALSE(IsProof(other, node.public_key, "GET /v1/blobs/x", *proof));
+  EXPECT_FALSE(IsProof(server, node.public_key, "GET /v1/blobs/x", ""));
+  EXPECT_FALSE(IsProof(server, "no key", "GET /v1/blobs/x", *proof));
+  EXPECT_FALSE(Prove(node, "no key", "x").ok());
+}
+
 }  // namespace
 }  // namespace weir::transport
