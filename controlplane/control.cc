@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "controlplane/catalog/schedule.h"
+#include "shared/base/crash_point.h"
 #include "shared/base/log.h"
 #include "shared/base/text.h"
 #include "shared/wire/digest.h"
@@ -226,7 +227,9 @@ void Control::StartTimers() {
 }
 
 void Control::OnCommitted(const catalog::Committed& committed) {
+  CrashPoint("publish.before");
   bus_->Publish(committed);
+  CrashPoint("publish.after");
   if (!committed.entries.empty() || committed.emergency_changed) {
     published_ = committed.revision;
     driver_->OnPublished(published_);

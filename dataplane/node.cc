@@ -22,6 +22,7 @@
 #include "dataplane/runtime/remote/remote_runtime.h"
 #include "dataplane/runtime/xgboost/xgboost_runtime.h"
 #include "shared/base/build_info.h"
+#include "shared/base/crash_point.h"
 #include "shared/base/log.h"
 #include "shared/base/process.h"
 #include "shared/base/text.h"
@@ -245,6 +246,8 @@ int Run(int argc, char** argv) {
   if (!outcome->run) return outcome->exit_code;
   const Status logging = InitLogging("weir-node", settings.log_level, settings.log_format);
   if (!logging.ok()) return Fail(logging);
+  const Status armed = ArmCrashPoint();
+  if (!armed.ok()) return Fail(armed);
   const Signals signals;  // before there are threads
   auto id = NodeId(settings);
   if (!id.ok()) return Fail(id.status());

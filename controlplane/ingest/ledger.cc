@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "shared/base/crash_point.h"
 #include "shared/base/log.h"
 
 namespace weir::control::ingest {
@@ -61,6 +62,7 @@ Result<HighWaters> Ledger::Commit(const std::string& state_name, const std::stri
   if (record.windows.empty() && record.high_waters.empty() && record.states.empty() &&
       record.applied.empty() && record.episodes.empty() && record.restarts.empty())
     return HighWaters();
+  if (!record.high_waters.empty()) CrashPoint("ingest.before_store");
   const Status status = store_.CommitTelemetry(record);
   if (!status.ok()) {
     history_.MarkDirty(record.windows);
@@ -68,6 +70,7 @@ Result<HighWaters> Ledger::Commit(const std::string& state_name, const std::stri
     trail_.MarkDirty(record);
     return status;
   }
+  if (!record.high_waters.empty()) CrashPoint("ingest.after_store");
   stored_state_ = state;
   return std::exchange(waiting_, {});
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "controlplane/store/connection.h"
+#include "shared/base/crash_point.h"
 #include "shared/base/text.h"
 
 namespace weir::control::store {
@@ -135,8 +136,10 @@ Result<uint64_t> Store::CommitRevision(const RevisionRecord& record) {
     for (const ChangeRow& change : row.changes) WriteChange(db, row.revision, position++, change);
     WriteSources(db, record.sources);
     db.Audit(row.at_wall_ms, row.actor, "commit", CommitDetail(row));
+    CrashPoint("store.before_commit");
     return OkStatus();
   }));
+  CrashPoint("store.after_commit");
   db.set_last_revision(row.revision);
   return row.revision;
 }
