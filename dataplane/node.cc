@@ -205,9 +205,9 @@ class Node {
     };
     hooks.publish_status = [this](const bus::BusStatus& status) {
       layer_.SetContact(!status.stale);
-      front_.PublishStatus(std::make_shared<const front::NodeStatusView>(
-          front::NodeStatusView{id_, status.stale, status.draining, status.control_error,
-                                status.current_at_ms, status.pending_batches, status.nacks}));
+      front_.PublishStatus(std::make_shared<const front::NodeStatusView>(front::NodeStatusView{
+          id_, status.stale, status.draining, status.control_error, status.current_at_ms,
+          status.pending_batches, status.nacks, status.in_step_at_ms}));
     };
     return hooks;
   }

@@ -17,6 +17,9 @@ struct NodeStatusView {
   int64_t current_at_ms = 0;
   uint64_t pending_batches = 0;  // telemetry not yet acknowledged
   uint64_t nacks = 0;            // entries refused since the start
+  // Monotonic time at which, after the machine had hung, every worker had what was then the head;
+  // 0: it never hung.
+  int64_t in_step_at_ms = 0;
 };
 
 // What an operator forces on this node.
