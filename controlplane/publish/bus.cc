@@ -71,7 +71,7 @@ void Bus::Run() {
       hub_->OnSession(message.routing_id, message.user_id, message.body);
     });
     if (!status.ok()) Log("publish").error("session: {}", status.ToString());
-    hub_->FlushNodes();
+    FlushNodes();
   });
   loop_.Watch(*telemetry_, [this] {
     const Status status = telemetry_->Drain([this](const transport::Message& message) {
@@ -84,6 +84,17 @@ void Bus::Run() {
   });
   loop_.Every(kHeartbeatMs, [this] { OnSecond(); });
   OnSecond();
+}
+
+void Bus::FlushNodes() {
+  if (is_flush_due_ || cfg_ == nullptr) return;
+  const int64_t wait_ms = hub_->FlushNodes();
+  if (wait_ms == 0) return;
+  is_flush_due_ = true;
+  loop_.After(wait_ms, [this] {
+    is_flush_due_ = false;
+    FlushNodes();
+  });
 }
 
 void Bus::Stop() {

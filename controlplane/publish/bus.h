@@ -66,6 +66,7 @@ class Bus : private HubOutbox {
   Result<std::string> OpenSocket(std::unique_ptr<transport::Socket>& socket, transport::Role role,
                                  const transport::KeyPair& keys, const std::string& listen);
   void Run();  // watches and timers
+  void FlushNodes();
   void OnSecond();
   void Broadcast(std::string_view frame) override;
   void SendTo(const std::string& peer, std::string_view frame) override;
@@ -81,6 +82,7 @@ class Bus : private HubOutbox {
   // Owned by the bus thread.
   std::unique_ptr<transport::Socket> cfg_, session_socket_, telemetry_;
   std::unique_ptr<Hub> hub_;
+  bool is_flush_due_ = false;                                 // a timer will
   std::vector<std::pair<std::string, std::string>> allowed_;  // id, key
 };
 

@@ -76,7 +76,7 @@ void Hub::Fold(const ingest::Accountant::Answer& answer) {
 
 void Hub::Tick() {
   nodes_.Tick(NowMs());
-  nodes_.Flush();
+  nodes_.Flush(NowMs());
   publisher_.Tick(NowMs());
   ingest::TelemetryTick tick = folder_.Take();
   tick.high_waters = accountant_.TakeChanged();

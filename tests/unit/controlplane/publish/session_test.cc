@@ -59,7 +59,7 @@ class SessionTest : public ::testing::Test {
     return types;
   }
   std::string State(const std::string& node = "n1") {
-    nodes_.Flush();
+    nodes_.Flush(now_ms_);
     const NodeStatus* status = view_->Find(node);
     return status == nullptr ? "unknown" : NodeStateName(status->state);
   }
@@ -144,7 +144,7 @@ TEST_F(SessionTest, ANodeAheadOfUsIsShownAndNeverAdopted) {
   hello.have_epoch = kEpoch + 5;
   Send(wire::Type::kHello, hello);
   EXPECT_THAT(Sent(), ElementsAre(wire::Type::kRefused));
-  nodes_.Flush();
+  nodes_.Flush(now_ms_);
   EXPECT_THAT(view_->Find("n1")->problem, HasSubstr("control plane behind"));
 }
 
@@ -170,7 +170,7 @@ TEST_F(SessionTest, HeartbeatsAreAnsweredAndCarryTheClock) {
   EXPECT_EQ(wire::Decode<wire::Heartbeat>(*wire::DecodeFrame(frames[0]))->monotonic_ms, 12'345);
   EXPECT_EQ(clocks_.back(), 12'345);
   PassMs(0);
-  nodes_.Flush();
+  nodes_.Flush(now_ms_);
   EXPECT_EQ(view_->Find("n1")->pending_batches, 3u);
 }
 
@@ -264,10 +264,10 @@ TEST_F(SessionTest, WhatANodeSaysCanBeShownInATerminal) {
 
 TEST_F(SessionTest, ViewsThatWereHandedOutNeverChange) {
   Hello();
-  nodes_.Flush();
+  nodes_.Flush(now_ms_);
   const auto before = view_;
   Send(wire::Type::kApplied, wire::Applied{}, "n1", 5);
-  nodes_.Flush();
+  nodes_.Flush(now_ms_);
   EXPECT_EQ(before->Find("n1")->version, 0u);
   EXPECT_EQ(view_->Find("n1")->version, 5u);
 }
@@ -290,6 +290,21 @@ TEST_F(SessionTest, AcknowledgementsGoToTheLifeTheyAreFor) {
   const auto frames = outbox_.TakeSent("peer-n1");
   ASSERT_THAT(frames, SizeIs(1));
   EXPECT_EQ(wire::Decode<wire::BatchAck>(*wire::DecodeFrame(frames[0]))->committed, 10u);
+}
+
+TEST_F(SessionTest, ViewsOfManyNodesAreMadeSeldomAndTheLastIsNotForgotten) {
+  for (int i = 0; i < 1000; ++i) Hello("n" + std::to_string(i));
+  nodes_.Flush(now_ms_);
+  const auto first = view_;
+  Send(wire::Type::kApplied, wire::Applied{}, "n1", 5);
+  now_ms_ += 4;
+  EXPECT_EQ(nodes_.Flush(now_ms_), 6) << "10 ms after the last one";
+  EXPECT_EQ(view_, first);
+  Send(wire::Type::kApplied, wire::Applied{}, "n2", 5);
+  now_ms_ += 6;
+  EXPECT_EQ(nodes_.Flush(now_ms_), 0);
+  EXPECT_EQ(view_->AppliedCount(5), 2u);
+  EXPECT_EQ(nodes_.Flush(now_ms_), 0) << "nothing is held back";
 }
 
 }  // namespace
