@@ -6,6 +6,7 @@
 
 #include <utility>
 
+#include "shared/base/crash_point.h"
 #include "shared/base/log.h"
 
 namespace weir::control {
@@ -208,7 +209,9 @@ void Control::StartTimers() {
 }
 
 void Control::OnCommitted(const catalog::Committed& committed) {
+  CrashPoint("publish.before");
   bus_->Publish(committed);
+  CrashPoint("publish.after");
   if (api_ != nullptr) api_->OnCommitted(committed);
 }
 

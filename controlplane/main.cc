@@ -9,6 +9,7 @@
 #include "controlplane/control.h"
 #include "controlplane/control_settings.h"
 #include "shared/base/build_info.h"
+#include "shared/base/crash_point.h"
 #include "shared/base/log.h"
 #include "shared/base/process.h"
 
@@ -29,6 +30,8 @@ int Run(int argc, char** argv) {
   if (!outcome->run) return outcome->exit_code;
   const Status logging = InitLogging("weir-control", settings.log_level, settings.log_format);
   if (!logging.ok()) return Fail(logging);
+  const Status armed = ArmCrashPoint();
+  if (!armed.ok()) return Fail(armed);
   const Signals signals;
   Control control(settings);
   const Status started = control.Start();

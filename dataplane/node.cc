@@ -24,6 +24,7 @@
 #include "dataplane/runtime/remote/remote_runtime.h"
 #include "dataplane/runtime/xgboost/xgboost_runtime.h"
 #include "shared/base/build_info.h"
+#include "shared/base/crash_point.h"
 #include "shared/base/log.h"
 #include "shared/base/process.h"
 #include "shared/base/text.h"
@@ -254,7 +255,8 @@ class Node {
       layer_.SetContact(!status.stale);
       front_.PublishStatus(std::make_shared<const front::NodeStatusView>(front::NodeStatusView{
           id_, status.stale, status.draining, status.control_error, status.current_at_ms,
-          status.pending_batches, status.nacks, status.cordon, status.stored_wall_ms}));
+          status.pending_batches, status.nacks, status.cordon, status.stored_wall_ms,
+          status.in_step_at_ms}));
     };
     return hooks;
   }
@@ -294,6 +296,8 @@ int Run(int argc, char** argv) {
   if (!outcome->run) return outcome->exit_code;
   const Status logging = InitLogging("weir-node", settings.log_level, settings.log_format);
   if (!logging.ok()) return Fail(logging);
+  const Status armed = ArmCrashPoint();
+  if (!armed.ok()) return Fail(armed);
   const Signals signals;  // before there are threads
   auto id = NodeId(settings);
   if (!id.ok()) return Fail(id.status());

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "shared/base/crash_point.h"
 #include "shared/base/log.h"
 
 namespace weir::control::ingest {
@@ -66,6 +67,7 @@ Result<HighWaters> Ledger::Commit(const std::string& state_name, const std::stri
       record.applied.empty() && record.episodes.empty() && record.restarts.empty() &&
       record.reported.empty())
     return HighWaters();
+  if (!record.high_waters.empty()) CrashPoint("ingest.before_store");
   const Status status = store_.CommitTelemetry(record);
   if (!status.ok()) {
     history_.MarkDirty(record.windows);
@@ -74,6 +76,7 @@ Result<HighWaters> Ledger::Commit(const std::string& state_name, const std::stri
     deliveries_.MarkDirty(record.reported);
     return status;
   }
+  if (!record.high_waters.empty()) CrashPoint("ingest.after_store");
   stored_state_ = state;
   return std::exchange(waiting_, {});
 }

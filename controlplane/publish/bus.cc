@@ -110,7 +110,7 @@ void Bus::WatchSockets(Sockets& sockets) {
       hub_->OnSession(sockets.tag + message.routing_id, message.user_id, message.body);
     });
     if (!status.ok()) Log("publish").error("session: {}", status.ToString());
-    hub_->FlushNodes();
+    FlushNodes();
   });
   loop_.Watch(*sockets.telemetry, [this, &sockets] {
     const Status status = sockets.telemetry->Drain([&](const transport::Message& message) {
@@ -128,6 +128,17 @@ void Bus::Run() {
     if (first_ != nullptr) hub_->BeaconTick();
   });
   hub_->BeaconTick();
+}
+
+void Bus::FlushNodes() {
+  if (is_flush_due_ || first_ == nullptr) return;
+  const int64_t wait_ms = hub_->FlushNodes();
+  if (wait_ms == 0) return;
+  is_flush_due_ = true;
+  loop_.After(wait_ms, [this] {
+    is_flush_due_ = false;
+    FlushNodes();
+  });
 }
 
 void Bus::Stop() {
@@ -181,7 +192,7 @@ void Bus::Acknowledge(const ingest::HighWaters& stored) {
 
 void Bus::SetCordon(const std::string& node, bool cordoned, const std::string& reason) {
   loop_.Post([this, node, cordoned, reason] {
-    if (cfg_ != nullptr) hub_->SetCordon(node, cordoned, reason);
+    if (first_ != nullptr) hub_->SetCordon(node, cordoned, reason);
   });
 }
 

@@ -106,6 +106,7 @@ class Bus : private HubOutbox {
   void WatchSockets(Sockets& sockets);
   void Run();  // timers
   void OnTick();
+  void FlushNodes();
   void SendMoves();
   void ListenAgain();
   // False: what this sender's key says is not taken, and its connection ends.
@@ -132,6 +133,7 @@ class Bus : private HubOutbox {
   char last_tag_ = 'a';
   Listen wanted_;  // of a place that ended, to be bound again; "": nothing
   std::unique_ptr<Hub> hub_;
+  bool is_flush_due_ = false;  // a timer will
   std::map<std::string, std::string> allowed_;  // node → key
   std::map<std::string, char> tags_;            // node → where its last session frame came
   std::map<std::string, int64_t> moved_ms_;     // node → when it was last told to move

@@ -80,7 +80,7 @@ void Hub::Fold(const ingest::Accountant::Answer& answer) {
 
 void Hub::Tick() {
   nodes_.Tick(NowMs());
-  nodes_.Flush();
+  nodes_.Flush(NowMs());
   publisher_.Tick(NowMs());
   ingest::TelemetryTick tick = folder_.Take();
   tick.high_waters = accountant_.TakeChanged();
@@ -112,7 +112,7 @@ void Hub::Acknowledge(const ingest::HighWaters& stored) {
 void Hub::Refuse(const std::string& node, const std::string& reason) {
   session_.SendRefused(node, reason);
   nodes_.Refuse(node, reason, NowMs());
-  nodes_.Flush();
+  nodes_.Flush(NowMs());
 }
 
 BusCounters Hub::counters() const {

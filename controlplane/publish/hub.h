@@ -74,8 +74,9 @@ class Hub {
 
   // `peer` is the connection, `node` whom its key belongs to.
   void OnSession(const std::string& peer, const std::string& node, std::string_view bytes);
-  // After a round of session frames: tells what they changed about nodes.
-  void FlushNodes() { nodes_.Flush(); }
+  // After a round of session frames: tells what they changed about nodes. Where that is held back
+  // (Nodes::Flush), in how many ms to call again; else 0.
+  int64_t FlushNodes() { return nodes_.Flush(NowMs()); }
   // A batch that cannot be read, or speaks for another node, is refused and counted.
   void OnTelemetry(const std::string& node, std::string_view bytes);
 

@@ -15,6 +15,7 @@ namespace {
 
 constexpr size_t kAppliedKept = 32;
 constexpr size_t kHeardKept = 4;
+constexpr int64_t kNodesPerMs = 100;  // in views
 // Of a node's overrides; what is beyond is not shown.
 constexpr size_t kOverridesKept = 100;
 constexpr size_t kOverrideBytes = 500;
@@ -218,9 +219,13 @@ void Nodes::Tick(int64_t now_ms) {
   }
 }
 
-void Nodes::Flush() {
-  if (!changed_) return;
+int64_t Nodes::Flush(int64_t now_ms) {
+  if (!changed_) return 0;
+  const auto every_ms = static_cast<int64_t>(nodes_.size()) / kNodesPerMs;
+  const int64_t wait_ms = flushed_at_ms_ ? *flushed_at_ms_ + every_ms - now_ms : 0;
+  if (wait_ms > 0) return wait_ms;
   changed_ = false;
+  flushed_at_ms_ = now_ms;
   auto view = std::make_shared<NodesView>();
   view->epoch = epoch_;
   view->nodes.reserve(nodes_.size());
@@ -229,6 +234,7 @@ void Nodes::Flush() {
     view->nodes.push_back(entry.status);
   }
   on_view_(std::move(view));
+  return 0;
 }
 
 std::string Nodes::PeerOf(const std::string& node) const {

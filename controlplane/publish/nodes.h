@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "controlplane/publish/node_status.h"
@@ -47,8 +48,10 @@ class Nodes {
 
   void Tick(int64_t now_ms);
   // Tells the view if it changed since the last call. When a node was last heard of changes views
-  // once per Tick only.
-  void Flush();
+  // once per Tick only. A view of many nodes costs those who read it: there is at most one every
+  // N/100 ms. Returns how many ms to wait before the next call brings what is held back; 0: nothing
+  // is.
+  int64_t Flush(int64_t now_ms);
 
   // The connection to answer to; "" if the node is not known.
   std::string PeerOf(const std::string& node) const;
@@ -73,6 +76,7 @@ class Nodes {
   std::map<std::string, Entry> nodes_;
   bool changed_ = true;     // the first Flush tells that there is nobody
   bool refreshed_ = false;  // only last_seen_ms and the like: told at the next Tick
+  std::optional<int64_t> flushed_at_ms_;
 };
 
 }  // namespace weir::control::publish

@@ -7,6 +7,7 @@
 
 #include "controlplane/store/connection.h"
 #include "controlplane/store/schema.h"
+#include "shared/base/crash_point.h"
 
 namespace weir::control::store {
 namespace {
@@ -132,8 +133,10 @@ Result<uint64_t> Store::CommitRevision(const RevisionRecord& record) {
     for (const ChangeRow& change : row.changes) WriteChange(db, row.revision, position++, change);
     WriteSources(db, record.sources);
     db.Audit(row.at_wall_ms, row.actor, "commit", CommitDetail(row));
+    CrashPoint("store.before_commit");
     return OkStatus();
   }));
+  CrashPoint("store.after_commit");
   db.set_last_revision(row.revision);
   return row.revision;
 }

@@ -120,7 +120,31 @@ Status Link::Connect(const Channels& channels) {
   return OkStatus();
 }
 
+void Link::NoteTick(int64_t now_ms) {
+  const bool woke = ticked_at_ms_ != 0 && now_ms - ticked_at_ms_ > kHungMs;
+  ticked_at_ms_ = now_ms;
+  if (!woke) return;
+  Log("bus").warn("this machine or process hung for a while; asking what is in force now");
+  woke_at_ms_ = now_ms;
+  head_then_ = {0, 0};
+  SendHeartbeat();
+}
+
+void Link::OnHeadTold(const wire::Header& header) {
+  if (!woke_at_ms_) return;
+  head_then_ = {header.epoch, header.version};
+  CheckInStep();
+}
+
+void Link::CheckInStep() {
+  if (!woke_at_ms_ || head_then_.first == 0 || applied_ < head_then_) return;
+  woke_at_ms_.reset();
+  in_step_at_ms_ = NowMs();
+  PublishStatus();
+}
+
 void Link::Tick() {
+  NoteTick(NowMs());
   if (next_ && !is_finishing_) Move();
   SendHelloIfDue();
   SendRequestIfDue();
@@ -264,6 +288,7 @@ void Link::PublishStatus() {
   status.stored_wall_ms = stored_wall_ms_;
   status.pending_batches = reporter_.pending_batches();
   status.nacks = receiver_.counters().nacks;
+  status.in_step_at_ms = in_step_at_ms_;
   host_.PublishStatus(status);
 }
 

@@ -43,6 +43,9 @@ struct BusStatus {
   int64_t stored_wall_ms = 0;  // when the one that the node started from was stored; 0: from none
   uint64_t pending_batches = 0;
   uint64_t nacks = 0;
+  // Monotonic: after the machine had hung, when every worker had what the control plane then said
+  // was the head; 0: it never hung.
+  int64_t in_step_at_ms = 0;
 };
 
 // What applications want of the node.
@@ -102,6 +105,7 @@ class Link {
   static constexpr int64_t kTickMs = 100;
   static constexpr int64_t kSecondMs = 1000;
   static constexpr int64_t kAnswerMs = 3000;  // then a session that is silent is lost
+  static constexpr int64_t kHungMs = 3000;    // a tick that is so late: the machine hung and woke
 
   // `random` spreads the retries of many nodes.
   Link(LinkHost& host, const Clock& clock, LinkOptions options, std::function<uint64_t()> random);
@@ -157,6 +161,11 @@ class Link {
   void CheckContact(int64_t now_ms);
   void NoteActivity(int64_t now_ms);
   void OnCordoned(bool cordoned, const std::string& reason);
+  // After a hang: asks what the head is, and tells once every worker has it. What lay in buffers
+  // meanwhile says nothing about now.
+  void NoteTick(int64_t now_ms);
+  void OnHeadTold(const wire::Header& header);
+  void CheckInStep();
   void FlushTelemetry();
   void CheckFinished();
   void SaveSnapshot();
@@ -221,6 +230,10 @@ class Link {
   std::atomic<int64_t> current_at_ms_{0};
   int64_t last_second_ms_ = 0;
   uint64_t logged_nacks_ = 0;
+  int64_t ticked_at_ms_ = 0;
+  std::optional<int64_t> woke_at_ms_;  // after a hang, until it is in step again
+  SnapshotName head_then_{0, 0};       // as told since it woke; epoch 0: not told yet
+  int64_t in_step_at_ms_ = 0;
 
   bool is_finishing_ = false;
   bool is_last_window_in_ = false;

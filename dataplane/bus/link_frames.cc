@@ -67,6 +67,7 @@ void Link::OnTaken(SnapshotName name) {
   applied_ = std::max(applied_, name);
   is_applied_due_ = true;
   SendNews();
+  CheckInStep();
 }
 
 void Link::OnSession(const std::string& bytes) {
@@ -98,8 +99,13 @@ void Link::OnSessionFrame(const wire::Frame& frame) {
     case wire::Type::kEmergency:
       HandleSnapshotFrame(frame);
       return AfterSnapshotFrame();
-    case wire::Type::kHeartbeat:
+    case wire::Type::kHeartbeat: {
+      auto heartbeat = wire::Decode<wire::Heartbeat>(frame);
+      if (!heartbeat.ok()) return Log("bus").warn("session: {}", heartbeat.status().ToString());
+      // An answer to one of before it hung may have lain in a buffer since.
+      if (heartbeat->monotonic_ms >= woke_at_ms_.value_or(0)) OnHeadTold(frame.header);
       return;
+    }
     case wire::Type::kMove:
       return OnMove(frame);
     case wire::Type::kBatchAck: {
@@ -135,6 +141,7 @@ void Link::OnWelcome(const wire::Frame& frame) {
   OnCordoned(welcome->cordoned, welcome->cordon_reason);
   SendNews();
   AfterSnapshotFrame();
+  OnHeadTold(frame.header);
   PublishStatus();
 }
 

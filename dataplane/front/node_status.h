@@ -20,6 +20,9 @@ struct NodeStatusView {
   uint64_t nacks = 0;            // entries refused since the start
   std::optional<std::string> cordon{};  // why the control plane wants no traffic here
   int64_t stored_wall_ms = 0;  // when the snapshot on disk that it started from was stored; 0: none
+  // Monotonic time at which, after the machine had hung, every worker had what was then the head;
+  // 0: it never hung.
+  int64_t in_step_at_ms = 0;
 };
 
 // What an operator forces on this node.

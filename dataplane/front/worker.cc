@@ -96,6 +96,32 @@ Worker::Worker(WorkerOptions options, const Clock& clock, DelayLine& delays)
 void Worker::Bind(Executor* executor) {
   executor_ = executor;
   inference_.Bind(executor);
+  Tick();
+}
+
+void Worker::Tick() {
+  NoteAlive();
+  delays_.PostAfter(Waking::kTickMs, *executor_, [this] { Tick(); });
+}
+
+void Worker::NoteAlive() {
+  if (executor_ == nullptr || !waking_.OnAlive(clock_.MonotonicMs())) return;
+  delays_.PostAfter(Waking::kHoldMs, *executor_, [this, woke_ms = waking_.woke_ms()] {
+    if (waking_.OnPatienceEnds(woke_ms)) Release();
+  });
+}
+
+void Worker::Release() {
+  for (const auto& exchange : std::exchange(held_, {})) Handle(exchange);
+}
+
+bool Worker::IsHeld(const std::shared_ptr<http::Exchange>& exchange) {
+  NoteAlive();
+  if (!waking_.holds()) return false;
+  const std::string_view path = exchange->request().path;
+  if (path == "/health" || path == "/ready" || path.starts_with("/v2/health/")) return false;
+  held_.push_back(exchange);
+  return true;
 }
 
 void Worker::ServeOfrep(const ofrep::OfrepOptions& options, ofrep::StreamBudget& budget) {
@@ -143,6 +169,7 @@ void Worker::SetStatus(std::shared_ptr<const NodeStatusView> status) {
   status_ = std::move(status);
   if (status_ != nullptr) inference_.SetDraining(status_->draining);
   SwitchFeatures();
+  if (status_ != nullptr && waking_.OnInStep(status_->in_step_at_ms)) Release();
 }
 
 // Weir's own features that a flag may turn off on this node: on while there is no such flag.
@@ -198,6 +225,7 @@ bool Worker::Refuses(http::Exchange& exchange, access::Scope scope, Endpoint end
 }
 
 void Worker::Handle(const std::shared_ptr<http::Exchange>& exchange) {
+  if (IsHeld(exchange)) return;
   const int64_t start_ns = clock_.MonotonicNs();
   const http::Request& request = exchange->request();
   if (!IsProbe(request.path)) {

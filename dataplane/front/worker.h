@@ -20,6 +20,7 @@
 #include "dataplane/front/metrics.h"
 #include "dataplane/front/node_status.h"
 #include "dataplane/front/readiness.h"
+#include "dataplane/front/waking.h"
 #include "dataplane/ofrep/service.h"
 #include "dataplane/outcomes/service.h"
 #include "dataplane/routing/plan.h"
@@ -45,7 +46,7 @@ class Worker {
   // `clock` and `delays` outlive the worker.
   Worker(WorkerOptions options, const Clock& clock, DelayLine& delays);
 
-  // Where this worker's tasks are posted. Before the first SetRules.
+  // Where this worker's tasks are posted, and its tick from now on. Before the first SetRules.
   void Bind(Executor* executor);
   // Answers /ofrep/… as well. Right after construction; `budget` outlives the worker.
   void ServeOfrep(const ofrep::OfrepOptions& options, ofrep::StreamBudget& budget);
@@ -91,6 +92,11 @@ class Worker {
                http::Response response);
 
  private:
+  void Tick();
+  // Whether the machine has just woken, and the exchange waits until the node is in step again.
+  bool IsHeld(const std::shared_ptr<http::Exchange>& exchange);
+  void NoteAlive();
+  void Release();
   void Rebuild();
   void SwitchFeatures();
   bool HasSnapshot() const { return plan_ != nullptr && plan_->rules().HasSnapshot(); }
@@ -123,6 +129,8 @@ class Worker {
   std::unique_ptr<outcomes::Service> outcomes_;  //
   uint64_t announced_ = 0;
   std::atomic<uint64_t> application_requests_{0};  // written on this worker's thread only
+  Waking waking_;
+  std::vector<std::shared_ptr<http::Exchange>> held_;  // while waking_ holds
 };
 
 }  // namespace weir::node::front

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "shared/base/crash_point.h"
 #include "shared/codec/msgpack.h"
 #include "shared/wire/telemetry_body.h"
 
@@ -146,6 +147,7 @@ void Reporter::SendDue(int64_t now_ms, const Send& send) {
     if (!send(item.frame)) return;
     item.is_sent = true;
     item.sent_ms = now_ms;
+    CrashPoint("report.after_send");
   }
 }
 

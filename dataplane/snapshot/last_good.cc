@@ -3,6 +3,7 @@
 
 #include <string_view>
 
+#include "shared/base/crash_point.h"
 #include "shared/base/text.h"
 #include "shared/codec/msgpack.h"
 #include "shared/wire/digest.h"
@@ -46,6 +47,7 @@ Result<LastGood> DecodeLastGood(const std::string& path, std::string_view text) 
 }
 
 Status SaveLastGood(const std::string& path, const LastGood& snapshot) {
+  CrashPoint("snapshot.before_store");
   return WriteFileAtomic(path, EncodeLastGood(snapshot), 0600);
 }
 

@@ -5,46 +5,16 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include <map>
-
-#include "shared/base/clock.h"
 #include "tests/integration/harness/cluster.h"
 
 namespace weir::integration {
 namespace {
-
-using Arms = std::map<std::pair<std::string, std::string>, uint64_t>;
 
 class Restart : public ClusterTest {
  protected:
   void RestartControl() {
     const Status started = control.Start();
     ASSERT_TRUE(started.ok()) << started.ToString();
-  }
-  // Requests per version and arm, as the control plane has counted them in all.
-  Arms Counted() {
-    const int64_t now_ms = Clock::System().WallMs();
-    const Answer answer =
-        api().Get(fmt::format("/v1/telemetry?subject=model/{}&from={}&to={}&step=1m", kModel,
-                              now_ms - 3'600'000, now_ms + 60'000));
-    Arms arms;
-    if (!answer.ok()) return arms;
-    for (const Json& series : answer.json["series"]) {
-      for (const Json& point : series["points"]) {
-        arms[{series["version"], series["arm"]}] += point["requests"].get<uint64_t>();
-      }
-    }
-    return arms;
-  }
-  // No node has anything left to tell.
-  testing::AssertionResult NothingPending() {
-    for (const auto& node : nodes) {
-      const std::string text = node->api().Get("/metrics").text;
-      if (text.find("\nweir_telemetry_pending_batches 0\n") == std::string::npos) {
-        return testing::AssertionFailure() << node->id() << " has batches pending";
-      }
-    }
-    return testing::AssertionSuccess();
   }
 };
 

@@ -88,6 +88,57 @@ std::string ClusterTest::Stable() const {
   return answer.ok() ? answer.json["spec"].value("stable", "") : "";
 }
 
+ClusterTest::Arms ClusterTest::Counted() const {
+  const int64_t now_ms = Clock::System().WallMs();
+  const Answer answer =
+      api().Get(fmt::format("/v1/telemetry?subject=model/{}&from={}&to={}&step=1m", kModel,
+                            now_ms - 3'600'000, now_ms + 60'000));
+  Arms arms;
+  if (!answer.ok()) return arms;
+  for (const Json& series : answer.json["series"]) {
+    for (const Json& point : series["points"]) {
+      arms[{series["version"], series["arm"]}] += point["requests"].get<uint64_t>();
+    }
+  }
+  return arms;
+}
+
+AssertionResult ClusterTest::NothingPending() const {
+  for (const auto& node : nodes) {
+    const std::string text = node->api().Get("/metrics").text;
+    if (text.find("\nweir_telemetry_pending_batches 0\n") == std::string::npos) {
+      return AssertionFailure() << node->id() << " has batches pending";
+    }
+  }
+  return AssertionSuccess();
+}
+
+AssertionResult ClusterTest::CountedExactly(const Arms& answered) const {
+  if (const AssertionResult nothing = NothingPending(); !nothing) return nothing;
+  const Arms counted = Counted();
+  if (counted == answered) return AssertionSuccess();
+  AssertionResult failure = AssertionFailure();
+  for (const auto& [key, count] : counted)
+    failure << fmt::format("counted {} {}: {}; ", key.first, key.second, count);
+  for (const auto& [key, count] : answered)
+    failure << fmt::format("answered {} {}: {}; ", key.first, key.second, count);
+  return failure;
+}
+
+Answer ClusterTest::PutFlag(const std::string& name, double percentage) const {
+  return api().Put("/v1/flags/" + name,
+                   {{"apiVersion", "weir/v1"},
+                    {"kind", "Flag"},
+                    {"metadata", {{"name", name}}},
+                    {"spec", {{"enabled", true}, {"rollout_percentage", percentage}}}});
+}
+
+int ClusterTest::Threshold(const Node& node, const std::string& flag) const {
+  const Answer answer = node.api().Post("/weir/v1/explain", {{"key", "user-1"}, {"flag", flag}});
+  if (answer.status != 200 || answer.json["flags"].empty()) return -1;
+  return answer.json["flags"][0].value("threshold", -1);
+}
+
 void ClusterTest::TearDown() {
   // Sanitizers speak through the exit code.
   for (const auto& node : nodes) {

@@ -4,8 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/fakes/temp_dir.h"
@@ -40,6 +42,18 @@ class ClusterTest : public testing::Test {
   Json NodeRow(const std::string& id) const;
   // The Model's spec.stable.
   std::string Stable() const;
+  // Requests per version and arm, as the control plane has counted them in all.
+  using Arms = std::map<std::pair<std::string, std::string>, uint64_t>;
+  Arms Counted() const;
+  // No node has anything left to tell.
+  testing::AssertionResult NothingPending() const;
+  // The control plane counts exactly what clients were answered, and nobody has anything to add.
+  testing::AssertionResult CountedExactly(const Arms& answered) const;
+
+  // A boolean flag, of that percentage.
+  Answer PutFlag(const std::string& name, double percentage) const;
+  // By what threshold (100,000ths) a node decides it; -1 when it does not know it.
+  int Threshold(const Node& node, const std::string& flag) const;
 
  protected:
   void TearDown() override;

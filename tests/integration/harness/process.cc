@@ -32,9 +32,9 @@ struct Files {
   std::string err;  // "" for the same as out
 };
 
-// `variables` are "NAME=value", before those of the environment.
+// `variables` come before those of the environment.
 Result<pid_t> Spawn(const std::vector<std::string>& arguments, const Files& files,
-                    const std::vector<std::string>& variables) {
+                    const std::map<std::string, std::string>& variables) {
   constexpr int kAppend = O_WRONLY | O_CREAT | O_APPEND;
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
@@ -50,7 +50,9 @@ Result<pid_t> Spawn(const std::vector<std::string>& arguments, const Files& file
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   std::vector<char*> envp;
-  for (const std::string& variable : variables) envp.push_back(const_cast<char*>(variable.c_str()));
+  std::vector<std::string> assignments;
+  for (const auto& [name, value] : variables) assignments.push_back(name + "=" + value);
+  for (std::string& assignment : assignments) envp.push_back(assignment.data());
   for (char** variable = environ; *variable != nullptr; ++variable) envp.push_back(*variable);
   envp.push_back(nullptr);
   pid_t pid = 0;
@@ -66,11 +68,12 @@ Result<pid_t> Spawn(const std::vector<std::string>& arguments, const Files& file
 
 std::string Program(const std::string& name) { return std::string(WEIR_BIN_DIR) + "/" + name; }
 
-Status Process::Start(const std::vector<std::string>& arguments) {
+Status Process::Start(const std::vector<std::string>& arguments,
+                      const std::map<std::string, std::string>& variables) {
   WEIR_CHECK(!running());
   exit_code_.reset();
   pid_ = 0;
-  WEIR_ASSIGN_OR_RETURN(pid_, Spawn(arguments, {.out = log_, .err = ""}, {}));
+  WEIR_ASSIGN_OR_RETURN(pid_, Spawn(arguments, {.out = log_, .err = ""}, variables));
   return OkStatus();
 }
 
@@ -144,9 +147,7 @@ Output RunProgram(const std::vector<std::string>& arguments,
     files.in = dir.path() + "/in";
     if (!WriteFileAtomic(files.in, input).ok()) return output;
   }
-  std::vector<std::string> assignments;
-  for (const auto& [name, value] : variables) assignments.push_back(name + "=" + value);
-  const Result<pid_t> pid = Spawn(arguments, files, assignments);
+  const Result<pid_t> pid = Spawn(arguments, files, variables);
   if (!pid.ok()) {
     output.err = pid.status().ToString();
     return output;

@@ -26,7 +26,9 @@ class Process {
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
 
-  Status Start(const std::vector<std::string>& arguments);
+  // With these variables beside the environment.
+  Status Start(const std::vector<std::string>& arguments,
+               const std::map<std::string, std::string>& variables = {});
   // The exit code, 128 + signal when a signal ended it; absent while it runs.
   std::optional<int> Poll();
   // The same after waiting at most so long.

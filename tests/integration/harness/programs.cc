@@ -14,9 +14,10 @@ std::string Local(int port) { return fmt::format("127.0.0.1:{}", port); }
 
 // Starts, and gives what the ready file says.
 Result<Json> StartProgram(Process& process, const std::vector<std::string>& arguments,
+                          const std::map<std::string, std::string>& variables,
                           const std::string& ready_file) {
   ::unlink(ready_file.c_str());
-  WEIR_RETURN_IF_ERROR(process.Start(arguments));
+  WEIR_RETURN_IF_ERROR(process.Start(arguments, variables));
   return WaitForReadyFile(process, ready_file);
 }
 
@@ -35,18 +36,27 @@ Control::Control(const std::string& dir)
       process_(dir + "/control.log") {}
 
 std::vector<std::string> Control::Arguments() const {
-  std::vector<std::string> arguments = {
-      Program("weir-control"), "--data-dir",         data_dir(),       "--listen",
-      Local(ports_[0]),        "--cfg-listen",       Local(ports_[1]), "--session-listen",
-      Local(ports_[2]),        "--telemetry-listen", Local(ports_[3]), "--ready-file",
-      dir_ + "/control.ready"};
+  const auto channel = [this](size_t i) { return fmt::format("{}:{}", channel_host, ports_[i]); };
+  std::vector<std::string> arguments = {Program("weir-control"),
+                                        "--data-dir",
+                                        data_dir(),
+                                        "--listen",
+                                        Local(ports_[0]),
+                                        "--cfg-listen",
+                                        channel(1),
+                                        "--session-listen",
+                                        channel(2),
+                                        "--telemetry-listen",
+                                        channel(3),
+                                        "--ready-file",
+                                        dir_ + "/control.ready"};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
 }
 
 Status Control::Start() {
   WEIR_ASSIGN_OR_RETURN(const Json ready,
-                        StartProgram(process_, Arguments(), dir_ + "/control.ready"));
+                        StartProgram(process_, Arguments(), variables, dir_ + "/control.ready"));
   address_ = ready.value("api", "");
   if (ready.value("pid", 0) == process_.pid() && !address_.empty()) return OkStatus();
   return Internal("the ready file says " + ready.dump());
@@ -78,12 +88,13 @@ std::vector<std::string> Node::Arguments() const {
     arguments.insert(arguments.end(), {"--cache-dir", dir_ + "/" + options_.id});
   }
   arguments.insert(arguments.end(), options_.more.begin(), options_.more.end());
+  arguments.insert(arguments.begin(), options_.prefix.begin(), options_.prefix.end());
   return arguments;
 }
 
 Status Node::Start() {
-  WEIR_ASSIGN_OR_RETURN(const Json ready,
-                        StartProgram(process_, Arguments(), dir_ + "/" + options_.id + ".ready"));
+  WEIR_ASSIGN_OR_RETURN(const Json ready, StartProgram(process_, Arguments(), variables,
+                                                       dir_ + "/" + options_.id + ".ready"));
   address_ = ready.value("http", "");
   admin_address_ = ready.value("admin", "");
   if (ready.value("pid", 0) == process_.pid() && !address_.empty()) return OkStatus();

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -31,7 +32,10 @@ class Control {
   // What Start runs; for starting it in another way.
   std::vector<std::string> Arguments() const;
 
-  std::vector<std::string> more;  // further arguments, from the next Start on
+  // From the next Start on:
+  std::vector<std::string> more;                 // further arguments
+  std::string channel_host = "127.0.0.1";        // where the nodes' channels are
+  std::map<std::string, std::string> variables;  // beside the environment
 
  private:
   const std::string dir_;
@@ -45,6 +49,7 @@ struct NodeOptions {
   std::string control;  // URL
   bool cached = true;   // with a cache directory
   std::vector<std::string> more;
+  std::vector<std::string> prefix{};  // before the program
 };
 
 class Node {
@@ -65,6 +70,8 @@ class Node {
   Api admin() const { return Api(admin_address_); }
   Process& process() { return process_; }
   std::vector<std::string> Arguments() const;
+
+  std::map<std::string, std::string> variables;  // beside the environment, from the next Start on
 
  private:
   const std::string dir_;

@@ -62,7 +62,7 @@ class SessionTest : public ::testing::Test {
     return types;
   }
   std::string State(const std::string& node = "n1") {
-    nodes_.Flush();
+    nodes_.Flush(now_ms_);
     const NodeStatus* status = view_->Find(node);
     return status == nullptr ? "unknown" : NodeStateName(status->state);
   }
@@ -148,7 +148,7 @@ TEST_F(SessionTest, ANodeAheadOfUsIsShownAndNeverAdopted) {
   hello.have_epoch = kEpoch + 5;
   Send(wire::Type::kHello, hello);
   EXPECT_THAT(Sent(), ElementsAre(wire::Type::kRefused));
-  nodes_.Flush();
+  nodes_.Flush(now_ms_);
   EXPECT_THAT(view_->Find("n1")->problem, HasSubstr("control plane behind"));
 }
 
@@ -174,7 +174,7 @@ TEST_F(SessionTest, HeartbeatsAreAnsweredAndCarryTheClock) {
   EXPECT_EQ(wire::Decode<wire::Heartbeat>(*wire::DecodeFrame(frames[0]))->monotonic_ms, 12'345);
   EXPECT_EQ(clocks_.back(), 12'345);
   PassMs(0);
-  nodes_.Flush();
+  nodes_.Flush(now_ms_);
   EXPECT_EQ(view_->Find("n1")->pending_batches, 3u);
 }
 
@@ -268,10 +268,10 @@ TEST_F(SessionTest, WhatANodeSaysCanBeShownInATerminal) {
 
 TEST_F(SessionTest, ViewsThatWereHandedOutNeverChange) {
   Hello();
-  nodes_.Flush();
+  nodes_.Flush(now_ms_);
   const auto before = view_;
   Send(wire::Type::kApplied, wire::Applied{}, "n1", 5);
-  nodes_.Flush();
+  nodes_.Flush(now_ms_);
   EXPECT_EQ(before->Find("n1")->version, 0u);
   EXPECT_EQ(view_->Find("n1")->version, 5u);
 }
@@ -329,7 +329,7 @@ TEST_F(SessionTest, NotesWhatANodeCountsItselfAndWhatItHeard) {
   heartbeat.heard = {{kEpoch, 7, {std::string(32, 'h')}}};
   Send(wire::Type::kHeartbeat, heartbeat);
   PassMs(0);
-  nodes_.Flush();
+  nodes_.Flush(now_ms_);
   const NodeStatus* status = view_->Find("n1");
   ASSERT_NE(status, nullptr);
   EXPECT_EQ(status->open_requests, 3u);
@@ -340,6 +340,21 @@ TEST_F(SessionTest, NotesWhatANodeCountsItselfAndWhatItHeard) {
   EXPECT_EQ(deliveries_[0], std::pair(wire::Delivery{10, 2, 1}, false));
   Send(wire::Type::kGoodbye, wire::Goodbye{"stopping", wire::Delivery{12, 0, 1}});
   EXPECT_EQ(deliveries_.back(), std::pair(wire::Delivery{12, 0, 1}, true));
+}
+
+TEST_F(SessionTest, ViewsOfManyNodesAreMadeSeldomAndTheLastIsNotForgotten) {
+  for (int i = 0; i < 1000; ++i) Hello("n" + std::to_string(i));
+  nodes_.Flush(now_ms_);
+  const auto first = view_;
+  Send(wire::Type::kApplied, wire::Applied{}, "n1", 5);
+  now_ms_ += 4;
+  EXPECT_EQ(nodes_.Flush(now_ms_), 6) << "10 ms after the last one";
+  EXPECT_EQ(view_, first);
+  Send(wire::Type::kApplied, wire::Applied{}, "n2", 5);
+  now_ms_ += 6;
+  EXPECT_EQ(nodes_.Flush(now_ms_), 0);
+  EXPECT_EQ(view_->AppliedCount(5), 2u);
+  EXPECT_EQ(nodes_.Flush(now_ms_), 0) << "nothing is held back";
 }
 
 }  // namespace
