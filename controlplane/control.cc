@@ -245,6 +245,7 @@ void Control::Stop(const std::function<void()>& wait_drain_delay) {
   wait_drain_delay();
   api_->Drain(kDrainMs);
   core_.Call([this] {
+    engine_->Tick();  // what is acknowledged has been judged
     engine_->CommitTelemetry();
     StopOnCore();
   });

@@ -16,6 +16,7 @@ namespace {
 constexpr size_t kAppliedKept = 32;
 constexpr size_t kHeardKept = 4;
 constexpr int64_t kNodesPerMs = 100;  // in views
+constexpr size_t kFormerKept = 8;
 // Of a node's overrides; what is beyond is not shown.
 constexpr size_t kOverridesKept = 100;
 constexpr size_t kOverrideBytes = 500;
@@ -24,6 +25,17 @@ constexpr size_t kOverrideBytes = 500;
 void Clean(std::string& text) {
   const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
   std::replace_if(text.begin(), text.end(), is_control, '?');
+}
+
+template <class T>
+void Remember(std::deque<T>& former, const T& value) {
+  former.push_back(value);
+  if (former.size() > kFormerKept) former.pop_front();
+}
+
+template <class T>
+bool Remembers(const std::deque<T>& former, const T& value) {
+  return std::find(former.begin(), former.end(), value) != former.end();
 }
 
 // What a node says is its address is read by people and tools; "" unless it is one.
@@ -85,7 +97,13 @@ void Nodes::Hello(const std::string& peer, const wire::Hello& hello, const std::
   const auto [at, fresh] = nodes_.try_emplace(hello.node);
   Entry& entry = at->second;
   if (fresh || entry.status->incarnation != hello.incarnation) {
-    entry = Entry{};
+    if (!fresh) {
+      MoveTo(entry, peer);
+      Remember(entry.former_incarnations, entry.status->incarnation);
+      entry.draining = false;
+      entry.sequences.clear();
+    }
+    entry.is_shared = false;
     entry.status = std::make_shared<NodeStatus>();
     entry.status->id = hello.node;
     entry.status->incarnation = hello.incarnation;
@@ -99,9 +117,33 @@ void Nodes::Hello(const std::string& peer, const wire::Hello& hello, const std::
   status.features = hello.features;
   status.problem = problem;
   status.last_seen_ms = now_ms;
-  entry.peer = peer;
+  MoveTo(entry, peer);
   entry.said_goodbye = false;
   UpdateState(entry, now_ms);
+}
+
+void Nodes::MoveTo(Entry& entry, const std::string& peer) {
+  if (entry.peer == peer) return;
+  if (!entry.peer.empty()) Remember(entry.former_peers, entry.peer);
+  std::erase(entry.former_peers, peer);
+  entry.peer = peer;
+}
+
+bool Nodes::IsNews(const std::string& node, const std::string& peer, uint64_t incarnation,
+                   const wire::Header& header) const {
+  const auto found = nodes_.find(node);
+  if (found == nodes_.end()) return true;
+  const Entry& entry = found->second;
+  const bool is_other_life = incarnation != 0 && incarnation != entry.status->incarnation;
+  if (is_other_life) return !Remembers(entry.former_incarnations, incarnation);
+  if (incarnation == 0 && Remembers(entry.former_peers, peer)) return false;
+  const auto last = entry.sequences.find(header.type);
+  return header.sequence == 0 || last == entry.sequences.end() || header.sequence > last->second;
+}
+
+void Nodes::Note(const std::string& node, const wire::Header& header) {
+  const auto found = nodes_.find(node);
+  if (found != nodes_.end()) found->second.sequences[header.type] = header.sequence;
 }
 
 void Nodes::Seen(const std::string& node, const std::string& peer, int64_t now_ms) {
@@ -110,7 +152,7 @@ void Nodes::Seen(const std::string& node, const std::string& peer, int64_t now_m
   refreshed_ = true;
   status->last_seen_ms = now_ms;
   Entry& entry = nodes_[node];
-  entry.peer = peer;
+  MoveTo(entry, peer);
   UpdateState(entry, now_ms);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -33,6 +34,13 @@ class Nodes {
   void Hello(const std::string& peer, const wire::Hello& hello, const std::string& problem,
              int64_t now_ms);
   bool Knows(const std::string& node) const { return nodes_.contains(node); }
+  // Whether a frame says something new: what comes over a connection that was replaced, of a life
+  // that was, or with a lower number than the last frame of its type is late or replayed.
+  // `incarnation` is HELLO's, 0 for anything else; sequence 0 is no number.
+  bool IsNews(const std::string& node, const std::string& peer, uint64_t incarnation,
+              const wire::Header& header) const;
+  // A frame of a known node was used.
+  void Note(const std::string& node, const wire::Header& header);
   // Something was heard of a known node.
   void Seen(const std::string& node, const std::string& peer, int64_t now_ms);
   void Applied(const std::string& node, uint64_t epoch, uint64_t version,
@@ -62,6 +70,9 @@ class Nodes {
     std::shared_ptr<NodeStatus> status;  // copied before a change once a view has it
     bool is_shared = false;
     std::string peer;
+    std::deque<std::string> former_peers;
+    std::deque<uint64_t> former_incarnations;
+    std::map<wire::Type, uint64_t> sequences;  // of the last frame of each type
     bool said_goodbye = false;
     bool draining = false;
   };
@@ -69,6 +80,7 @@ class Nodes {
   // The status to write to; null if the node is not known. Does not say that something changed.
   NodeStatus* Writable(const std::string& node);
   void UpdateState(Entry& entry, int64_t now_ms);
+  static void MoveTo(Entry& entry, const std::string& peer);
 
   const uint64_t epoch_;
   const OnView on_view_;

@@ -41,7 +41,9 @@ Status Session::Handle(const From& from, const wire::Frame& frame) {
   if (frame.header.topic != wire::Topic::kSession)
     return InvalidArgument("topic", "is not the session's");
   if (frame.header.type == wire::Type::kHello) return OnHello(from, frame);
-  if (nodes_.Knows(from.node)) nodes_.Seen(from.node, from.peer, from.now_ms);
+  if (!nodes_.IsNews(from.node, from.peer, 0, frame.header)) return OkStatus();
+  nodes_.Note(from.node, frame.header);
+  if (nodes_.Knows(from.node)) OnSeen(from);
   switch (frame.header.type) {
     case wire::Type::kSnapshotRequest: {
       WEIR_ASSIGN_OR_RETURN(const auto request, wire::Decode<wire::SnapshotRequest>(frame));
@@ -70,6 +72,16 @@ Status Session::Handle(const From& from, const wire::Frame& frame) {
   }
 }
 
+// A connection that came back by itself lost what was under way, and neither side was told: another
+// WELCOME lets the node say everything again. It acknowledges nothing: which life of the node has
+// this connection, HELLO alone would say.
+void Session::OnSeen(const From& from) {
+  const bool is_elsewhere = nodes_.PeerOf(from.node) != from.peer;
+  nodes_.Seen(from.node, from.peer, from.now_ms);
+  if (!is_elsewhere) return;
+  Send(from.peer, wire::Type::kWelcome, wire::Welcome{BuildVersion(), 0});
+}
+
 std::string Session::ProblemOf(const wire::Hello& hello) const {
   if (hello.min_major > wire::kMajor || hello.max_major < wire::kMajor)
     return fmt::format("it speaks wire versions {}..{}, this control plane {}", hello.min_major,
@@ -90,8 +102,10 @@ Status Session::OnHello(const From& from, const wire::Frame& frame) {
          wire::Refused{fmt::format("this key belongs to node {}", from.node)});
     return InvalidArgument("node", fmt::format("says that it is {}", hello.node));
   }
+  if (!nodes_.IsNews(hello.node, from.peer, hello.incarnation, frame.header)) return OkStatus();
   const std::string problem = ProblemOf(hello);
   nodes_.Hello(from.peer, hello, problem, from.now_ms);
+  nodes_.Note(hello.node, frame.header);
   if (!problem.empty()) {
     ++refused_;
     Log("publish").warn("node {} is refused: {}", hello.node, problem);

@@ -16,10 +16,12 @@ namespace weir::control::publish {
 
 // The control plane's side of the session channel: takes a node's frames apart and answers them.
 // On the bus thread, like what it works on. A frame that cannot be read, that is not a node's, or
-// that speaks for another node than its key's is refused and counted; nothing of it is used.
+// that speaks for another node than its key's is refused and counted; nothing of it is used. One
+// that comes late or again (Nodes::IsNews) is dropped.
 //   HELLO            WELCOME (header: our epoch and head), then what the node lacks; or REFUSED
 //   SNAPSHOT_REQUEST the missing deltas or a snapshot
 //   APPLIED, NODE_REPORT, GOODBYE   noted
+//   anything         WELCOME first, if it comes over another connection than the last frame did
 //   HEARTBEAT        HEARTBEAT; its epoch tells a node of an earlier control plane to say hello
 class Session {
  public:
@@ -61,6 +63,7 @@ class Session {
 
   Status Handle(const From& from, const wire::Frame& frame);
   Status OnHello(const From& from, const wire::Frame& frame);
+  void OnSeen(const From& from);
   Status OnHeartbeat(const From& from, const wire::Frame& frame);
   Status OnGoodbye(const From& from, const wire::Frame& frame);
   void TellDelivery(const std::string& node, const std::optional<wire::Delivery>& delivery,

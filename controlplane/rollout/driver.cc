@@ -161,8 +161,9 @@ void Driver::TakeOver(const Resource& rollout, Run& run, int64_t now_ms) {
   if (!loaded_.is_object()) return;
   const auto saved = loaded_.find(rollout.name);
   if (saved == loaded_.end()) return;
-  const bool same_phase = saved->value("phase", uint64_t{0}) == run.phase &&
-                          saved->value("entered", run.entered_wall_ms) == run.entered_wall_ms;
+  const auto phase = saved->value("phase", uint64_t{0});
+  const auto entered_wall_ms = saved->value("entered", run.entered_wall_ms);
+  const bool same_phase = phase == run.phase && entered_wall_ms == run.entered_wall_ms;
   if (same_phase) {
     run.phase_age_ms = saved->value("phase_age_ms", int64_t{0});
     run.phase_requests = saved->value("phase_requests", uint64_t{0});
@@ -188,12 +189,24 @@ void Driver::TakeOver(const Resource& rollout, Run& run, int64_t now_ms) {
   const Status restored = before.Restore((*saved)["judge"], now_ms);
   if (!restored.ok()) {
     Log("rollout").warn("{}: judged anew: {}", rollout.name, restored.ToString());
-  } else if (same_phase) {
+  } else if (same_phase || KeepsEvidence(rollout, run, phase, entered_wall_ms)) {
     run.judge = std::move(before);
   } else {
     run.judge.LearnStableFrom(before);
   }
   loaded_.erase(rollout.name);
+}
+
+// A rollout that went on to its next phase keeps its judge, also if the process ended before that
+// was stored with the state; one that went back, or is judged otherwise now, does not.
+bool Driver::KeepsEvidence(const Resource& rollout, const Run& run, uint64_t phase,
+                           int64_t entered_wall_ms) {
+  const RolloutSpec& spec = rollout.As<RolloutSpec>();
+  const auto& entered = rollout.status->entered;
+  if (phase >= run.phase || phase >= spec.phases.size() || phase >= entered.size()) return false;
+  if (entered[phase].ms != entered_wall_ms) return false;
+  const domain::Phase& before = spec.phases[phase];
+  return run.judged_by == JudgedBy{spec.rollback, before.rollback, domain::IsShadow(spec, before)};
 }
 
 void Driver::OnTelemetry(const telemetry::Window& delta, const telemetry::NodeWindow& by_node,

@@ -221,6 +221,9 @@ class Driver {
   std::vector<std::string> ActiveRollouts() const;
   Run* RunOf(const domain::Resource& rollout, int64_t now_ms);
   void TakeOver(const domain::Resource& rollout, Run& run, int64_t now_ms);
+  // What was known in that phase, entered then, is still what the run is judged on.
+  static bool KeepsEvidence(const domain::Resource& rollout, const Run& run, uint64_t phase,
+                            int64_t entered_wall_ms);
   void FollowPhase(const domain::Resource& rollout, Run& run);
   bool TickOne(const domain::Resource& rollout, Run& run, int64_t elapsed_ms, int64_t now_ms,
                int64_t now_wall_ms);

@@ -178,6 +178,59 @@ TEST_F(SessionTest, HeartbeatsAreAnsweredAndCarryTheClock) {
   EXPECT_EQ(view_->Find("n1")->pending_batches, 3u);
 }
 
+TEST_F(SessionTest, AConnectionThatCameBackIsWelcomedSoThatTheNodeRepeatsWhatWasLost) {
+  Hello();
+  Sent();
+  wire::Header header;
+  header.topic = wire::Topic::kSession;
+  header.type = wire::Type::kHeartbeat;
+  const std::string heartbeat = wire::Encode(header, wire::Heartbeat{5, 0});
+  for (const size_t expected : {2u, 1u}) {  // with the first frame, and not again
+    session_.OnFrame("another", "n1", heartbeat, now_ms_);
+    const auto frames = outbox_.TakeSent("another");
+    ASSERT_THAT(frames, SizeIs(expected));
+    if (expected == 1) break;
+    const wire::Frame welcome = *wire::DecodeFrame(frames[0]);
+    EXPECT_EQ(welcome.header.type, wire::Type::kWelcome);
+    EXPECT_EQ(wire::Decode<wire::Welcome>(welcome)->committed, 0u);
+  }
+}
+
+TEST_F(SessionTest, WhatComesLateOrAgainChangesNothing) {
+  const auto send = [&](const std::string& peer, wire::Type type, uint64_t sequence,
+                        uint64_t version, const auto& body) {
+    wire::Header header;
+    header.topic = wire::Topic::kSession;
+    header.type = type;
+    header.epoch = kEpoch;
+    header.version = version;
+    header.sequence = sequence;
+    session_.OnFrame(peer, "n1", wire::Encode(header, body), now_ms_);
+  };
+  const auto hello = [&](const std::string& peer, uint64_t incarnation, uint64_t sequence) {
+    wire::Hello body;
+    body.node = "n1";
+    body.incarnation = incarnation;
+    send(peer, wire::Type::kHello, sequence, 0, body);
+  };
+  hello("old", 1, 1);
+  send("old", wire::Type::kApplied, 3, 5, wire::Applied{});
+  send("old", wire::Type::kApplied, 2, 4, wire::Applied{});  // overtaken
+  send("old", wire::Type::kNodeReport, 2, 0, wire::NodeReport{.draining = true});
+  EXPECT_EQ(State(), "draining") << "another type: nothing newer was said of it";
+  EXPECT_EQ(view_->Find("n1")->version, 5u);
+
+  hello("new", 2, 1);
+  hello("old", 1, 4);
+  send("old", wire::Type::kApplied, 5, 5, wire::Applied{});
+  nodes_.Flush();
+  EXPECT_EQ(view_->Find("n1")->incarnation, 2u);
+  EXPECT_EQ(view_->Find("n1")->version, 0u);
+  EXPECT_EQ(nodes_.PeerOf("n1"), "new");
+  send("new", wire::Type::kApplied, 2, 5, wire::Applied{});
+  EXPECT_EQ(State(), "ready");
+}
+
 TEST_F(SessionTest, AStrangersHeartbeatLearnsOurEpochAndNothingElse) {
   Send(wire::Type::kHeartbeat, wire::Heartbeat{1, 0});
   const auto frames = outbox_.TakeSent("peer-n1");

@@ -56,6 +56,20 @@ TEST_F(RolloutDriver, RestartContinuesPhaseAndEvidence) {
   EXPECT_EQ(RolloutNow().phase, 1u);
 }
 
+TEST_F(RolloutDriver, APhaseThatBeganJustBeforeARestartKeepsTheEvidence) {
+  resources_.at({Kind::kRollout, "r"}).status->entered = {{now_ms_}};
+  Driver first(World());
+  for (int i = 0; i < 60 && RolloutNow().phase == 0; ++i) Run(first, 1, 90, 10, 0);
+  ASSERT_EQ(RolloutNow().phase, 1u);
+  const codec::Json state = first.SaveState();  // with the commit, before the next look
+  const uint64_t seen = first.View("r")->judge.canary.requests;
+  ASSERT_GE(seen, 50u);
+  Driver second(World());
+  second.LoadState(state);
+  Run(second, 1, 0, 0, 0);
+  EXPECT_EQ(second.View("r")->judge.canary.requests, seen);
+}
+
 TEST_F(RolloutDriver, PausedClockStandsStill) {
   Driver driver(World());
   Run(driver, 5, 90, 10, 0);
