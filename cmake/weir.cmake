@@ -22,10 +22,18 @@ elseif(NOT WEIR_SANITIZE STREQUAL "")
   message(FATAL_ERROR "WEIR_SANITIZE=${WEIR_SANITIZE} is not one of: asan, tsan, fuzz, empty")
 endif()
 
-# weir_module(weir_shared_base SOURCES a.cc b.cc PUBLIC deps PRIVATE deps PRECOMPILE <heavy.h>): alias
-# weir::base. Precompiled headers pay where many sources read the same heavy one.
+# What nearly every source reads, compiled once for all modules and programs, and once more with
+# GoogleTest for all tests. The preset `release` does without, so that a forgotten #include shows.
+file(WRITE ${PROJECT_BINARY_DIR}/generated/precompiled.cc "")
+add_library(weir_precompiled OBJECT EXCLUDE_FROM_ALL ${PROJECT_BINARY_DIR}/generated/precompiled.cc)
+target_link_libraries(weir_precompiled PRIVATE weir_options spdlog::spdlog fmt::fmt Threads::Threads)
+target_precompile_headers(weir_precompiled PRIVATE
+  <algorithm> <functional> <map> <memory> <optional> <set> <string> <utility> <variant> <vector>
+  <fmt/format.h> <nlohmann/json.hpp>)
+
+# weir_module(weir_shared_base SOURCES a.cc b.cc PUBLIC deps PRIVATE deps): alias weir::base
 function(weir_module target)
-  cmake_parse_arguments(M "" "" "SOURCES;PUBLIC;PRIVATE;PRECOMPILE" ${ARGN})
+  cmake_parse_arguments(M "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
   string(REGEX REPLACE "^weir_[a-z]+_" "" short ${target})
   if(M_SOURCES)
     add_library(${target} STATIC ${M_SOURCES})
@@ -34,11 +42,17 @@ function(weir_module target)
     add_library(${target} INTERFACE)
     target_link_libraries(${target} INTERFACE weir_options ${M_PUBLIC})
   endif()
-  if(M_PRECOMPILE)
-    target_precompile_headers(${target} PRIVATE ${M_PRECOMPILE})
+  if(M_SOURCES)
+    target_precompile_headers(${target} REUSE_FROM weir_precompiled)
   endif()
   add_library(weir::${short} ALIAS ${target})
 endfunction()
+
+add_library(weir_precompiled_test OBJECT EXCLUDE_FROM_ALL ${PROJECT_BINARY_DIR}/generated/precompiled.cc)
+target_link_libraries(weir_precompiled_test PRIVATE weir_options spdlog::spdlog fmt::fmt Threads::Threads)
+target_precompile_headers(weir_precompiled_test PRIVATE
+  <algorithm> <functional> <map> <memory> <optional> <set> <string> <utility> <variant> <vector>
+  <fmt/format.h> <gmock/gmock.h> <gtest/gtest.h> <nlohmann/json.hpp>)
 
 # weir_test(name LABEL unit SOURCES a_test.cc DEPS weir::base): one gtest program, one ctest per case
 function(weir_test name)
@@ -52,10 +66,7 @@ function(weir_test name)
   add_executable(${name} ${T_SOURCES})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
   target_link_libraries(${name} PRIVATE weir_options ${T_DEPS} GTest::gmock GTest::gtest_main)
-  list(LENGTH T_SOURCES count)
-  if(count GREATER 3)
-    target_precompile_headers(${name} PRIVATE <gmock/gmock.h> <gtest/gtest.h> <nlohmann/json.hpp>)
-  endif()
+  target_precompile_headers(${name} REUSE_FROM weir_precompiled_test)
   target_compile_definitions(${name} PRIVATE WEIR_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                              WEIR_BIN_DIR="${PROJECT_BINARY_DIR}/bin")
   add_test(NAME ${name} COMMAND ${name})
