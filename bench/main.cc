@@ -20,6 +20,7 @@
 #include "bench/request_parts.h"
 #include "bench/rollbacks.h"
 #include "bench/serving.h"
+#include "bench/wire.h"
 #include "shared/base/log.h"
 #include "shared/base/text.h"
 
@@ -98,6 +99,16 @@ Status Memory(const Options& options, Report& report) {
   return MeasureMemory(options.quick ? 1 : 3, report);
 }
 
+Status Wire(const Options& options, Report& report) {
+  WireEffort effort;
+  if (options.quick) effort.changes = 50;
+  if (options.quick) effort.returns = 2;
+  if (options.quick) effort.batches = 20'000;
+  WEIR_RETURN_IF_ERROR(MeasurePropagation(effort, report));
+  WEIR_RETURN_IF_ERROR(MeasureIngest(effort, report));
+  return MeasureThousand(effort, report);
+}
+
 Status Build(const Options& options, Report& report) {
   const Result<std::string> text = ReadFile(options.build_time);
   double seconds = 0;
@@ -122,11 +133,13 @@ struct Group {
 };
 
 constexpr Group kGroups[] = {
-    {"decisions", Decisions, true}, {"flags", Flags, true},         {"serving", Serving, true},
-    {"ofrep", Ofrep, true},         {"remote", Remote, true},       {"parts", Parts, false},
-    {"changes", Changes, true},     {"emergency", Emergency, true}, {"rollbacks", Rollbacks, true},
-    {"losses", Losses, true},       {"memory", Memory, true},       {"build", Build, true},
-    {"false_rollbacks", FalseRollbacks, true},
+    {"decisions", Decisions, true}, {"flags", Flags, true},
+    {"serving", Serving, true},     {"ofrep", Ofrep, true},
+    {"remote", Remote, true},       {"parts", Parts, false},
+    {"changes", Changes, true},     {"emergency", Emergency, true},
+    {"rollbacks", Rollbacks, true}, {"losses", Losses, true},
+    {"memory", Memory, true},       {"wire", Wire, true},
+    {"build", Build, true},         {"false_rollbacks", FalseRollbacks, true},
 };
 
 bool IsWanted(const Group& group, const std::vector<std::string>& only) {
