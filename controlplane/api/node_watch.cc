@@ -43,6 +43,7 @@ std::string RemedyOf(const std::vector<wire::RefusedEntry>& refused, const std::
     case domain::EntryKind::kSplit:
       return "weir rollout show " + entry.name;
     case domain::EntryKind::kObservability:
+    case domain::EntryKind::kToken:
       break;
   }
   return show;

@@ -245,7 +245,8 @@ class Reader {
     }
     const Result<uint64_t> sum = ReadOctal({block.data() + 148, 8});
     const bool is_ended = block[154] == '\0' && block[155] == ' ';
-    if (!sum.ok() || !is_ended || *sum != SumOf(block)) return Damaged("a part's header has changed");
+    if (!sum.ok() || !is_ended || *sum != SumOf(block))
+      return Damaged("a part's header has changed");
     const Result<uint64_t> bytes = ReadOctal({block.data() + 124, 12});
     if (!bytes.ok()) return Damaged(bytes.status().message());
     part = {std::string(block.data(), strnlen(block.data(), 100)), *bytes, ""};

@@ -31,9 +31,11 @@ void AuditTelemetry(Session& session, const std::string& node) {
   if (session.PrintData(*answer)) return;
   std::vector<std::vector<std::string>> rows;
   for (const Json& row : (*answer)["items"]) {
-    rows.push_back({Text(row["node"]), Text(row["started_at"]), Text(row["state"]),
-                    Text(row["sent"]), Text(row["counted"]), Text(row["declared_lost"]),
-                    Text(row["pending"]), Text(row["merged"]),
+    const bool is_told = row.value("state", "") != "silent";
+    const auto told = [&](const char* field) { return is_told ? Text(row[field]) : "-"; };
+    rows.push_back({Text(row["node"]), Text(row["started_at"]), Text(row["state"]), told("sent"),
+                    Text(row["counted"]), Text(row["declared_lost"]), told("pending"),
+                    told("merged"),
                     row.value("agrees", false) ? "yes" : "NO: " + Text(row["why"])});
   }
   PrintTable({"NODE", "STARTED", "STATE", "SENT", "COUNTED", "LOST", "PENDING", "MERGED", "AGREE"},

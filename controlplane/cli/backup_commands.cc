@@ -123,8 +123,10 @@ Result<Json> FetchInto(Session& session, const Json& job, const std::string& fil
   if (fd < 0) return FileError(part);
   Status status = Fetch(session, job, fd, part);
   ::close(fd);
-  Result<Json> manifest = status;
-  if (status.ok()) {
+  Result<Json> manifest = Json();
+  if (!status.ok()) {
+    manifest = status;
+  } else {
     ProgressLine line("checking");
     manifest = backup::ReadArchive(part, {},
                                    [&](uint64_t done, uint64_t total) { line.Show(done, total); });

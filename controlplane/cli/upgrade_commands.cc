@@ -92,16 +92,21 @@ void CheckVersions(const Json& facts, std::vector<Finding>& findings) {
     if (node.value("state", "") == "gone" || Numbers(program) == Numbers(mine)) continue;
     const bool is_near = AreNeighbours(program, mine);
     const bool is_told = node.value("can_cordon", false);
+    const std::string id = Text(node["id"]);
+    const std::string remedy =
+        is_told ? fmt::format(
+                      "weir node drain {} --wait, then stop it, upgrade it, start it, and "
+                      "weir node uncordon {}",
+                      id, id)
+                : fmt::format(
+                      "take {} out of its balancer by hand, or stop it with --drain-delay: "
+                      "{} cannot be told to drain",
+                      id, program);
     findings.push_back(
         {is_near ? "note" : "BAD",
-         fmt::format("node {} is {}{}", Text(node["id"]), program,
+         fmt::format("node {} is {}{}", id, program,
                      is_near ? "" : fmt::format(": more than one minor from {}", mine)),
-         fmt::format(is_told
-                         ? "weir node drain {} --wait, then stop it, upgrade it, start it, "
-                           "and weir node uncordon {}"
-                         : "take {} out of its balancer by hand, or stop it with --drain-delay; "
-                           "{} cannot be told to drain",
-                     Text(node["id"]), is_told ? Text(node["id"]) : program)});
+         remedy});
   }
 }
 
