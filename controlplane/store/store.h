@@ -124,8 +124,8 @@ class Store {
 
   // Adds or replaces a node's key, and uses up the enrolment token if one is given, in one
   // transaction with its audit row. FailedPrecondition when the token is used or expired, or
-  // when the node is revoked and does not bring both a token and another key; NotFound when the token is unknown, AlreadyExists when another node has the
-  // key.
+  // when the node is revoked and does not bring both a token and another key; NotFound when the
+  // token is unknown, AlreadyExists when another node has the key.
   Status EnrollNode(const NodeKeyRow& node, const std::string& token_hash = "");
   Result<std::vector<NodeKeyRow>> NodeKeys();
   // NotFound when there is no such node.

@@ -50,8 +50,10 @@ TEST_F(Keys, ARevokedNodeIsAloneAndSaysWhyAndTheOthersServeOn) {
   // What is published now reaches the two others, and `apply` does not wait for the third.
   ASSERT_TRUE(
       api().Patch(std::string("/v1/models/") + kModel, {{"spec", {{"stable", "1.1.0"}}}}).ok());
-  ASSERT_TRUE(WaitFor("the others", [&] { return EveryoneIsAtHead(); }));
-  EXPECT_EQ(api().Get("/v1/status").json["nodes"]["live"], 2);
+  ASSERT_TRUE(WaitFor("the two others", [&] {
+    const Json summary = api().Get("/v1/status").json["nodes"];
+    return summary["live"] == 2 && summary["applied"] == 2;
+  }));
   EXPECT_EQ(Infer(node(0).api(), Requests()[0]).Header("x-weir-version"), "1.1.0");
   EXPECT_EQ(Infer(node(1).api(), Requests()[0]).Header("x-weir-version"), "1.0.0");
   ASSERT_TRUE(WaitFor("it says why", [&] {
@@ -92,8 +94,12 @@ TEST_F(Keys, TheServersKeyIsRotatedWithoutAFailedRequestOrALostCount) {
 
   // The key alone is not the place: what is published still arrives, and again after a restart.
   for (int round = 0; round < 2; ++round) {
-    ASSERT_TRUE(
-        api().Put(fmt::format("/v1/flags/after-{}", round), {{"spec", {{"enabled", true}}}}).ok());
+    const std::string name = fmt::format("after-{}", round);
+    const Answer put = api().Put("/v1/flags/" + name, {{"apiVersion", "weir/v1"},
+                                                       {"kind", "Flag"},
+                                                       {"metadata", {{"name", name}}},
+                                                       {"spec", {{"enabled", true}}}});
+    ASSERT_TRUE(put.ok()) << put;
     ASSERT_TRUE(WaitFor("everyone", [&] { return EveryoneIsAtHead(); }));
     EXPECT_EQ(api().Get("/v1/status").json["nodes"]["live"], 3);
     if (round == 0) {

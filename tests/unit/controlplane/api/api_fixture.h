@@ -247,7 +247,9 @@ class ApiTest : public testing::Test {
                        key_calls_.push_back("finish by " + actor);
                        return Json{{"fingerprint", "finger2"}};
                      },
-                     .status = []() -> Result<Json> { return Json{{"fingerprint", "finger"}}; }},
+                     .status = []() -> Result<Json> {
+                       return Json{{"fingerprint", "finger"}};
+                     }},
             .metrics = [] { return std::string("weir_extra 1\n"); },
             .problems =
                 [] {
