@@ -142,11 +142,11 @@ TEST_F(Auth, RolesAndScopesOverHttps) {
   const std::string alice = Create({"alice", "--role", "operator", "--expires", "90d"});
   const std::string bob = Create({"bob", "--role", "viewer"});
   const std::string alice_file = Write("alice.token", alice);
-  EXPECT_EQ(Run({"flag", "create", "beta", "--percentage", "10"}, {{"WEIR_TOKEN_FILE", alice_file}})
+  EXPECT_EQ(Run({"flag", "create", "beta", "--percent", "10"}, {{"WEIR_TOKEN_FILE", alice_file}})
                 .exit_code,
             0)
       << said_;
-  const Output refused = Run({"flag", "disable", "beta"}, {{"WEIR_TOKEN", bob}});
+  const Output refused = Run({"flag", "set", "beta", "--percent", "0"}, {{"WEIR_TOKEN", bob}});
   EXPECT_EQ(refused.exit_code, 1) << refused.Text();
   EXPECT_THAT(refused.err, HasSubstr("needs the role operator"));
   EXPECT_EQ(
