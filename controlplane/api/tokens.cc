@@ -73,10 +73,10 @@ Answer Api::Core::CreateAccessToken(const Call& call) {
   if (body.name == kBootstrapToken)
     return InvalidArgument("name", "\"bootstrap\" is the token of --bootstrap-token-file");
   if (deps_.catalog.Find(Kind::kToken, body.name) != nullptr) {
-    return ProblemResponse(
-        AlreadyExists(fmt::format("there is a token \"{}\" already; revoke it first (weir token "
-                                  "revoke {}), or choose another name",
-                                  body.name, body.name)));
+    return Status(Code::kAlreadyExists,
+                  fmt::format("there is a token \"{}\" already; revoke it first (weir token revoke "
+                              "{}), or choose another name",
+                              body.name, body.name));
   }
   const std::string secret = "weir_" + RandomHex(kTokenBytes);
   domain::Resource token;

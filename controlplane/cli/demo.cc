@@ -134,7 +134,7 @@ Status Demo::StartAll() {
                           progress_.Show(line, line);
                         }));
   cluster_ = std::make_unique<Cluster>(std::move(up));
-  api_ = std::make_unique<ApiClient>(cluster_->server(), 5000);
+  api_ = std::make_unique<ApiClient>(cluster_->server(), ApiAccess{}, 5000);
   progress_.Done(fmt::format("control plane at {}, {} nodes, data in {}", cluster_->server(),
                              cluster_->nodes().size(), dir_));
   return OkStatus();

@@ -261,6 +261,8 @@ Status Loader::SetFromFile(const Setting& setting, const std::string& path,
 
 Status Loader::Set(const Setting& setting, const Json& value, const std::string& place) {
   const Status status = setting.set(value);
+  if (!status.ok() && HelpOf(program_, setting).is_secret)
+    return InvalidArgument(place, "is not text (in quotes); the value is not shown");
   if (!status.ok()) return At(place, status);
   places_[setting.name] = place;
   return OkStatus();

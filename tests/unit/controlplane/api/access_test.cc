@@ -77,7 +77,6 @@ TEST_F(Access, EachRoleMayWhatItIsFor) {
                                                         {"operator", "operator-secret-12"},
                                                         {"admin", "admin-secret-12345"}};
   for (const auto& [role, secret] : tokens) AddToken(role, role, secret);
-  AddToken("scoped", "", "no-role-at-all-1234");
   const std::string flag = Flag("f", 10).dump();
   const struct {
     const char* method;
