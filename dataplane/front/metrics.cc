@@ -237,11 +237,11 @@ void WriteVersions(const std::vector<runtime::VersionStatus>& versions, Text& te
   }
 }
 
-void WriteStatus(const NodeStatusView& status, int64_t now_ms, Text& text) {
-  if (status.current_at_ms > 0) {
+void WriteStatus(const NodeStatusView& status, const Clock& clock, Text& text) {
+  if (const auto age_ms = SnapshotAgeMs(status, clock.MonotonicMs(), clock.WallMs())) {
     text.Family("weir_snapshot_age_seconds", "gauge",
                 "Since the snapshot in force was last known to be the newest.");
-    text.Value("", static_cast<double>(now_ms - status.current_at_ms) / 1000);
+    text.Value("", static_cast<double>(*age_ms) / 1000);
   }
   text.Family("weir_snapshot_stale", "gauge", "1 while the control plane is not heard from.");
   text.Value("", status.stale ? 1 : 0);
@@ -389,7 +389,7 @@ std::string RenderMetrics(const std::vector<MetricsSample>& samples, const Clock
     text.Family("weir_override_active", "gauge", "1 while an operator forces something here.");
     text.Value("", first.overrides != nullptr && first.overrides->is_active ? 1 : 0);
     WriteVersions(first.versions, text);
-    if (first.status != nullptr) WriteStatus(*first.status, clock.MonotonicMs(), text);
+    if (first.status != nullptr) WriteStatus(*first.status, clock, text);
   }
   WriteProcess(clock, text);
   return text.Take();

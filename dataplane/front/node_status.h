@@ -2,6 +2,7 @@
 // What the node plane knows and the front shows in /ready and /metrics.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -24,6 +25,15 @@ struct NodeStatusView {
   // 0: it never hung.
   int64_t in_step_at_ms = 0;
 };
+
+// How long ago the snapshot in force was last known to be the newest: by what was heard, or, since
+// nothing was, by when it was stored. Nothing when nobody knows. The times are monotonic and wall.
+inline std::optional<int64_t> SnapshotAgeMs(const NodeStatusView& status, int64_t now_ms,
+                                            int64_t wall_ms) {
+  if (status.current_at_ms > 0) return std::max<int64_t>(0, now_ms - status.current_at_ms);
+  if (status.stored_wall_ms > 0) return std::max<int64_t>(0, wall_ms - status.stored_wall_ms);
+  return std::nullopt;
+}
 
 // What an operator forces on this node.
 struct OverridesView {

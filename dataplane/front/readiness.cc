@@ -61,15 +61,6 @@ json FaultsNow(const routing::Plan& plan, int64_t wall_ms) {
   return faults;
 }
 
-// Since the snapshot in force was last known to be the newest; of one from disk that no control
-// plane has confirmed, since it was stored.
-std::optional<int64_t> AgeOf(const NodeStatusView* status, int64_t now_ms, int64_t wall_ms) {
-  if (status == nullptr) return std::nullopt;
-  if (status->current_at_ms > 0) return std::max<int64_t>(0, now_ms - status->current_at_ms);
-  if (status->stored_wall_ms > 0) return std::max<int64_t>(0, wall_ms - status->stored_wall_ms);
-  return std::nullopt;
-}
-
 std::string Rounded(int64_t ms) { return FormatDurationMs(ms / 1000 * 1000); }
 
 }  // namespace
@@ -115,7 +106,8 @@ http::Response Readiness::Answer(const routing::Plan* plan, const runtime::Versi
     forced.insert(forced.end(), plan->not_followed().begin(), plan->not_followed().end());
   }
   const bool stale = status != nullptr && status->stale;
-  const std::optional<int64_t> age_ms = AgeOf(status, now_ms, wall_ms);
+  const std::optional<int64_t> age_ms =
+      status == nullptr ? std::nullopt : SnapshotAgeMs(*status, now_ms, wall_ms);
   if (age_ms && HasSnapshot(plan)) body["snapshot"]["age_ms"] = *age_ms;
   if (stale) {
     const std::string age =
