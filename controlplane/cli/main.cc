@@ -5,7 +5,9 @@
 #include <csignal>
 #include <cstdio>
 
-to#include "controlplane/cli/session.h"
+#include "controlplane/cli/key_commands.h"
+#include "controlplane/cli/operator_commands.h"
+#include "controlplane/cli/session.h"
 #include "shared/base/build_info.h"
 #include "shared/base/clock.h"
 #include "shared/base/text.h"
