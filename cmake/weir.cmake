@@ -48,12 +48,6 @@ function(weir_module target)
   add_library(weir::${short} ALIAS ${target})
 endfunction()
 
-add_library(weir_precompiled_test OBJECT EXCLUDE_FROM_ALL ${PROJECT_BINARY_DIR}/generated/precompiled.cc)
-target_link_libraries(weir_precompiled_test PRIVATE weir_options spdlog::spdlog fmt::fmt Threads::Threads)
-target_precompile_headers(weir_precompiled_test PRIVATE
-  <algorithm> <functional> <map> <memory> <optional> <set> <string> <utility> <variant> <vector>
-  <fmt/format.h> <gmock/gmock.h> <gtest/gtest.h> <nlohmann/json.hpp>)
-
 # weir_test(name LABEL unit SOURCES a_test.cc DEPS weir::base): one gtest program, one ctest per case
 function(weir_test name)
   cmake_parse_arguments(T "" "LABEL;TIMEOUT" "SOURCES;DEPS" ${ARGN})

@@ -223,7 +223,7 @@ TEST_F(SessionTest, WhatComesLateOrAgainChangesNothing) {
   hello("new", 2, 1);
   hello("old", 1, 4);
   send("old", wire::Type::kApplied, 5, 5, wire::Applied{});
-  nodes_.Flush();
+  nodes_.Flush(now_ms_);
   EXPECT_EQ(view_->Find("n1")->incarnation, 2u);
   EXPECT_EQ(view_->Find("n1")->version, 0u);
   EXPECT_EQ(nodes_.PeerOf("n1"), "new");
