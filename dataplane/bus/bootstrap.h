@@ -21,7 +21,7 @@ struct JoinRequest {
   std::string token;
   // A server key that the control plane itself announced, under one that was known: as good as the
   // token's. "" if there is none.
-  std::string trusted_key;
+  std::string trusted_key{};
   std::string ca_file{};  // PEM, of https; "" trusts the system's certificates
 };
 
