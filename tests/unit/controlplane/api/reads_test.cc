@@ -89,7 +89,7 @@ TEST_F(ApiReads, StatusSaysWhatIsWrongAndWhatHelps) {
   EXPECT_THAT(find("n1 refuses")["evidence"].get<std::string>(), HasSubstr("key 99"));
   EXPECT_EQ(find("n1 refuses")["remedy"], "weir undo flag/a");
   EXPECT_THAT(Get("/metrics").body, HasSubstr("weir_entries_refused{kind=\"flag\"} 1\n"));
-  EXPECT_THAT(Get("/v1/nodes/n1").json["nack"].dump(), HasSubstr("\"since\":\"19"));
+  EXPECT_THAT(Get("/v1/nodes/n1").json["nack"].dump(), HasSubstr("\"since\":\"20"));
   EXPECT_EQ(find("n2 is stale")["severity"], "warning");
   EXPECT_EQ(find("rolling back")["severity"], "critical");
   EXPECT_EQ(find("rehearses a fault")["severity"], "info");
