@@ -24,7 +24,7 @@ TEST(ReadNodeAddresses, TakesOnePerLineAndLeavesOutComments) {
 
 TEST(OverrideDirectly, SaysWhatIsNoAddressAndTellsTheOthers) {
   for (const char* bad : {"node-2", "node-2:", "node-2:0", "node-2:70000", ":9090",
-                          "https://node-2:9090", "http://node-2:9090/x", "a b:1"}) {
+                          "ftp://node-2:9090", "http://node-2:9090/x", "a b:1"}) {
     const auto nodes = ReadNodeAddresses(std::string(bad) + "\n", "nodes.txt");
     ASSERT_TRUE(nodes.ok()) << bad;
     const auto answers = OverrideDirectly(*nodes, Json::object(), {"token", "alice", 100});

@@ -74,13 +74,16 @@ TEST(WireSkew, EveryFrameOfThePreviousMinorReadsToTheSameValues) {
 
 TEST(WireSkew, EveryEntryOfThePreviousMinorReadsToTheSameValues) {
   const auto all = golden::ReadKept("1_0");
+  size_t seen = 0;
   golden::ForEachEntry([&](domain::EntryKind kind, auto entry) {
     const Kept* kept = golden::Find(all, "entry", domain::EntryKindName(kind));
-    ASSERT_NE(kept, nullptr);
+    if (kept == nullptr) return;  // newer than it
+    ++seen;
     const auto read = codec::FromMsgpack<decltype(entry)>(kept->bytes);
     ASSERT_TRUE(read.ok()) << kept->name << ": " << read.status().ToString();
     EXPECT_THAT(Lines::Of(*read), IsSupersetOf(kept->lines)) << kept->name;
   });
+  EXPECT_EQ(seen, 5u) << "an entry of 1.0 is not known any more";
 }
 
 TEST(WireSkew, ThePreviousMinorUnderstandsEveryMessageOfToday) {
@@ -99,7 +102,7 @@ TEST(WireSkew, ThePreviousMinorUnderstandsEntriesThatUseNothingNew) {
   const auto all = golden::ReadKept("1_0");
   golden::ForEachEntry([&](domain::EntryKind kind, auto entry) {
     const Kept* kept = golden::Find(all, "entry", domain::EntryKindName(kind));
-    ASSERT_NE(kept, nullptr);
+    if (kept == nullptr) return;  // an unknown kind is refused alone
     EXPECT_EQ(RefusedBy(PathsOf(*kept), Lines::Of(entry)), "")
         << kept->name << ": is written even when it says nothing, so 1.0 refuses every such entry; "
         << "make it optional";
