@@ -118,6 +118,10 @@ control::ingest::TelemetryTick Draw(Random& random, const std::string& candidate
     canary->RecordAnswer(static_cast<double>(random.Between(1, 9)), random.Chance(bad),
                          static_cast<uint32_t>(random.Next()));
   tick.live = shard.Take();
+  for (const auto& [key, series] : tick.live) {
+    const uint64_t requests = series.Counter(telemetry::kRequests);
+    if (requests > 0) tick.by_node[key]["n1"] = {requests, series.Counter(telemetry::kBad)};
+  }
   tick.history[now_ms / 1000 * 1000] = tick.live;
   tick.high_waters[{"n1", 1}] = {seq, 0};
   return tick;
