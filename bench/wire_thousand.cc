@@ -67,7 +67,7 @@ class ControlPlane {
       cfg_ = Bare(json.value("cfg", ""));
       session_ = Bare(json.value("session", ""));
       telemetry_ = Bare(json.value("telemetry", ""));
-      client_.emplace("http://" + api_, cli::ApiAccess{}, 20'000);
+      client_.emplace("http://" + api_, control::cli::ApiAccess{}, 20'000);
       return OkStatus();
     }
     const Result<std::string> log = ReadFile(dir_ + "/log");
