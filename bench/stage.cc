@@ -53,7 +53,8 @@ Result<std::unique_ptr<Stage>> Stage::Open(int nodes) {
   auto up = control::cli::Cluster::Up(options, [](const std::string&) {});
   if (!up.ok()) return up.status();
   stage->cluster_ = std::make_unique<control::cli::Cluster>(*std::move(up));
-  stage->api_ = std::make_unique<control::cli::ApiClient>(stage->cluster_->server(), 5000);
+  stage->api_ = std::make_unique<control::cli::ApiClient>(stage->cluster_->server(),
+                                                          control::cli::ApiAccess{}, 5000);
   return stage;
 }
 

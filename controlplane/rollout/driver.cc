@@ -164,6 +164,7 @@ void Driver::TakeOver(const Resource& rollout, Run& run, int64_t now_ms) {
   const auto phase = saved->value("phase", uint64_t{0});
   const auto entered_wall_ms = saved->value("entered", run.entered_wall_ms);
   const bool same_phase = phase == run.phase && entered_wall_ms == run.entered_wall_ms;
+  run.shares.Restore(saved->value("nodes", codec::Json::object()), same_phase, now_ms);
   if (same_phase) {
     run.phase_age_ms = saved->value("phase_age_ms", int64_t{0});
     run.phase_requests = saved->value("phase_requests", uint64_t{0});
@@ -172,7 +173,6 @@ void Driver::TakeOver(const Resource& rollout, Run& run, int64_t now_ms) {
     run.phase_stable_turned_away = saved->value("phase_stable_turned_away", uint64_t{0});
     run.stable_turned_away_before = saved->value("stable_turned_away_before", 0.0);
     run.selected_nodes = saved->value("selected_nodes", 0);
-    run.shares.Restore(saved->value("nodes", codec::Json::object()));
     // What an earlier version counted, it did not keep apart.
     const uint64_t known = SumOf(run.shares.phase()).canary.requests;
     if (run.phase_requests > known) run.shares.AddUnknown({{run.phase_requests - known, 0}, {}});

@@ -189,6 +189,27 @@ BadNodes WhereBad(const CountsByNode& nodes) {
   return {bad.size(), Join(named, ", ") + (bad.size() > kNodesNamed ? ", …" : "")};
 }
 
+namespace {
+
+codec::Json ToJson(const CountsByNode& nodes) {
+  codec::Json json = codec::Json::object();
+  for (const auto& [node, counts] : nodes) {
+    json[node] = {counts.canary.requests, counts.canary.bad, counts.stable.requests,
+                  counts.stable.bad};
+  }
+  return json;
+}
+
+std::optional<ArmCounts> CountsFrom(const codec::Json& numbers) {
+  const auto is_count = [](const codec::Json& n) { return n.is_number_unsigned(); };
+  if (!numbers.is_array() || numbers.size() != 4) return std::nullopt;
+  if (!std::all_of(numbers.begin(), numbers.end(), is_count)) return std::nullopt;
+  return ArmCounts{{numbers[0].get<uint64_t>(), numbers[1].get<uint64_t>()},
+                   {numbers[2].get<uint64_t>(), numbers[3].get<uint64_t>()}};
+}
+
+}  // namespace
+
 void Shares::Put(CountsByNode& into, const std::string& node, const ArmCounts& counts) {
   const auto found = into.find(node);
   if (found != into.end()) {
@@ -204,6 +225,7 @@ void Shares::Add(const CountsByNode& nodes, int64_t now_ms) {
     half_.clear();
     half_since_ms_ = now_ms;
   }
+  added_ms_ = now_ms;
   for (const auto& [node, counts] : nodes) {
     Put(phase_, node, counts);
     Put(half_, node, counts);
@@ -217,25 +239,28 @@ CountsByNode Shares::Recent() const {
 }
 
 codec::Json Shares::Save() const {
-  codec::Json saved = codec::Json::object();
-  for (const auto& [node, counts] : phase_) {
-    saved[node] = {counts.canary.requests, counts.canary.bad, counts.stable.requests,
-                   counts.stable.bad};
-  }
-  return saved;
+  return {{"phase", ToJson(phase_)},
+          {"half", ToJson(half_)},
+          {"before", ToJson(before_)},
+          {"half_age_ms", added_ms_ - half_since_ms_}};
 }
 
-void Shares::Restore(const codec::Json& saved) {
+void Shares::Restore(const codec::Json& saved, bool same_phase, int64_t now_ms) {
   if (!saved.is_object()) return;
-  for (const auto& [node, counts] : saved.items()) {
-    const bool is_counts = counts.is_array() && counts.size() == 4 &&
-                           std::all_of(counts.begin(), counts.end(),
-                                       [](const codec::Json& n) { return n.is_number_unsigned(); });
-    if (!is_counts) continue;
-    Put(phase_, node,
-        {{counts[0].get<uint64_t>(), counts[1].get<uint64_t>()},
-         {counts[2].get<uint64_t>(), counts[3].get<uint64_t>()}});
-  }
+  const auto read = [&](const char* name, CountsByNode& into) {
+    const auto counts = saved.find(name);
+    if (counts == saved.end() || !counts->is_object()) return;
+    for (const auto& [node, numbers] : counts->items()) {
+      if (const auto known = CountsFrom(numbers)) Put(into, node, *known);
+    }
+  };
+  if (same_phase) read("phase", phase_);
+  read("half", half_);
+  read("before", before_);
+  const auto age = saved.find("half_age_ms");
+  added_ms_ = now_ms;
+  half_since_ms_ =
+      now_ms - (age != saved.end() && age->is_number_integer() ? age->get<int64_t>() : 0);
 }
 
 }  // namespace weir::control::rollout

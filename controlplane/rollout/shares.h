@@ -86,9 +86,11 @@ class Shares {
   const CountsByNode& phase() const { return phase_; }
   CountsByNode Recent() const;
 
-  // The phase's alone: {node: [requests, bad, stable's requests, stable's bad]}.
+  // {phase, half, before: {node: [requests, bad, stable's requests, stable's bad]}, half_age_ms}.
   codec::Json Save() const;
-  void Restore(const codec::Json& saved);  // what is not as Save writes it is left out
+  // Into an empty one, the phase's only if it is the same. What is not as Save writes it is left
+  // out.
+  void Restore(const codec::Json& saved, bool same_phase, int64_t now_ms);
 
  private:
   static void Put(CountsByNode& into, const std::string& node, const ArmCounts& counts);
@@ -97,6 +99,7 @@ class Shares {
   CountsByNode half_;    // of this half minute
   CountsByNode before_;  // of the one before
   int64_t half_since_ms_ = 0;
+  int64_t added_ms_ = 0;  // last
 };
 
 }  // namespace weir::control::rollout
