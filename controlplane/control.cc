@@ -86,17 +86,16 @@ void Control::MakeNotifier() {
 }
 
 void Control::MakeGates() {
-  gates_ = std::make_unique<gates::Gates>(
-      gates::GatesOptions{clock_, core_,
-                          [this](domain::Kind kind, const std::string& name) {
-                            return engine_->catalog().Find(kind, name);
-                          },
-                          settings_.gate_commands,
-                          [this] {
-                            if (api_ == nullptr) return std::string();
-                            return (settings_.tls_cert.empty() ? "http://" : "https://") +
-                                   api_->address();
-                          }});
+  gates_ = std::make_unique<gates::Gates>(gates::GatesOptions{
+      clock_, core_,
+      [this](domain::Kind kind, const std::string& name) {
+        return engine_->catalog().Find(kind, name);
+      },
+      settings_.gate_commands,
+      [this] {
+        if (api_ == nullptr) return std::string();
+        return (settings_.tls_cert.empty() ? "http://" : "https://") + api_->address();
+      }});
 }
 
 Status Control::StartBus() {

@@ -253,10 +253,10 @@ class Node {
     };
     hooks.publish_status = [this](const bus::BusStatus& status) {
       layer_.SetContact(!status.stale);
-      front_.PublishStatus(std::make_shared<const front::NodeStatusView>(front::NodeStatusView{
-          id_, status.stale, status.draining, status.control_error, status.current_at_ms,
-          status.pending_batches, status.nacks, status.cordon, status.stored_wall_ms,
-          status.in_step_at_ms}));
+      front_.PublishStatus(std::make_shared<const front::NodeStatusView>(
+          front::NodeStatusView{id_, status.stale, status.draining, status.control_error,
+                                status.current_at_ms, status.pending_batches, status.nacks,
+                                status.cordon, status.stored_wall_ms, status.in_step_at_ms}));
     };
     return hooks;
   }

@@ -34,13 +34,12 @@ Status NotHere() { return Unavailable("this control plane does not manage keys")
 
 void Api::Core::AddKeyRoutes(std::vector<Route>& routes) {
   const auto add = [&](const char* method, const char* pattern, Body body, Need need, auto answer) {
-    routes.push_back(
-        {.method = method,
-         .pattern = pattern,
-         .body = body,
-         .query = {},
-         .answer = [this, answer](const Call& call) { return (this->*answer)(call); },
-         .need = need});
+    routes.push_back({.method = method,
+                      .pattern = pattern,
+                      .body = body,
+                      .query = {},
+                      .answer = [this, answer](const Call& call) { return (this->*answer)(call); },
+                      .need = need});
   };
   add("POST", "/v1/nodes/{id}/revoke", Body::kJson, Need::kAdmin, &Core::RevokeNode);
   add("GET", "/v1/keys", Body::kNone, Need::kViewer, &Core::Keys);

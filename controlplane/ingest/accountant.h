@@ -24,8 +24,8 @@ struct Origin {
 
 // How far an origin's batches were counted, and what it declared lost on the way.
 struct HighWater {
-  uint64_t seq = 0;   // every batch up to here is counted or declared lost
-  uint64_t lost = 0;  // of them, declared lost
+  uint64_t seq = 0;      // every batch up to here is counted or declared lost
+  uint64_t lost = 0;     // of them, declared lost
   uint64_t counted = 0;  // batches handed out, counted one by one
   bool operator==(const HighWater&) const = default;
 };

@@ -29,9 +29,9 @@ struct BusOptions {
   std::string telemetry_listen;
   transport::KeyPair keys;
   uint64_t epoch = 0;
-  std::vector<std::pair<std::string, std::string>> nodes;  // id, public key: who may connect
+  std::vector<std::pair<std::string, std::string>> nodes;      // id, public key: who may connect
   std::vector<std::pair<std::string, std::string>> cordons{};  // id, why: who shall take no traffic
-  std::vector<std::string> revoked{};                      // nodes, shown as such
+  std::vector<std::string> revoked{};                          // nodes, shown as such
 };
 
 // The bus thread of the control plane: server sockets, who may connect, and the timers of the Hub
@@ -133,7 +133,7 @@ class Bus : private HubOutbox {
   char last_tag_ = 'a';
   Listen wanted_;  // of a place that ended, to be bound again; "": nothing
   std::unique_ptr<Hub> hub_;
-  bool is_flush_due_ = false;  // a timer will
+  bool is_flush_due_ = false;                   // a timer will
   std::map<std::string, std::string> allowed_;  // node → key
   std::map<std::string, char> tags_;            // node → where its last session frame came
   std::map<std::string, int64_t> moved_ms_;     // node → when it was last told to move

@@ -38,8 +38,8 @@ struct BusStatus {
   bool stale = true;  // three beacons were missed, or none was heard yet
   bool draining = false;
   std::optional<std::string> cordon{};  // why the control plane wants no traffic here
-  std::string control_error;  // why there is no contact; "" while there is
-  int64_t current_at_ms = 0;  // monotonic: the snapshot was last known to be the head; 0: never
+  std::string control_error;            // why there is no contact; "" while there is
+  int64_t current_at_ms = 0;   // monotonic: the snapshot was last known to be the head; 0: never
   int64_t stored_wall_ms = 0;  // when the one that the node started from was stored; 0: from none
   uint64_t pending_batches = 0;
   uint64_t nacks = 0;
@@ -222,7 +222,7 @@ class Link {
   uint64_t requests_ = 0;  // of applications, a second ago
   uint64_t open_requests_ = 0;
   int64_t quiet_from_ms_ = 0;  // since when there was none
-  bool is_watched_ = false;  // a split is in force
+  bool is_watched_ = false;    // a split is in force
   bool is_unsaved_ = false;
   int64_t saved_at_ms_ = 0;
   int64_t stored_wall_ms_ = 0;  // of the snapshot that was restored

@@ -17,8 +17,8 @@ struct NodeStatusView {
   std::string control_error;  // why there is no contact, "" while there is
   // Monotonic time at which the snapshot in force was last known to be the head; 0: never.
   int64_t current_at_ms = 0;
-  uint64_t pending_batches = 0;  // telemetry not yet acknowledged
-  uint64_t nacks = 0;            // entries refused since the start
+  uint64_t pending_batches = 0;         // telemetry not yet acknowledged
+  uint64_t nacks = 0;                   // entries refused since the start
   std::optional<std::string> cordon{};  // why the control plane wants no traffic here
   int64_t stored_wall_ms = 0;  // when the snapshot on disk that it started from was stored; 0: none
   // Monotonic time at which, after the machine had hung, every worker had what was then the head;

@@ -35,9 +35,9 @@ namespace weir::node::front {
 
 struct WorkerOptions {
   int64_t request_timeout_ms = 60'000;
-  bool inference = true;  // answers /v2…; the admin server's does not
-  std::string key_salt;   // of the process, for keys in logs and samples
-  size_t index = 0;       // of the worker on its server
+  bool inference = true;       // answers /v2…; the admin server's does not
+  std::string key_salt;        // of the process, for keys in logs and samples
+  size_t index = 0;            // of the worker on its server
   uint32_t require_token = 0;  // bits of access::Scope: surfaces that ask for a token
 };
 

@@ -163,7 +163,8 @@ void Describe(V& v, domain::TokenSpec& f) {
 template <class V>
 void Describe(V& v, domain::Phase& f) {
   v(2, "name", f.name, Required());
-  v(4, "percentage", f.percentage, {.aliases = {"rollout_percentage", "user_percentage"}, .required = true});
+  v(4, "percentage", f.percentage,
+    {.aliases = {"rollout_percentage", "user_percentage"}, .required = true});
   v(6, "duration", f.duration);
   v(8, "min_requests", f.min_requests);
   v(10, "gates", f.gates);

@@ -196,8 +196,8 @@ struct Phase {
   Labels nodes{};             // besides the rollout's
   PhaseRollback rollback{};
   std::vector<std::string> flags{};  // on for the keys that this phase sends to the candidate
-  std::string log_level{};  // of the phase's nodes: debug | info | warn | error; "" as it is
-  uint64_t min_nodes = 0;   // 0: the rollout's
+  std::string log_level{};    // of the phase's nodes: debug | info | warn | error; "" as it is
+  uint64_t min_nodes = 0;     // 0: the rollout's
   double max_node_share = 0;  // ratio 0..1; 0: the rollout's
   bool operator==(const Phase&) const = default;
 };
