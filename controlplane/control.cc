@@ -139,7 +139,10 @@ Status Control::StartBus() {
   WEIR_RETURN_IF_ERROR(bus_->Start(options, catalog.AllEntries(), catalog.revision(),
                                    catalog.emergency(), engine_->committed()));
   PublishAuditHead();
-  if (keys_.next().has_value()) WEIR_RETURN_IF_ERROR(OpenNext());  // a rotation goes on
+  if (keys_.next().has_value()) {  // a rotation goes on
+    rotation_resumed_ms_ = clock_.MonotonicMs();
+    WEIR_RETURN_IF_ERROR(OpenNext());
+  }
   engine_->Follow();
   return OkStatus();
 }

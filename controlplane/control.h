@@ -111,6 +111,7 @@ class Control {
   std::unique_ptr<api::Api> api_;
   std::unique_ptr<resources::Reloader> reloader_;  // null without a directory
   publish::ServerKeys keys_;
+  std::optional<int64_t> rotation_resumed_ms_;  // by this process, monotonic
   publish::BusCounters counters_;
   std::map<std::string, store::CordonRow> cordons_;  // by node
   store::AuditHead audit_head_;                      // that went into beacons

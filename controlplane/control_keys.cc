@@ -11,6 +11,8 @@ namespace {
 
 using codec::Json;
 
+constexpr int64_t kNodesReturnMs = 8000;
+
 // The same host, any port; of ipc, another file.
 std::string BesideOf(const std::string& listen) {
   if (listen.starts_with("ipc://")) return listen + ".next";
@@ -82,6 +84,13 @@ Result<Json> Control::RotateKey(const std::string& actor, const std::string& rea
 Result<Json> Control::FinishRotation(const std::string& actor, const std::string& reason,
                                      bool force) {
   if (!keys_.next().has_value()) return FailedPrecondition("no rotation goes on; weir keys rotate");
+  const bool are_returning = rotation_resumed_ms_.has_value() &&
+                             clock_.MonotonicMs() - *rotation_resumed_ms_ < kNodesReturnMs;
+  if (are_returning && !force) {
+    return FailedPrecondition(
+        "the control plane has just started, and nodes that use the first key may still be on "
+        "their way back; try again in a few seconds");
+  }
   WEIR_ASSIGN_OR_RETURN(const Json status, KeyStatus());
   const auto left = status["nodes"]["current"].get<std::vector<std::string>>();
   if (!left.empty() && !force) {

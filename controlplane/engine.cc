@@ -120,8 +120,9 @@ void Engine::OnNodes(std::shared_ptr<const publish::NodesView> view) {
 
 void Engine::OnApplied(const publish::AppliedEvent& event) {
   const int64_t to_wall_ms = clock_.WallMs() - clock_.MonotonicMs();
-  ledger_->trail().OnApplied({event.node, event.at_ms + to_wall_ms, epoch_, event.version,
-                              Join(event.refused, ", "), Json(event.labels).dump()});
+  ledger_->trail().OnApplied(
+      {event.node, event.at_ms + to_wall_ms, epoch_, event.version, Join(event.refused, ", "),
+       Json(event.labels).dump(-1, ' ', false, Json::error_handler_t::replace)});
 }
 
 void Engine::TellDriver() {

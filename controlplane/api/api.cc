@@ -153,13 +153,14 @@ void Api::Core::ChangeTokens(const catalog::Committed& committed) {
     is_revoked |= deps_.catalog.Find(key.kind, key.name) == nullptr;
   }
   if (!is_any || doors_.empty()) return;
+  const bool was_required = access_->required();
   access_ = AccessTable::Of(deps_.catalog, deps_.require_tokens);
   for (size_t i = 0; i < doors_.size(); ++i) {
     server_.worker(static_cast<int>(i)).Post([this, i, table = access_] {
       doors_[i].SetTable(table);
     });
   }
-  if (is_revoked && access_->required()) streams_.EndAll();
+  if (access_->required() && (is_revoked || !was_required)) streams_.EndAll();
 }
 
 void Api::Core::AnswerCall(const std::shared_ptr<http::Exchange>& exchange, const Route& route,

@@ -129,7 +129,10 @@ Result<Call> ReadCall(const http::Request& request, Body body,
                       const std::vector<std::string>& known_query) {
   Call call;
   call.method = std::string(request.method);
-  call.remote = request.remote;
+  // Behind a proxy everybody would be on this machine, and enrol without a token.
+  const bool is_forwarded = !request.Header("x-forwarded-for").empty() ||
+                            !request.Header("forwarded").empty() || !request.Header("via").empty();
+  call.remote = is_forwarded ? "a proxy" : request.remote;
   WEIR_ASSIGN_OR_RETURN(call.query, ReadQuery(request.query_string, known_query));
   call.actor = std::string(request.Header("X-Weir-Actor"));
   const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };

@@ -27,8 +27,11 @@ Json Judge(const HeardByNode& by, const store::AuditCheck& check, uint64_t epoch
                {"verdict", "same"}};
   const auto here = check.hashes.find(row);
   if (here != check.hashes.end() && here->second == by.heard.head.value) return view;
-  const auto restore = std::find_if(check.restores.begin(), check.restores.end(),
-                                    [&](const store::AuditRow& each) { return each.seq <= row; });
+  const auto restore =
+      std::find_if(check.restores.begin(), check.restores.end(), [&](const store::AuditRow& each) {
+        const auto began_ms = static_cast<int64_t>(by.heard.epoch) * 1000;
+        return each.seq <= row && began_ms <= each.at_wall_ms;
+      });
   if (restore != check.restores.end() && by.heard.epoch < epoch) {
     view["verdict"] = "explained";
     view["why"] = fmt::format("row {} restored {} at {}, by {}", restore->seq, restore->detail,

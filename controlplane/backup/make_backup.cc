@@ -121,6 +121,7 @@ Result<Made> MakeBackup(const MakeOptions& options, const Clock& clock) {
   uint64_t total = 2 * database_bytes;
   for (const Source& source : sources) total += source.bytes;
   WEIR_RETURN_IF_ERROR(CheckRoom(dir, total));
+  sources.clear();
 
   const Passing copy{options.path + ".db"};
   ::unlink(copy.path.c_str());  // of a process that was killed
@@ -131,6 +132,9 @@ Result<Made> MakeBackup(const MakeOptions& options, const Clock& clock) {
     }));
   }
   WEIR_ASSIGN_OR_RETURN(Json manifest, DescribeDatabase(copy.path, clock));
+  // After the copy: every model that it names is there, and none ever goes.
+  AddFiles(options.data_dir, "", kMaxOtherFile, sources);
+  AddFiles(options.data_dir + "/blobs", "blobs/", UINT64_MAX, sources);
   const uint64_t copied = SizeOf(copy.path);
   sources.insert(sources.begin(), {kDatabase, copy.path, copied});
   const std::string part = options.path + ".part";

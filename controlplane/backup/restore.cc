@@ -204,6 +204,7 @@ Result<Restored> Restore(const RestoreOptions& options, const Clock& clock) {
   }
   const std::string part = options.data_dir + "/" + store::kRestoreDir;
   std::error_code error;
+  const bool was_killed_before = fs::exists(part, error);
   fs::remove_all(part, error);
   Restored restored;
   const Status status = [&]() -> Status {
@@ -212,6 +213,8 @@ Result<Restored> Restore(const RestoreOptions& options, const Clock& clock) {
   }();
   if (!status.ok()) {
     fs::remove_all(part, error);
+    // What keeps weir-control from starting on what that one left.
+    if (was_killed_before) fs::create_directory(part, error);
     return status;
   }
   fs::remove(part + "/" + kLock, error);

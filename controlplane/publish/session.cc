@@ -79,7 +79,14 @@ void Session::OnSeen(const From& from) {
   const bool is_elsewhere = nodes_.PeerOf(from.node) != from.peer;
   nodes_.Seen(from.node, from.peer, from.now_ms);
   if (!is_elsewhere) return;
-  Send(from.peer, wire::Type::kWelcome, wire::Welcome{BuildVersion(), 0});
+  SendWelcome(from, 0);
+}
+
+void Session::SendWelcome(const From& from, uint64_t committed) {
+  const auto cordon = cordons_.find(from.node);
+  const bool is_cordoned = cordon != cordons_.end();
+  Send(from.peer, wire::Type::kWelcome,
+       wire::Welcome{BuildVersion(), committed, is_cordoned, is_cordoned ? cordon->second : ""});
 }
 
 std::string Session::ProblemOf(const wire::Hello& hello) const {
@@ -116,10 +123,7 @@ Status Session::OnHello(const From& from, const wire::Frame& frame) {
                       hello.incarnation, hello.have_epoch, hello.have_version);
   hooks_.on_clock(hello.node, hello.incarnation, hello.monotonic_ms, from.now_ms);
   const uint64_t committed = hooks_.on_hello(hello, from.now_ms);
-  const auto cordon = cordons_.find(hello.node);
-  const bool is_cordoned = cordon != cordons_.end();
-  Send(from.peer, wire::Type::kWelcome,
-       wire::Welcome{BuildVersion(), committed, is_cordoned, is_cordoned ? cordon->second : ""});
+  SendWelcome(from, committed);
   const Publisher::Have have{hello.have_epoch, hello.have_version, hello.have_digest.value};
   if (!publisher_.IsCurrent(have)) {
     publisher_.BringUpToDate(from.peer, have, from.now_ms);

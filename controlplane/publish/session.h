@@ -64,6 +64,7 @@ class Session {
   Status Handle(const From& from, const wire::Frame& frame);
   Status OnHello(const From& from, const wire::Frame& frame);
   void OnSeen(const From& from);
+  void SendWelcome(const From& from, uint64_t committed);
   Status OnHeartbeat(const From& from, const wire::Frame& frame);
   Status OnGoodbye(const From& from, const wire::Frame& frame);
   void TellDelivery(const std::string& node, const std::optional<wire::Delivery>& delivery,

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "shared/codec/json.h"
 #include "shared/http/client.h"
 #include "shared/transport/keys.h"
@@ -60,7 +62,8 @@ Result<Channels> JoinOne(const std::string& url, const JoinRequest& request) {
   }
   WEIR_ASSIGN_OR_RETURN(Channels channels, ParseBootstrap(answer.body));
   channels.control = url;
-  if (request.trusted_key.empty() || request.trusted_key != channels.server_key)
+  const auto& trusted = request.trusted_keys;
+  if (std::find(trusted.begin(), trusted.end(), channels.server_key) == trusted.end())
     WEIR_RETURN_IF_ERROR(CheckToken(request.token, channels.server_key));
   WEIR_RETURN_IF_ERROR(Enrol(client, request));
   return channels;

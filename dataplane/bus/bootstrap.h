@@ -19,9 +19,9 @@ struct JoinRequest {
   // "secret.fingerprint": a server key with another fingerprint is refused before anything is sent
   // to it. "" if there is none.
   std::string token;
-  // A server key that the control plane itself announced, under one that was known: as good as the
-  // token's. "" if there is none.
-  std::string trusted_key{};
+  // Server keys that the control plane itself announced, under one that was known: as good as the
+  // token's.
+  std::vector<std::string> trusted_keys{};
   std::string ca_file{};  // PEM, of https; "" trusts the system's certificates
 };
 

@@ -12,6 +12,7 @@
 namespace weir::node::bus {
 namespace {
 
+constexpr size_t kTrustedKeys = 2;
 constexpr int64_t kGoodbyeMs = 50;  // for the frame to leave: the session does not linger
 
 LinkOptions MakeLinkOptions(const BusOptions& options) {
@@ -102,7 +103,9 @@ void Bus::Restore() {
   }
   if (!options_.trusted_path.empty()) {
     const Result<std::string> kept = ReadFile(options_.trusted_path);
-    if (kept.ok()) trusted_key_ = kept->substr(0, kept->find('\n'));
+    for (std::string& key : Split(kept.ok() ? *kept : "", '\n')) {
+      if (!key.empty()) trusted_keys_.push_back(std::move(key));
+    }
   }
   if (options_.snapshot_path.empty()) return;
   const auto stored = snapshot::LoadLastGood(options_.snapshot_path);
@@ -115,7 +118,7 @@ void Bus::Restore() {
 
 void Bus::Join() {
   JoinRequest request = options_.join;
-  request.trusted_key = trusted_key_;
+  request.trusted_keys = trusted_keys_;
   chores_.Post([this, request = std::move(request)] {
     auto channels = bus::Join(request);
     loop_.Post(
@@ -128,10 +131,13 @@ void Bus::JoinIn(int64_t delay_ms) {
 }
 
 void Bus::Trust(const std::string& server_key) {
-  trusted_key_ = server_key;
+  std::erase(trusted_keys_, server_key);
+  trusted_keys_.insert(trusted_keys_.begin(), server_key);
+  // Until a rotation is finished, a control plane that starts again leads under the one before.
+  if (trusted_keys_.size() > kTrustedKeys) trusted_keys_.resize(kTrustedKeys);
   if (options_.trusted_path.empty()) return;
-  chores_.Post([path = options_.trusted_path, server_key] {
-    const Status kept = WriteFileAtomic(path, server_key + "\n", 0600);
+  chores_.Post([path = options_.trusted_path, keys = weir::Join(trusted_keys_, "\n") + "\n"] {
+    const Status kept = WriteFileAtomic(path, keys, 0600);
     if (!kept.ok()) Log("bus").error("the server's key is not kept: {}", kept.ToString());
   });
 }

@@ -108,7 +108,7 @@ class Bus : private LinkHost {
 
   // Owned by the bus thread.
   Link link_;
-  std::string trusted_key_;
+  std::vector<std::string> trusted_keys_;  // announced, the newest first
   std::optional<transport::Socket> cfg_;
   std::optional<transport::Socket> session_;
   std::optional<transport::Socket> telemetry_;

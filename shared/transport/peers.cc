@@ -50,6 +50,7 @@ size_t QuarterOfDescriptors() {
 
 PeerLimits WithinDescriptors(PeerLimits limits) {
   limits.max_open = std::min(limits.max_open, QuarterOfDescriptors());
+  limits.max_strangers = std::min(limits.max_strangers, limits.max_open / 2);
   return limits;
 }
 

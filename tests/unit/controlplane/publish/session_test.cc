@@ -196,6 +196,20 @@ TEST_F(SessionTest, AConnectionThatCameBackIsWelcomedSoThatTheNodeRepeatsWhatWas
   }
 }
 
+TEST_F(SessionTest, ANodeWhoseSessionReconnectsByItselfStaysCordoned) {
+  Hello();
+  session_.SetCordon("n1", true, "an upgrade");
+  wire::Header header;
+  header.topic = wire::Topic::kSession;
+  header.type = wire::Type::kHeartbeat;
+  session_.OnFrame("another", "n1", wire::Encode(header, wire::Heartbeat{5, 0}), now_ms_);
+  const auto frames = outbox_.TakeSent("another");
+  ASSERT_FALSE(frames.empty());
+  const auto welcome = wire::Decode<wire::Welcome>(*wire::DecodeFrame(frames[0]));
+  EXPECT_TRUE(welcome->cordoned);
+  EXPECT_EQ(welcome->cordon_reason, "an upgrade");
+}
+
 TEST_F(SessionTest, WhatComesLateOrAgainChangesNothing) {
   const auto send = [&](const std::string& peer, wire::Type type, uint64_t sequence,
                         uint64_t version, const auto& body) {
