@@ -30,7 +30,7 @@ struct BusOptions {
   uint64_t incarnation = 0;   // wall milliseconds of the start
   std::string http;           // the addresses that HELLO tells
   std::string admin;          //
-  std::string trusted_path;   // where a server key that was announced is kept; "": nowhere
+  std::string trusted_path;   // where server keys that were announced are kept; "": nowhere
   std::string snapshot_path;  // where the last good snapshot is kept; "": nowhere
   std::string cordon_path;    // and that this node shall take no traffic
 };
