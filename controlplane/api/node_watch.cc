@@ -40,6 +40,8 @@ std::string RemedyOf(const std::vector<wire::RefusedEntry>& refused, const std::
       return "weir undo model/" + entry.name;
     case domain::EntryKind::kExperiment:
       return "weir undo experiment/" + entry.name;
+    case domain::EntryKind::kLimit:
+      return "weir undo limit/" + entry.name;
     case domain::EntryKind::kSplit:
       return "weir rollout show " + entry.name;
     case domain::EntryKind::kObservability:

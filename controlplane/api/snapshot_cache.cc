@@ -43,6 +43,8 @@ Status AddAny(const catalog::EntryBody& body, Compiled& out) {
       return Add<domain::ExperimentEntry>(body, out);
     case domain::EntryKind::kObservability:
       return Add<domain::ObservabilityEntry>(body, out);
+    case domain::EntryKind::kLimit:
+      return Add<domain::LimitEntry>(body, out);
     case domain::EntryKind::kToken:
       return AddToken(body, out);
   }

@@ -25,13 +25,20 @@ EntryKind EntryKindOf(Kind kind) {
       return EntryKind::kObservability;
     case Kind::kToken:
       return EntryKind::kToken;
+    case Kind::kLimit:
+      return EntryKind::kLimit;
     default:
       return EntryKind::kFlag;
   }
 }
 
+bool IsNodesBusiness(Kind kind) {
+  return kind != Kind::kEmergency && kind != Kind::kSink && kind != Kind::kPolicy &&
+         kind != Kind::kSilence;
+}
+
 void AddEntriesOf(const domain::Resource& resource, std::set<EntryKey>& out) {
-  if (resource.kind == Kind::kEmergency || resource.kind == Kind::kSink) return;
+  if (!IsNodesBusiness(resource.kind)) return;
   out.emplace(EntryKindOf(resource.kind), resource.name);
   // Whether a flag is rolled back is told by its rollouts.
   if (resource.kind != Kind::kRollout) return;
@@ -76,6 +83,9 @@ Result<std::string> Compile(const EntryKey& key, const Proposal& proposal) {
   } else if (kind == EntryKind::kObservability) {
     const auto* observability = proposal.Find(Kind::kObservability, name);
     if (observability != nullptr) return Encode(key, domain::ObservabilityEntryOf(*observability));
+  } else if (kind == EntryKind::kLimit) {
+    const auto* limit = proposal.Find(Kind::kLimit, name);
+    if (limit != nullptr) return Encode(key, domain::LimitEntryOf(*limit));
   } else if (kind == EntryKind::kToken) {
     const auto* token = proposal.Find(Kind::kToken, name);
     if (token != nullptr) {

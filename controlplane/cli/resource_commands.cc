@@ -41,6 +41,20 @@ std::string TokenState(const Json& spec) {
   return state + (expires.empty() ? ", never expires" : ", expires " + expires);
 }
 
+std::string PolicyState(const Json& spec) {
+  return fmt::format("{} objectives, {} remediations{}{}", spec.value("slos", Json::array()).size(),
+                     spec.value("remediations", Json::array()).size(),
+                     spec.value("enabled", true) ? "" : ", disabled",
+                     spec.value("dry_run", false) ? ", dry run" : "");
+}
+
+std::string LimitState(const Json& spec) {
+  const std::string slots = Text(spec.value("max_concurrent", Json(0)));
+  const size_t acts = spec.value("acts", Json::array()).size();
+  return fmt::format("{} at once{}", slots == "0" ? "any number" : slots,
+                     acts == 0 ? "" : fmt::format(", {} laid over by policies", acts));
+}
+
 std::vector<std::string> Row(domain::Kind kind, const Json& resource) {
   const Json spec = resource.value("spec", Json::object());
   const Json status = resource.value("status", Json::object());
@@ -78,6 +92,12 @@ std::vector<std::string> Row(domain::Kind kind, const Json& resource) {
                         last.empty() ? "" : ", last " + Text(last["result"]));
   } else if (kind == domain::Kind::kToken) {
     state = TokenState(spec);
+  } else if (kind == domain::Kind::kPolicy) {
+    state = PolicyState(spec);
+  } else if (kind == domain::Kind::kLimit) {
+    state = LimitState(spec);
+  } else if (kind == domain::Kind::kSilence) {
+    state = "until " + Text(spec.value("until", Json()));
   } else {
     state = fmt::format("kill switch {}, baseline {}, freeze {}",
                         spec.value("kill_switch", false) ? "ON" : "off",

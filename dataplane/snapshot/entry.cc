@@ -128,6 +128,23 @@ Status Check(const domain::TokenEntry& entry, const std::string& name) {
   return InvalidArgument("hash", "is not 64 hex digits");
 }
 
+// An action that this node does not know does nothing here.
+Status Check(const domain::LimitEntry& limit, const std::string& name) {
+  WEIR_RETURN_IF_ERROR(CheckName(limit.name, name));
+  const auto check = [](const char* field, double rate) {
+    return rate >= 0 && rate <= std::numeric_limits<double>::max()
+               ? OkStatus()
+               : InvalidArgument(field, fmt::format("{} is no limit", rate));
+  };
+  WEIR_RETURN_IF_ERROR(check("requests_per_second", limit.requests_per_second));
+  WEIR_RETURN_IF_ERROR(check("caller_requests_per_second", limit.caller_requests_per_second));
+  for (const domain::LimitActEntry& act : limit.acts) {
+    WEIR_RETURN_IF_ERROR(check("acts.value", act.value));
+    WEIR_RETURN_IF_ERROR(check("acts.caller_requests_per_second", act.caller_requests_per_second));
+  }
+  return OkStatus();
+}
+
 template <class T>
 Result<Entry> DecodeAs(const std::string& name, std::string_view bytes) {
   WEIR_ASSIGN_OR_RETURN(T entry, codec::FromMsgpack<T>(bytes));
@@ -151,6 +168,8 @@ Result<Entry> DecodeEntry(domain::EntryKind kind, const std::string& name, std::
       return DecodeAs<domain::ObservabilityEntry>(name, bytes);
     case domain::EntryKind::kToken:
       return DecodeAs<domain::TokenEntry>(name, bytes);
+    case domain::EntryKind::kLimit:
+      return DecodeAs<domain::LimitEntry>(name, bytes);
   }
   return InvalidArgument(
       "kind", fmt::format("{} is not a kind that this node knows", static_cast<unsigned>(kind)));

@@ -12,7 +12,8 @@
 namespace weir::node::snapshot {
 
 using Entry = std::variant<domain::FlagEntry, domain::ModelEntry, domain::SplitEntry,
-                           domain::ExperimentEntry, domain::ObservabilityEntry, domain::TokenEntry>;
+                           domain::ExperimentEntry, domain::ObservabilityEntry, domain::TokenEntry,
+                           domain::LimitEntry>;
 
 // Refuses what this node does not understand (an unknown kind, an unknown even key, malformed
 // bytes) and what no decision could stand on (a share above 100 %, weights that sum to nothing, a

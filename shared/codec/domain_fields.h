@@ -142,13 +142,106 @@ void Describe(V& v, domain::WhenUnwatched& f) {
 
 template <class V>
 void Describe(V& v, domain::SinkSpec& f) {
-  v(2, "url", f.url, Required());
+  v(2, "url", f.url);
   v(4, "format", f.format);
   v(6, "events", f.events);
   v(8, "min_severity", f.min_severity);
   v(10, "secret_file", f.secret_file);
   v(12, "timeout", f.timeout);
   v(14, "enabled", f.enabled);
+  v(16, "command", f.command);
+  v(18, "team", f.team);
+  v(20, "on_call", f.on_call, {.aliases = {"oncall"}, .omit_zero = true});
+  v(22, "escalate_after", f.escalate_after, OmitZero());
+  v(24, "repeat_every", f.repeat_every, OmitZero());
+}
+
+template <class V>
+void Describe(V& v, domain::SloSpec& f) {
+  v(2, "name", f.name);
+  v(4, "metric", f.metric, Required());
+  v(6, "comparison", f.comparison);
+  v(8, "threshold", f.threshold);
+  v(10, "warning", f.warning);
+  v(12, "target", f.target);
+  v(14, "window", f.window);
+  v(16, "severity", f.severity);
+  v(18, "model", f.model, Aliases("modelId", "model_id"));
+  v(20, "version", f.version);
+  v(22, "arm", f.arm);
+  v(24, "tenant", f.tenant, Aliases("tenantId", "tenant_id"));
+  v(26, "min_samples", f.min_samples, {.aliases = {"minSamples"}, .omit_zero = true});
+  v(28, "for", f.for_ms, OmitZero());
+  v(30, "horizon", f.horizon, OmitZero());
+}
+
+template <class V>
+void Describe(V& v, domain::RemediationSpec& f) {
+  v(2, "action", f.action, {.aliases = {"type"}, .required = true});
+  v(4, "target", f.target);
+  v(6, "slos", f.slos);
+  v(8, "min_severity", f.min_severity);
+  v(10, "percentage", f.percentage);
+  v(12, "step", f.step, Aliases("increment"));
+  v(14, "factor", f.factor);
+  v(16, "share", f.share);
+  v(18, "caller_requests_per_second", f.caller_requests_per_second);
+  v(20, "caller_concurrent", f.caller_concurrent);
+  v(22, "version", f.version);
+  v(24, "duration", f.duration, OmitZero());
+  v(1, "reason", f.reason);
+}
+
+template <class V>
+void Describe(V& v, domain::PolicySpec& f) {
+  v(2, "enabled", f.enabled);
+  v(4, "priority", f.priority);
+  v(6, "dry_run", f.dry_run, Aliases("dryRun"));
+  v(8, "selector", f.selector);
+  v(10, "slos", f.slos);
+  v(12, "remediations", f.remediations);
+  v(14, "cooldown", f.cooldown);
+  v(16, "max_executions", f.max_executions, Aliases("maxExecutions"));
+  v(18, "budget_window", f.budget_window);
+  v(1, "description", f.description);
+  v(3, "runbook_url", f.runbook_url);
+}
+
+template <class V>
+void Describe(V& v, domain::LimitAct& f) {
+  v(2, "policy", f.policy);
+  v(4, "action", f.action, Required());
+  v(6, "version", f.version);
+  v(8, "value", f.value);
+  v(10, "caller_requests_per_second", f.caller_requests_per_second, OmitZero());
+  v(12, "caller_concurrent", f.caller_concurrent, OmitZero());
+  v(14, "since", f.since);
+  v(16, "until", f.until);
+  v(18, "node", f.node);
+  v(1, "reason", f.reason);
+}
+
+template <class V>
+void Describe(V& v, domain::LimitSpec& f) {
+  v(2, "max_concurrent", f.max_concurrent);
+  v(4, "max_queue", f.max_queue, OmitZero());
+  v(6, "min_concurrent", f.min_concurrent);
+  v(8, "most_concurrent", f.most_concurrent, OmitZero());
+  v(10, "requests_per_second", f.requests_per_second, OmitZero());
+  v(12, "caller_requests_per_second", f.caller_requests_per_second, OmitZero());
+  v(14, "caller_concurrent", f.caller_concurrent, OmitZero());
+  v(16, "target_delay", f.target_delay);
+  v(18, "replicas", f.replicas);
+  v(20, "acts", f.acts);
+  v(1, "description", f.description);
+}
+
+template <class V>
+void Describe(V& v, domain::SilenceSpec& f) {
+  v(2, "matchers", f.matchers);
+  v(4, "starts", f.starts);
+  v(6, "until", f.until, Required());
+  v(1, "comment", f.comment);
 }
 
 template <class V>
@@ -397,6 +490,32 @@ void Describe(V& v, domain::TokenEntry& f) {
   v(4, "hash", f.hash);
   v(6, "scopes", f.scopes);
   v(8, "expires_wall_ms", f.expires_wall_ms);
+}
+
+template <class V>
+void Describe(V& v, domain::LimitActEntry& f) {
+  v(2, "action", f.action);
+  v(4, "version", f.version);
+  v(6, "value", f.value);
+  v(8, "caller_requests_per_second", f.caller_requests_per_second);
+  v(10, "caller_concurrent", f.caller_concurrent);
+  v(12, "until_wall_ms", f.until_wall_ms);
+  v(14, "node", f.node);
+  v(1, "reason", f.reason);
+}
+
+template <class V>
+void Describe(V& v, domain::LimitEntry& f) {
+  v(2, "name", f.name);
+  v(4, "max_concurrent", f.max_concurrent);
+  v(6, "max_queue", f.max_queue);
+  v(8, "min_concurrent", f.min_concurrent);
+  v(10, "most_concurrent", f.most_concurrent);
+  v(12, "requests_per_second", f.requests_per_second);
+  v(14, "caller_requests_per_second", f.caller_requests_per_second);
+  v(16, "caller_concurrent", f.caller_concurrent);
+  v(18, "target_delay_ms", f.target_delay_ms);
+  v(20, "acts", f.acts);
 }
 
 template <class V>

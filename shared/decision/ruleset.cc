@@ -85,6 +85,10 @@ void Ruleset::Set(domain::TokenEntry entry) {
   tokens_.Set(std::make_shared<const Token>(std::move(token)));
 }
 
+void Ruleset::Set(domain::LimitEntry entry) {
+  limits_.Set(std::make_shared<const Limit>(Limit{std::move(entry)}));
+}
+
 void Ruleset::Remove(domain::EntryKind kind, std::string_view name) {
   switch (kind) {
     case domain::EntryKind::kFlag:
@@ -98,6 +102,8 @@ void Ruleset::Remove(domain::EntryKind kind, std::string_view name) {
       return;
     case domain::EntryKind::kToken:
       return RemoveToken(name);
+    case domain::EntryKind::kLimit:
+      return limits_.Remove(name);
     case domain::EntryKind::kSplit:
       RemoveSplit(name);
   }

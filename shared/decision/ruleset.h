@@ -56,6 +56,10 @@ struct Token : domain::TokenEntry {
   std::string_view key() const { return hash; }
 };
 
+struct Limit : domain::LimitEntry {
+  std::string_view key() const { return name; }
+};
+
 // What an operator forces on one node, over everything but an emergency.
 struct Overrides {
   template <class T>
@@ -77,6 +81,7 @@ class Ruleset {
   void Set(domain::ExperimentEntry entry);
   void Set(domain::ObservabilityEntry entry);
   void Set(domain::TokenEntry entry);
+  void Set(domain::LimitEntry entry);
   // Splits are named after their rollout.
   void Remove(domain::EntryKind kind, std::string_view name);
 
@@ -102,6 +107,7 @@ class Ruleset {
   const EntryTable<Experiment>& experiments() const { return experiments_; }
   const domain::ObservabilitySpec& observability() const { return observability_; }
   const EntryTable<Token>& tokens() const { return tokens_; }  // by hash
+  const EntryTable<Limit>& limits() const { return limits_; }  // by model
 
  private:
   void RemoveSplit(std::string_view rollout);
@@ -117,6 +123,7 @@ class Ruleset {
   EntryTable<Experiment> experiments_;
   domain::ObservabilitySpec observability_;
   EntryTable<Token> tokens_;
+  EntryTable<Limit> limits_;
 };
 
 }  // namespace weir::decision

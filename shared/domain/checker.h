@@ -77,4 +77,15 @@ void Check(Checker& c, const SinkSpec& spec);
 // validate_token.cc
 void Check(Checker& c, const TokenSpec& spec);
 
+// validate_policy.cc
+void FillDefaults(PolicySpec& spec);
+void Check(Checker& c, const PolicySpec& spec);
+void CheckPolicyReferences(Checker& c, const Resource& policy, const Lookup& find);
+
+// validate_limit.cc
+void Check(Checker& c, const LimitSpec& spec);
+void Check(Checker& c, const SilenceSpec& spec);
+void CheckLimitReferences(Checker& c, const Resource& limit, const Lookup& find,
+                          const ForEach& for_each);
+
 }  // namespace weir::domain

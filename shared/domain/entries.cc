@@ -157,4 +157,30 @@ std::optional<TokenEntry> TokenEntryOf(const Resource& token) {
                     .expires_wall_ms = spec.expires.ms};
 }
 
+LimitEntry LimitEntryOf(const Resource& limit) {
+  const auto& spec = limit.As<LimitSpec>();
+  const uint64_t slots = spec.max_concurrent;
+  LimitEntry entry{
+      .name = limit.name,
+      .max_concurrent = slots,
+      .max_queue = spec.max_queue > 0 ? spec.max_queue : 2 * slots,
+      .min_concurrent = spec.min_concurrent,
+      .most_concurrent = spec.most_concurrent > 0 ? spec.most_concurrent : 4 * slots,
+      .requests_per_second = spec.requests_per_second,
+      .caller_requests_per_second = spec.caller_requests_per_second,
+      .caller_concurrent = spec.caller_concurrent,
+      .target_delay_ms = spec.target_delay.ms};
+  for (const LimitAct& act : spec.acts) {
+    entry.acts.push_back({.action = act.action,
+                          .version = act.version,
+                          .node = act.node,
+                          .value = act.value,
+                          .caller_requests_per_second = act.caller_requests_per_second,
+                          .caller_concurrent = act.caller_concurrent,
+                          .until_wall_ms = act.until.ms,
+                          .reason = act.reason});
+  }
+  return entry;
+}
+
 }  // namespace weir::domain

@@ -22,5 +22,6 @@ ExperimentEntry ExperimentEntryOf(const Resource& experiment);
 ObservabilityEntry ObservabilityEntryOf(const Resource& observability);
 // Only a token with scopes is any node's business.
 std::optional<TokenEntry> TokenEntryOf(const Resource& token);
+LimitEntry LimitEntryOf(const Resource& limit);
 
 }  // namespace weir::domain

@@ -24,6 +24,12 @@ const char* KindName(Kind kind) {
       return "Sink";
     case Kind::kToken:
       return "Token";
+    case Kind::kPolicy:
+      return "Policy";
+    case Kind::kLimit:
+      return "Limit";
+    case Kind::kSilence:
+      return "Silence";
   }
   return "?";
 }
@@ -46,6 +52,12 @@ const char* KindPlural(Kind kind) {
       return "sinks";
     case Kind::kToken:
       return "tokens";
+    case Kind::kPolicy:
+      return "policies";
+    case Kind::kLimit:
+      return "limits";
+    case Kind::kSilence:
+      return "silences";
   }
   return "?";
 }
@@ -87,6 +99,12 @@ Spec EmptySpec(Kind kind) {
       return SinkSpec{};
     case Kind::kToken:
       return TokenSpec{};
+    case Kind::kPolicy:
+      return PolicySpec{};
+    case Kind::kLimit:
+      return LimitSpec{};
+    case Kind::kSilence:
+      return SilenceSpec{};
   }
   return FlagSpec{};
 }

@@ -13,6 +13,7 @@
 #include <variant>
 #include <vector>
 
+#include "shared/domain/policy.h"
 #include "shared/domain/units.h"
 
 namespace weir::domain {
@@ -27,11 +28,15 @@ enum class Kind : uint8_t {
   kEmergency = 5,
   kObservability = 6,
   kSink = 7,
-  kToken = 8
+  kToken = 8,
+  kPolicy = 9,
+  kLimit = 10,
+  kSilence = 11
 };
 inline constexpr Kind kKinds[] = {Kind::kFlag,       Kind::kModel,     Kind::kRollout,
                                   Kind::kExperiment, Kind::kEmergency, Kind::kObservability,
-                                  Kind::kSink,       Kind::kToken};
+                                  Kind::kSink,       Kind::kToken,   Kind::kPolicy,
+                                  Kind::kLimit,      Kind::kSilence};
 const char* KindName(Kind kind);    // "Flag"
 const char* KindPlural(Kind kind);  // "flags"; "emergency" and "observability" have none
 std::optional<Kind> ParseKind(std::string_view text);  // any case, singular or plural
@@ -339,13 +344,19 @@ struct ObservabilitySpec {
 
 // Where notifications go. The secret signs bodies and is read by the control plane, never stored.
 struct SinkSpec {
-  std::string url{};                  // http:// or https://
-  std::string format = "json";        // json | slack
+  std::string url{};  // http:// or https://; of log and exec none
+  std::string format = "json";  // json | slack | alertmanager | pagerduty | log | exec
   std::vector<std::string> events{};  // types as of `weir event list`; empty: all that notify
-  std::string min_severity = "info";  // info | warning | critical
-  std::string secret_file{};          // on the control plane's machine; "" does not sign
+  std::string min_severity = "info";  // info | warning | high | critical
+  std::string secret_file{};  // on the control plane's machine; "" does not sign. PagerDuty's key
   DurationMs timeout{5'000};
   bool enabled = true;
+  std::vector<std::string> command{};  // exec: a program of the control plane's allow-list
+  // Of alerts: whom it reaches, and when.
+  std::string team{};
+  bool on_call = false;         // told of critical ones whatever min_severity says
+  DurationMs escalate_after{};  // only of alerts that nobody acknowledged for so long; 0: at once
+  DurationMs repeat_every{};    // again while it fires and nobody acknowledged it; 0: never
   bool operator==(const SinkSpec&) const = default;
 };
 
@@ -360,7 +371,7 @@ struct TokenSpec {
 };
 
 using Spec = std::variant<FlagSpec, ModelSpec, RolloutSpec, ExperimentSpec, EmergencySpec,
-                          ObservabilitySpec, SinkSpec, TokenSpec>;
+                          ObservabilitySpec, SinkSpec, TokenSpec, PolicySpec, LimitSpec, SilenceSpec>;
 
 struct Resource {
   Kind kind = Kind::kFlag;

@@ -12,7 +12,7 @@ namespace weir::domain {
 // refused.
 const std::vector<std::string>& NotifyTypes();
 
-// "info", "warning", "critical", the least first.
+// "info", "warning", "high", "critical", the least first.
 const std::vector<std::string>& Severities();
 // Index in Severities; -1 for another word.
 int SeverityRank(std::string_view severity);

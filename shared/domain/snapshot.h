@@ -19,9 +19,10 @@ enum class EntryKind : uint8_t {
   kSplit = 3,
   kExperiment = 4,
   kObservability = 5,
-  kToken = 6
+  kToken = 6,
+  kLimit = 7
 };
-const char* EntryKindName(EntryKind kind);  // "flag", …, "token"
+const char* EntryKindName(EntryKind kind);  // "flag", …, "limit"
 
 struct VariantEntry {
   std::string name;
@@ -135,6 +136,35 @@ struct TokenEntry {
   std::vector<std::string> scopes;  // token.h
   int64_t expires_wall_ms = 0;      // 0: never
   bool operator==(const TokenEntry&) const = default;
+};
+
+// What a policy laid over a limit. Nodes end it by themselves.
+struct LimitActEntry {
+  std::string action;
+  std::string version;
+  std::string node;
+  double value = 0;
+  double caller_requests_per_second = 0;
+  uint64_t caller_concurrent = 0;
+  int64_t until_wall_ms = 0;  // 0: until it is taken back
+  std::string reason;
+  bool operator==(const LimitActEntry&) const = default;
+};
+
+// What a node lets in of one model, after which it is named. All numbers are of one node; 0 is no
+// limit. What they amount to now: limit.h.
+struct LimitEntry {
+  std::string name{};
+  uint64_t max_concurrent = 0;
+  uint64_t max_queue = 0;
+  uint64_t min_concurrent = 0;
+  uint64_t most_concurrent = 0;
+  double requests_per_second = 0;
+  double caller_requests_per_second = 0;
+  uint64_t caller_concurrent = 0;
+  int64_t target_delay_ms = 50;
+  std::vector<LimitActEntry> acts{};
+  bool operator==(const LimitEntry&) const = default;
 };
 
 // The overlay of WIRE section Versions, 7: in force as soon as it is newer than what a node has.

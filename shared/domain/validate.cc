@@ -76,6 +76,8 @@ const char* EntryKindName(EntryKind kind) {
       return "observability";
     case EntryKind::kToken:
       return "token";
+    case EntryKind::kLimit:
+      return "limit";
   }
   return "?";
 }
@@ -97,6 +99,8 @@ void FillDefaults(Resource& resource, int64_t now_wall_ms) {
     if (!resource.status) resource.status.emplace();
   } else if (auto* experiment = std::get_if<ExperimentSpec>(&resource.spec)) {
     if (experiment->hash_seed.empty()) experiment->hash_seed = resource.name;
+  } else if (auto* policy = std::get_if<PolicySpec>(&resource.spec)) {
+    FillDefaults(*policy);
   } else if (auto* model = std::get_if<ModelSpec>(&resource.spec)) {
     for (auto& [name, version] : model->versions) {
       if (version.runtime.empty()) version.runtime = "xgboost";
@@ -134,6 +138,8 @@ std::vector<Violation> ValidateReferences(const Resource& resource, const Lookup
   if (resource.kind == Kind::kFlag) CheckFlagReferences(checker, resource, find, for_each);
   if (resource.kind == Kind::kModel) CheckModelReferences(checker, resource, find, for_each);
   if (resource.kind == Kind::kRollout) CheckRolloutReferences(checker, resource, find, for_each);
+  if (resource.kind == Kind::kPolicy) CheckPolicyReferences(checker, resource, find);
+  if (resource.kind == Kind::kLimit) CheckLimitReferences(checker, resource, find, for_each);
   return violations;
 }
 

@@ -14,6 +14,11 @@ namespace {
 constexpr size_t kMaxUrl = 2048;  // bytes
 constexpr int64_t kShortestTimeoutMs = 100;
 constexpr int64_t kLongestTimeoutMs = 60'000;
+constexpr size_t kMaxTeam = 253;        // bytes
+constexpr size_t kMaxArguments = 64;
+constexpr size_t kMaxArgument = 4096;  // bytes
+constexpr int64_t kShortestPauseMs = 1'000;
+constexpr int64_t kLongestPauseMs = 30LL * 86'400'000;
 
 void CheckAddress(Checker& c, const std::string& url) {
   const size_t scheme = url.starts_with("http://") ? 7 : url.starts_with("https://") ? 8 : 0;
@@ -31,6 +36,28 @@ void CheckAddress(Checker& c, const std::string& url) {
     c.Fail("spec.url", "holds credentials before the host; they do not belong there");
 }
 
+// What a format needs, and what would mean nothing to it.
+void CheckWhereTo(Checker& c, const SinkSpec& spec) {
+  const bool is_local = spec.format == "log" || spec.format == "exec";
+  if (!is_local) {
+    CheckAddress(c, spec.url);
+  } else if (!spec.url.empty()) {
+    c.Fail("spec.url", fmt::format("has no meaning for the format {}", spec.format));
+  }
+  if (spec.format != "exec") {
+    if (!spec.command.empty()) c.Fail("spec.command", "is for the format exec");
+    return;
+  }
+  if (spec.command.empty() || !spec.command[0].starts_with('/'))
+    c.Fail("spec.command", "begins with the absolute path of a program");
+  c.Count("spec.command", spec.command.size(), kMaxArguments);
+  for (size_t i = 0; i < spec.command.size(); ++i) {
+    if (spec.command[i].size() > kMaxArgument)
+      c.Fail(fmt::format("spec.command[{}]", i),
+             fmt::format("{} bytes; at most {} are allowed", spec.command[i].size(), kMaxArgument));
+  }
+}
+
 }  // namespace
 
 const std::vector<std::string>& NotifyTypes() {
@@ -43,13 +70,15 @@ const std::vector<std::string>& NotifyTypes() {
                                                   "breaker",
                                                   "unwatched",
                                                   "drift",
+                                                  "alert",
+                                                  "remediation",
                                                   "emergency",
                                                   "resource_file"};
   return kTypes;
 }
 
 const std::vector<std::string>& Severities() {
-  static const std::vector<std::string> kSeverities = {"info", "warning", "critical"};
+  static const std::vector<std::string> kSeverities = {"info", "warning", "high", "critical"};
   return kSeverities;
 }
 
@@ -60,8 +89,9 @@ int SeverityRank(std::string_view severity) {
 }
 
 void Check(Checker& c, const SinkSpec& spec) {
-  CheckAddress(c, spec.url);
-  c.OneOf("spec.format", spec.format, {"json", "slack"});
+  c.OneOf("spec.format", spec.format,
+          {"json", "slack", "alertmanager", "pagerduty", "log", "exec"});
+  CheckWhereTo(c, spec);
   c.OneOf("spec.min_severity", spec.min_severity, Severities());
   std::set<std::string> seen;
   for (size_t i = 0; i < spec.events.size(); ++i) {
@@ -75,6 +105,16 @@ void Check(Checker& c, const SinkSpec& spec) {
            fmt::format("\"{}\" is not an absolute path on the control plane's machine",
                        spec.secret_file));
   }
+  if (spec.format == "pagerduty" && spec.secret_file.empty())
+    c.Fail("spec.secret_file", "is missing: the file that holds PagerDuty's routing key");
+  if (spec.team.size() > kMaxTeam)
+    c.Fail("spec.team", fmt::format("{} bytes; at most {} are allowed", spec.team.size(), kMaxTeam));
+  const auto check_pause = [&](const char* path, int64_t ms) {
+    if (ms != 0 && (ms < kShortestPauseMs || ms > kLongestPauseMs))
+      c.Fail(path, "is not in 1s..30d");
+  };
+  check_pause("spec.escalate_after", spec.escalate_after.ms);
+  check_pause("spec.repeat_every", spec.repeat_every.ms);
   if (spec.timeout.ms < kShortestTimeoutMs || spec.timeout.ms > kLongestTimeoutMs)
     c.Fail("spec.timeout", "is not in 100ms..60s");
 }

@@ -58,8 +58,12 @@ void SetEntry(decision::Ruleset& rules, const domain::Resource& resource,
       rules.emergency = {0, 0, spec.kill_switch, spec.rollback_to_baseline, spec.freeze};
       return;
     }
+    case domain::Kind::kLimit:
+      return rules.Set(domain::LimitEntryOf(resource));
     case domain::Kind::kSink:
     case domain::Kind::kToken:
+    case domain::Kind::kPolicy:
+    case domain::Kind::kSilence:
       return;
   }
 }
@@ -111,6 +115,7 @@ void ReadItem(const SnapshotItem& item, const std::string& path, decision::Rules
     return ReadEntry<domain::ExperimentEntry>(item.entry, entry, rules, errors);
   if (is(EntryKind::kObservability))
     return ReadEntry<domain::ObservabilityEntry>(item.entry, entry, rules, errors);
+  if (is(EntryKind::kLimit)) return ReadEntry<domain::LimitEntry>(item.entry, entry, rules, errors);
   if (is(EntryKind::kToken)) return;  // decides nothing
   errors.push_back({path + ".kind", fmt::format("\"{}\" is no kind of entry", item.kind)});
 }

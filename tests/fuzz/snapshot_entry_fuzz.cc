@@ -42,6 +42,8 @@ std::string NameOf(EntryKind kind, std::string_view bytes) {
       return NameIn<domain::ObservabilityEntry>(bytes);
     case EntryKind::kToken:
       return NameIn<domain::TokenEntry>(bytes);
+    case EntryKind::kLimit:
+      return NameIn<domain::LimitEntry>(bytes);
   }
   return "";
 }

@@ -156,6 +156,7 @@ void ForEachEntry(const Visit& visit) {
   visit(domain::EntryKind::kExperiment, domain::ExperimentEntry{});
   visit(domain::EntryKind::kObservability, domain::ObservabilityEntry{});
   visit(domain::EntryKind::kToken, domain::TokenEntry{});
+  visit(domain::EntryKind::kLimit, domain::LimitEntry{});
 }
 
 // Entries as a node takes them.
