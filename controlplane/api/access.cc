@@ -138,12 +138,19 @@ Door::Verdict TooMany(int64_t wait_s) {
 }  // namespace
 
 Door::Verdict Door::CheckAddress(const http::Request& request, int64_t now_ms) const {
-  const int64_t wait_s = failed_.Wait(HostOf(request.remote), now_ms);
+  const int64_t wait_s = failed_proofs_.Wait(HostOf(request.remote), now_ms);
   return wait_s > 0 ? TooMany(wait_s) : Verdict{};
 }
 
 void Door::NoteFailure(std::string_view remote, int64_t now_ms) {
-  failed_.Note(HostOf(remote), now_ms);
+  failed_proofs_.Note(HostOf(remote), now_ms);
+}
+
+bool Door::Opens(const http::Request& request, Need need, int64_t now_wall_ms) const {
+  if (!table_->required()) return true;
+  const AccessTable::Entry* entry = table_->Find(Credentials(request, kBearer));
+  return entry != nullptr && entry->rank >= RankOf(need) &&
+         (entry->expires_wall_ms == 0 || entry->expires_wall_ms > now_wall_ms);
 }
 
 Door::Verdict Door::Check(const http::Request& request, Need need, int64_t now_ms,

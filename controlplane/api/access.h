@@ -97,13 +97,17 @@ class Door {
   };
   // `need` is neither kDefault nor kOpen; kNode asks for a viewer here.
   Verdict Check(const http::Request& request, Need need, int64_t now_ms, int64_t now_wall_ms);
+  // Whether Check would let it pass; notes nothing.
+  bool Opens(const http::Request& request, Need need, int64_t now_wall_ms) const;
   // Of a proof that is looked at elsewhere: first whether it shall be, then that it was wrong.
+  // Wrong tokens do not count here: nobody keeps the nodes behind his address from their models.
   Verdict CheckAddress(const http::Request& request, int64_t now_ms) const;
   void NoteFailure(std::string_view remote, int64_t now_ms);
 
  private:
   std::shared_ptr<const AccessTable> table_;
-  FailedAttempts failed_;
+  FailedAttempts failed_;         // tokens
+  FailedAttempts failed_proofs_;  // of nodes
 };
 
 // The credentials of "Authorization: SCHEME CREDENTIALS"; "" if there are none of that scheme.

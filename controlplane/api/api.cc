@@ -52,6 +52,9 @@ Api::Core::Core(Dependencies dependencies)
 
 Status Api::Core::Start(http::ServerOptions options) {
   options.max_body = std::max(options.max_body, store::BlobStore::kMaxBytes);
+  options.body_limit = [this](const http::Request& request, int worker) {
+    return BodyLimit(request, worker);
+  };
   scheme_ = options.tls_cert_file.empty() ? "http://" : "https://";
   access_ = AccessTable::Of(deps_.catalog, deps_.require_tokens);
   doors_.resize(static_cast<size_t>(options.workers));
@@ -98,6 +101,22 @@ bool IsCrossSite(const http::Request& request, const std::string& scheme) {
   return !origin.empty() && origin != fmt::format("{}{}", scheme, request.Header("host"));
 }
 
+// A page whose own name was made to lead to this machine says that name; without tokens the API is
+// this machine's alone.
+bool IsForeignName(const http::Request& request) {
+  const std::string_view host = request.Header("host");
+  return !IsLoopback(host) && !IsLoopback(fmt::format("{}:", host));
+}
+
+size_t MostBody(const Route& route) {
+  return route.body == Body::kBytes ? store::BlobStore::kMaxBytes : kMaxBody;
+}
+
+Status TooLarge(const http::Request& request, const Route& route) {
+  return InvalidArgument("", fmt::format("the body has {} bytes; at most {} are allowed",
+                                         request.Header("content-length"), MostBody(route)));
+}
+
 }  // namespace
 
 void Api::Core::Handle(const std::shared_ptr<http::Exchange>& exchange) {
@@ -110,14 +129,20 @@ void Api::Core::Handle(const std::shared_ptr<http::Exchange>& exchange) {
         exchange, route.pattern,
         ProblemResponse(403, FailedPrecondition("a page of another site may not ask this API")));
   }
-  std::string actor;
-  if (!Admit(exchange, route, &actor)) return;
-  if (route.body != Body::kBytes && request.body.size() > kMaxBody) {
+  const bool is_probe = route.need == Need::kOpen && route.method == "GET";
+  const Door& door = doors_[static_cast<size_t>(exchange->worker())];
+  if (!is_probe && !door.table().required() && IsForeignName(request)) {
     return AnswerOnWorker(
         exchange, route.pattern,
-        ProblemResponse(413, InvalidArgument("", fmt::format("the body has {} bytes; at most {} "
-                                                             "are allowed",
-                                                             request.body.size(), kMaxBody))));
+        ProblemResponse(403, FailedPrecondition(fmt::format(
+                                 "\"{}\" is no name of this machine; an API that is reached by "
+                                 "other names needs tokens (weir token create NAME --role admin)",
+                                 request.Header("host")))));
+  }
+  std::string actor;
+  if (!Admit(exchange, route, &actor)) return;
+  if (request.is_body_withheld) {
+    return AnswerOnWorker(exchange, route.pattern, ProblemResponse(413, TooLarge(request, route)));
   }
   Result<Call> call = ReadCall(request, route.body, route.query);
   if (!call.ok()) return AnswerOnWorker(exchange, route.pattern, ProblemResponse(call.status()));
@@ -126,6 +151,17 @@ void Api::Core::Handle(const std::shared_ptr<http::Exchange>& exchange) {
   if (route.need == Need::kNode && ShowsNodeProof(request))
     return CheckNode(exchange, route, *std::move(call));
   AnswerCall(exchange, route, *std::move(call));
+}
+
+size_t Api::Core::BodyLimit(const http::Request& request, int worker) const {
+  const Router::Match match = router_.Find(request.method, request.path);
+  if (match.route == nullptr) return 0;
+  const Route& route = *match.route;
+  const bool is_checked_later =
+      route.need == Need::kOpen || (route.need == Need::kNode && ShowsNodeProof(request));
+  const Door& door = doors_[static_cast<size_t>(worker)];
+  if (!is_checked_later && !door.Opens(request, route.need, deps_.clock.WallMs())) return 0;
+  return MostBody(route);
 }
 
 bool Api::Core::Admit(const std::shared_ptr<http::Exchange>& exchange, const Route& route,

@@ -257,7 +257,8 @@ class Api {
   explicit Api(Dependencies dependencies);
   ~Api();  // Stop()
 
-  // Bodies may be as large as a blob; others than blobs are limited to kMaxBody.
+  // Bodies may be as large as a blob; others than blobs are limited to kMaxBody. Of who may not ask
+  // none is read.
   Status Start(http::ServerOptions options);
   std::string address() const;  // with the real port; between Start and Stop
 

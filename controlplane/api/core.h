@@ -48,6 +48,8 @@ class Api::Core {
 
   // The one way of every request: worker → core → worker.
   void Handle(const std::shared_ptr<http::Exchange>& exchange);
+  // Of a body, in bytes: as large as a blob only of who may push one, nothing of who may not ask.
+  size_t BodyLimit(const http::Request& request, int worker) const;
   // False: the caller has been refused. Sets the call's actor where callers are asked who they are.
   bool Admit(const std::shared_ptr<http::Exchange>& exchange, const Route& route,
              std::string* actor);

@@ -24,7 +24,7 @@ using codec::Json;
 
 constexpr uint64_t kMaxOtherFile = 1 << 20;  // keys are small
 constexpr uint64_t kSpareBytes = 1 << 20;
-constexpr char kDatabase[] = "weir.db";
+constexpr char kLiveDatabase[] = "weir.db";
 
 struct Source {
   std::string name;  // in the archive
@@ -34,7 +34,7 @@ struct Source {
 
 // What lies beside the database and belongs to this process alone, or is a copy already.
 bool IsPassing(const std::string& name) {
-  return name.starts_with(kDatabase) || name == "weir.lock" || name.ends_with(".tmp") ||
+  return name.starts_with(kLiveDatabase) || name == "weir.lock" || name.ends_with(".tmp") ||
          name.ends_with(".bak") || name.ends_with(".pid");
 }
 
@@ -92,7 +92,7 @@ Result<Json> DescribeDatabase(const std::string& file, const Clock& clock) {
               {"audit", {{"rows", head.rows}, {"head", hash}}}};
 }
 
-void SyncDirectory(const std::string& dir) {
+void SyncNames(const std::string& dir) {
   const int fd = ::open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return;
   ::fsync(fd);
@@ -115,7 +115,7 @@ Result<Made> MakeBackup(const MakeOptions& options, const Clock& clock) {
   std::vector<Source> sources;
   AddFiles(options.data_dir, "", kMaxOtherFile, sources);
   AddFiles(options.data_dir + "/blobs", "blobs/", UINT64_MAX, sources);
-  const std::string live = options.data_dir + "/" + kDatabase;
+  const std::string live = options.data_dir + "/" + kLiveDatabase;
   // The copy and its place in the archive; what the log holds may be in both.
   const uint64_t database_bytes = SizeOf(live) + SizeOf(live + "-wal");
   uint64_t total = 2 * database_bytes;
@@ -136,7 +136,7 @@ Result<Made> MakeBackup(const MakeOptions& options, const Clock& clock) {
   AddFiles(options.data_dir, "", kMaxOtherFile, sources);
   AddFiles(options.data_dir + "/blobs", "blobs/", UINT64_MAX, sources);
   const uint64_t copied = SizeOf(copy.path);
-  sources.insert(sources.begin(), {kDatabase, copy.path, copied});
+  sources.insert(sources.begin(), {kLiveDatabase, copy.path, copied});
   const std::string part = options.path + ".part";
   ::unlink(part.c_str());
   WEIR_ASSIGN_OR_RETURN(auto archive, ArchiveWriter::Create(part));
@@ -154,7 +154,7 @@ Result<Made> MakeBackup(const MakeOptions& options, const Clock& clock) {
     ::unlink(part.c_str());
     return failed;
   }
-  SyncDirectory(dir);
+  SyncNames(dir);
   return Made{std::move(manifest), SizeOf(options.path)};
 }
 

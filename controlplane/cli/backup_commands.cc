@@ -29,10 +29,10 @@ std::string Megabytes(uint64_t bytes) {
 }
 
 // A line on stderr that is written over where that is a terminal, and silent where it is not.
-class ProgressLine {
+class CountLine {
  public:
-  explicit ProgressLine(const char* what) : what_(what) {}
-  ~ProgressLine() {
+  explicit CountLine(const char* what) : what_(what) {}
+  ~CountLine() {
     if (is_shown_) std::fprintf(stderr, "\r\x1b[K");
   }
   void Show(uint64_t done, uint64_t total) {
@@ -72,7 +72,7 @@ std::string Describe(const Json& manifest) {
 Result<Json> WaitUntilMade(Session& session, Json job) {
   const std::string target = "/v1/backup/" + job.value("id", "");
   const int64_t deadline_ms = Clock::System().MonotonicMs() + session.timeout_ms();
-  ProgressLine line("the control plane makes it");
+  CountLine line("the control plane makes it");
   while (job.value("state", "") == "running") {
     if (session.is_timeout_given && Clock::System().MonotonicMs() > deadline_ms) {
       return Status(Code::kUnavailable,
@@ -93,7 +93,7 @@ Status FileError(const std::string& path) {
 
 Status Fetch(Session& session, const Json& job, int fd, const std::string& path) {
   const uint64_t total = job.value("bytes", uint64_t{0});
-  ProgressLine line("fetching");
+  CountLine line("fetching");
   for (uint64_t offset = 0; offset < total;) {
     std::string piece;
     WEIR_RETURN_IF_ERROR(session.api().Stream(fmt::format("/v1/backup/{}/data?offset={}&bytes={}",
@@ -127,7 +127,7 @@ Result<Json> FetchInto(Session& session, const Json& job, const std::string& fil
   if (!status.ok()) {
     manifest = status;
   } else {
-    ProgressLine line("checking");
+    CountLine line("checking");
     manifest = backup::ReadArchive(part, {},
                                    [&](uint64_t done, uint64_t total) { line.Show(done, total); });
   }
@@ -182,7 +182,7 @@ void ListBackups(Session& session) {
 void Verify(Session& session, const std::string& file) {
   const std::string scratch = file + ".verify." + RandomHex(4);
   Result<Json> manifest = [&] {
-    ProgressLine line("checking");
+    CountLine line("checking");
     return backup::VerifyBackup(file, scratch, Clock::System(),
                                 [&](uint64_t done, uint64_t total) { line.Show(done, total); });
   }();
@@ -199,7 +199,7 @@ void RestoreFrom(Session& session, const std::string& file, const std::string& d
   options.force = force;
   options.actor = UserAtHost();
   Result<backup::Restored> restored = [&] {
-    ProgressLine line("restoring");
+    CountLine line("restoring");
     options.progress = [&](uint64_t done, uint64_t total) { line.Show(done, total); };
     return backup::Restore(options, Clock::System());
   }();

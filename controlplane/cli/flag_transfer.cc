@@ -99,7 +99,7 @@ struct ImportOptions {
   bool dry_run = false;
 };
 
-std::string Show(const FileError& error) {
+std::string ErrorLine(const FileError& error) {
   std::string text = error.file;
   if (error.line > 0) text += fmt::format(":{}", error.line);
   if (!error.path.empty()) text += ": " + error.path;
@@ -122,11 +122,11 @@ Result<FileContent> ReadAs(const std::string& format, const std::string& text,
 // What is wrong goes to stderr; false when nothing may be applied.
 bool PrintFindings(const FileContent& content) {
   for (const FileError& warning : content.warnings)
-    std::fprintf(stderr, "warning: %s\n", Show(warning).c_str());
+    std::fprintf(stderr, "warning: %s\n", ErrorLine(warning).c_str());
   for (const FileError& disabled : content.disabled)
-    std::fprintf(stderr, "disabled: %s\n", Show(disabled).c_str());
+    std::fprintf(stderr, "disabled: %s\n", ErrorLine(disabled).c_str());
   for (const FileError& error : content.errors)
-    std::fprintf(stderr, "error: %s\n", Show(error).c_str());
+    std::fprintf(stderr, "error: %s\n", ErrorLine(error).c_str());
   return content.errors.empty();
 }
 

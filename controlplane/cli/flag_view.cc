@@ -15,7 +15,7 @@ namespace {
 
 using codec::Json;
 
-std::string Percent(const Json& value) {
+std::string FlagPercent(const Json& value) {
   return value.is_number() ? fmt::format("{} %", Text(value)) : std::string();
 }
 
@@ -98,9 +98,10 @@ void PrintCounts(const Json& stats) {
   PrintLine("evaluated",
             fmt::format("{} times since {}", total, Text(stats.value("since", Json()))));
   if (stats.contains("enabled")) {
-    PrintLine("enabled for", fmt::format("{} ({:.3g} %; configured {})", Text(stats["enabled"]),
-                                         stats.value("actual_percentage", 0.0),
-                                         Percent(stats.value("configured_percentage", Json(0)))));
+    PrintLine("enabled for",
+              fmt::format("{} ({:.3g} %; configured {})", Text(stats["enabled"]),
+                          stats.value("actual_percentage", 0.0),
+                          FlagPercent(stats.value("configured_percentage", Json(0)))));
   }
   const Json outcomes = stats.value("by_outcome", Json::object());
   for (const auto& [outcome, count] : outcomes.items()) {
@@ -119,7 +120,7 @@ void ShowFlag(Session& session, const std::string& name) {
   PrintSettings((*answer)["spec"]);
   if (status.contains("rollout")) {
     PrintLine("rollout", fmt::format("{} has it at {} now", Text(status["rollout"]),
-                                     Percent(status.value("percentage", Json()))));
+                                     FlagPercent(status.value("percentage", Json()))));
   }
   if (status.value("rolled_back", false))
     PrintLine("rolled back", "off for everybody until its rollout is retried or deleted");
@@ -157,7 +158,7 @@ std::string FlagServes(const Json& spec) {
     return fallback.empty() ? "by rule" : "by rule, else " + fallback;
   }
   if (spec.value("allowlist_only", false)) return "allow-list";
-  return Percent(spec.value("rollout_percentage", Json(100)));
+  return FlagPercent(spec.value("rollout_percentage", Json(100)));
 }
 
 std::vector<std::string> ScheduleLines(const Json& schedule) {

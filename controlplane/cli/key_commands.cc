@@ -15,7 +15,7 @@ namespace {
 
 using codec::Json;
 
-void Revoke(Session& session, const std::string& id, const std::string& reason) {
+void RevokeNode(Session& session, const std::string& id, const std::string& reason) {
   const Result<Json> answer =
       session.api().Send("POST", "/v1/nodes/" + http::PercentEncode(id) + "/revoke",
                          reason.empty() ? Json::object() : Json{{"reason", reason}});
@@ -76,7 +76,7 @@ void AddKeyCommands(CLI::App& app, Session& session) {
       "revoke", "Let a node's key in no more, and end its connections at once");
   revoke->add_option("id", options->id, "The node")->required();
   revoke->add_option("--reason", options->reason, "Why, for the audit and the node's log");
-  revoke->callback([&session, options] { Revoke(session, options->id, options->reason); });
+  revoke->callback([&session, options] { RevokeNode(session, options->id, options->reason); });
 
   CLI::App* keys = app.add_subcommand("keys", "The server's key, and its rotation");
   keys->require_subcommand(1);

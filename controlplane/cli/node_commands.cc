@@ -17,7 +17,7 @@ namespace {
 
 using codec::Json;
 
-constexpr int64_t kPollMs = 100;
+constexpr int64_t kLookEveryMs = 100;
 constexpr int64_t kDrainTimeoutMs = 120'000;  // unless --timeout says otherwise
 
 // What a drained node still has; "" when nothing.
@@ -56,7 +56,7 @@ void WaitUntilQuiet(Session& session, const std::string& id, int64_t quiet_ms) {
       std::fprintf(stderr, "waiting for %s\n", word.c_str());
       told = word;
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(kPollMs));
+    std::this_thread::sleep_for(std::chrono::milliseconds(kLookEveryMs));
   }
 }
 

@@ -21,9 +21,7 @@ namespace {
 
 using codec::Json;
 
-std::string RolloutPath(const std::string& name) {
-  return "/v1/rollouts/" + http::PercentEncode(name);
-}
+std::string PathOf(const std::string& name) { return "/v1/rollouts/" + http::PercentEncode(name); }
 
 // For a table's cell; `weir rollout status` has all of it.
 std::string Shortened(std::string text) {
@@ -34,7 +32,7 @@ std::string Shortened(std::string text) {
   return text + "…";
 }
 
-void List(Session& session) {
+void ListRollouts(Session& session) {
   const Result<Json> answer = session.api().Get("/v1/rollouts");
   if (!answer.ok()) return session.Fail(answer.status());
   if (session.PrintData(*answer)) return;
@@ -50,9 +48,9 @@ void List(Session& session) {
   PrintTable({"NAME", "SUBJECT", "STATE", "PHASE", "SHARE", "SINCE", "WAITING FOR"}, rows);
 }
 
-void Command(Session& session, const std::string& name, const std::string& verb, Json body) {
+void Order(Session& session, const std::string& name, const std::string& verb, Json body) {
   const Result<Json> answer =
-      session.api().Send("POST", fmt::format("{}/{}", RolloutPath(name), verb), body);
+      session.api().Send("POST", fmt::format("{}/{}", PathOf(name), verb), body);
   if (!answer.ok()) return session.Fail(answer.status());
   if (!session.PrintData((*answer)["resource"])) PrintRollout((*answer)["resource"]);
   std::fprintf(stderr, "revision %s on %s\n", Text((*answer)["revision"]).c_str(),
@@ -200,7 +198,7 @@ void AddRolloutCommands(CLI::App& app, Session& session) {
   auto options = std::make_shared<Options>();
   CLI::App* rollout = app.add_subcommand("rollout", "Rollouts: follow them, and take part");
   rollout->require_subcommand(1);
-  rollout->add_subcommand("list", "All rollouts")->callback([&session] { List(session); });
+  rollout->add_subcommand("list", "All rollouts")->callback([&session] { ListRollouts(session); });
   const auto add = [&](const char* name, const char* help) {
     CLI::App* command = rollout->add_subcommand(name, help);
     command->add_option("name", options->name, "The rollout")->required();
@@ -228,7 +226,7 @@ void AddRolloutCommands(CLI::App& app, Session& session) {
     if (std::string_view(verb) == "retry")
       command->add_flag("--force", options->force, "Even though it was rolled back");
     command->callback([&session, options, verb = std::string(verb)] {
-      Command(session, options->name, verb, options->Body());
+      Order(session, options->name, verb, options->Body());
     });
     if (std::string_view(verb) == "rollback")
       AddKinds(command, &options->emergency, &options->graceful);

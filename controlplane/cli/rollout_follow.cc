@@ -231,7 +231,7 @@ std::string RollbackOf(const Json& status) {
   return text;
 }
 
-void History(Session& session, const std::string& name) {
+void RolloutHistory(Session& session, const std::string& name) {
   const Result<Json> answer = session.api().Get(
       "/v1/history?kind=Rollout&name=" + http::PercentEncode(name) + "&limit=100");
   if (!answer.ok()) return session.Fail(answer.status());
@@ -282,7 +282,7 @@ void AddRolloutViews(CLI::App& rollout, Session& session) {
       "and roll back. Elsewhere a line is printed for each change; -o json prints each state.");
   watch->callback([&session, options] { Watch(session, options->name); });
   add("history", "Its revisions: who, what share, why it went back")->callback([&session, options] {
-    History(session, options->name);
+    RolloutHistory(session, options->name);
   });
 }
 

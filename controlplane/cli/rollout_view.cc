@@ -48,7 +48,7 @@ std::string Cut(const std::string& line, size_t width) {
   return line;
 }
 
-std::string Percent(double ratio) {
+std::string RatioAsPercent(double ratio) {
   return std::abs(ratio) < 1e-4 ? "0 %" : fmt::format("{:.3g} %", ratio * 100);
 }
 
@@ -59,7 +59,7 @@ std::string Value(const std::string& metric, const Json& value) {
   const auto is = [&](const char* name) { return metric == name; };
   if (is("error_rate") || is("error_rate_ratio") || is("p95_latency") || is("p99_latency") ||
       is("shadow_difference"))
-    return Percent(number);
+    return RatioAsPercent(number);
   if (metric.ends_with("_ms") || is("p95_latency_ratio") || is("p99_latency_ratio") ||
       is("performance_degradation"))
     return fmt::format("{:.{}g} ms", number, number < 1000 ? 4 : 9);
@@ -70,7 +70,7 @@ std::string Value(const std::string& metric, const Json& value) {
 std::string Limit(const Json& trigger) {
   const std::string metric = trigger.value("metric", "");
   const double threshold = trigger.value("threshold", 0.0);
-  const std::string value = metric == "performance_degradation" ? Percent(threshold)
+  const std::string value = metric == "performance_degradation" ? RatioAsPercent(threshold)
                             : metric.ends_with("_ratio") ? fmt::format("{:.4g} ×", threshold)
                                                          : Value(metric, threshold);
   return fmt::format("{} {} → {}", trigger.value("comparison", ">"), value,
@@ -193,8 +193,9 @@ void AddTriggers(const Json& status, Tree& tree) {
                        Padded(Value(metric, trigger.value("canary", Json())), 12) +
                        Padded(Value(metric, trigger.value("stable", Json())), 12) +
                        Padded(Limit(trigger), 26);
-    text += trigger.value("family", "") == "raw" ? "none asked"
-                                                 : Percent(trigger.value("evidence_ratio", 0.0));
+    text += trigger.value("family", "") == "raw"
+                ? "none asked"
+                : RatioAsPercent(trigger.value("evidence_ratio", 0.0));
     const std::string needs = Text(trigger.value("needs", Json()));
     if (!needs.empty()) text += (needs.starts_with("no data") ? "  " : "  needs ") + needs;
     if (trigger.contains("trend")) text += "  " + tree.Paint(kYellow, Text(trigger["trend"]));

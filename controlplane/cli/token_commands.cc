@@ -72,7 +72,7 @@ void Create(Session& session, const CreateOptions& options) {
     session.WaitForNodes(answer->value("version", uint64_t{0}));
 }
 
-void List(Session& session) {
+void ListTokens(Session& session) {
   const Result<Json> answer = session.api().Get("/v1/tokens");
   if (!answer.ok()) return session.Fail(answer.status());
   if (session.PrintData(*answer)) return;
@@ -93,7 +93,7 @@ void List(Session& session) {
   PrintTable({"NAME", "ROLE", "SCOPES", "EXPIRES", "HASH", "AGE", "BY"}, rows);
 }
 
-void Revoke(Session& session, const std::string& name, const std::string& reason) {
+void RevokeToken(Session& session, const std::string& name, const std::string& reason) {
   std::string target = "/v1/tokens/" + http::PercentEncode(name);
   if (!reason.empty()) target += "?reason=" + http::PercentEncode(reason);
   const Result<Json> answer = session.api().Send("DELETE", target, Json());
@@ -134,13 +134,13 @@ void AddTokenCommands(CLI::App& app, Session& session) {
       "  weir token create shop --scope ofrep,inference            for callers of nodes");
   create->callback([&session, options] { Create(session, *options); });
   token->add_subcommand("list", "Access tokens: roles, scopes, expiry; never the token")
-      ->callback([&session] { List(session); });
+      ->callback([&session] { ListTokens(session); });
   auto name = std::make_shared<std::string>();
   auto reason = std::make_shared<std::string>();
   CLI::App* revoke = token->add_subcommand("revoke", "End an access token, at once and for good");
   revoke->add_option("name", *name, "Its name")->required();
   revoke->add_option("--reason", *reason, "Why; shown in history");
-  revoke->callback([&session, name, reason] { Revoke(session, *name, *reason); });
+  revoke->callback([&session, name, reason] { RevokeToken(session, *name, *reason); });
 }
 
 }  // namespace weir::control::cli

@@ -24,7 +24,7 @@ using codec::Json;
 constexpr int64_t kBackupIsOldMs = 86'400'000;
 constexpr uint64_t kPendingIsMany = 8;  // batches that a node waits for: it is cut off, or behind
 
-struct Finding {
+struct Advice {
   const char* verdict;  // ok | note | BAD
   std::string what;
   std::string remedy{};
@@ -49,7 +49,7 @@ bool AreNeighbours(const std::string& a, const std::string& b) {
   return left[0] == right[0] && std::abs(left[1] - right[1]) <= 1;
 }
 
-Finding CheckSchema(int64_t version) {
+Advice CheckSchema(int64_t version) {
   const int64_t known = store::Store::KnownSchema();
   if (version > known) {
     return {"BAD",
@@ -67,7 +67,7 @@ Finding CheckSchema(int64_t version) {
       "weir backup FILE"};
 }
 
-void CheckVersions(const Json& facts, std::vector<Finding>& findings) {
+void CheckVersions(const Json& facts, std::vector<Advice>& findings) {
   const std::string running = Text(facts["build"]);
   const std::string mine = BuildVersion();
   if (!AreNeighbours(running, mine)) {
@@ -110,7 +110,7 @@ void CheckVersions(const Json& facts, std::vector<Finding>& findings) {
   }
 }
 
-void CheckState(const Json& facts, std::vector<Finding>& findings) {
+void CheckState(const Json& facts, std::vector<Advice>& findings) {
   for (const Json& rollout : facts["rollouts"]) {
     findings.push_back({"BAD",
                         fmt::format("rollout {} is {}: it would be judged across the restarts",
@@ -137,7 +137,7 @@ void CheckState(const Json& facts, std::vector<Finding>& findings) {
     findings.push_back({"note", "there is one node: while it restarts, nobody serves"});
 }
 
-void CheckRoom(const Json& facts, std::vector<Finding>& findings) {
+void CheckRoom(const Json& facts, std::vector<Advice>& findings) {
   const Json& backup = facts["backup"];
   if (!backup.contains("age_ms")) {
     findings.push_back({"BAD", "no backup is known", "weir backup FILE"});
@@ -157,10 +157,10 @@ void CheckRoom(const Json& facts, std::vector<Finding>& findings) {
                       free >= needed ? "" : "make room first"});
 }
 
-void Print(Session& session, const std::vector<Finding>& findings) {
+void Print(Session& session, const std::vector<Advice>& findings) {
   bool is_safe = true;
   Json items = Json::array();
-  for (const Finding& finding : findings) {
+  for (const Advice& finding : findings) {
     const bool is_bad = std::string_view(finding.verdict) == "BAD";
     is_safe = is_safe && !is_bad;
     items.push_back({{"verdict", is_bad ? "bad" : finding.verdict},
@@ -169,7 +169,7 @@ void Print(Session& session, const std::vector<Finding>& findings) {
   }
   if (!is_safe) session.No();
   if (session.PrintData({{"version", BuildVersion()}, {"safe", is_safe}, {"items", items}})) return;
-  for (const Finding& finding : findings) {
+  for (const Advice& finding : findings) {
     std::printf("%-4s  %s\n", finding.verdict, finding.what.c_str());
     if (!finding.remedy.empty()) std::printf("      try: %s\n", finding.remedy.c_str());
   }
@@ -182,7 +182,7 @@ void Print(Session& session, const std::vector<Finding>& findings) {
 void CheckRunning(Session& session) {
   const Result<Json> facts = session.api().Get("/v1/upgrade");
   if (!facts.ok()) return session.Fail(facts.status());
-  std::vector<Finding> findings;
+  std::vector<Advice> findings;
   CheckVersions(*facts, findings);
   findings.push_back(CheckSchema((*facts)["schema"].value("version", int64_t{0})));
   CheckState(*facts, findings);
@@ -198,7 +198,7 @@ void CheckDirectory(Session& session, const std::string& data_dir) {
   if (!store.ok()) return session.FailAs(kExitNo, store.status().ToString());
   const auto schema = (*store)->Schema();
   if (!schema.ok()) return session.FailAs(kExitNo, schema.status().ToString());
-  std::vector<Finding> findings{CheckSchema(*schema)};
+  std::vector<Advice> findings{CheckSchema(*schema)};
   const auto check = (*store)->CheckAudit();
   if (!check.ok()) return session.FailAs(kExitNo, check.status().ToString());
   findings.push_back({check->problem.empty() ? "ok" : "BAD",

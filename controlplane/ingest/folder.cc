@@ -43,45 +43,48 @@ void Folder::Add(const wire::Batch& batch, int64_t now_ms, int64_t now_wall_ms) 
   // A window that an outage made long holds old counts, whenever it ended.
   const int64_t started_ms = at_ms - (batch.window_end_ms - batch.window_start_ms);
   const bool is_live = now_ms - started_ms <= kLiveMs;
-  telemetry::Window& history = history_[at_ms / 1000 * 1000][batch.node];
+  telemetry::Window& part = parts_[batch.node][{at_ms / 1000 * 1000, is_live}];
   for (const wire::Series& raw : batch.series) {
-    const auto read = wire::FromWire(raw);
+    auto read = wire::FromWire(raw);
     if (!read.ok()) {
       ++malformed_;
       last_error_ = batch.node + ": " + read.status().ToString();
       continue;
     }
-    const auto& [key, series] = *read;
+    auto& [key, series] = *read;
     if (key.subject.starts_with(telemetry::kFlagSubject)) {
       const FlagWindow decided{at_ms, wire::ReadSnapshotVersion(key.version).value_or(0)};
       flags_[decided][key.subject.substr(std::string_view(telemetry::kFlagSubject).size())]
             [key.arm] += series.Counter(telemetry::kRequests);
       continue;
     }
-    history[key].Merge(series);
-    if (is_live) live_[batch.node][key].Merge(series);
+    const auto [at, is_first] = part.try_emplace(key);
+    if (is_first) {
+      at->second = std::move(series);
+    } else {
+      at->second.Merge(series);
+    }
   }
   samples_.Add(batch, now_ms, now_wall_ms);
 }
 
 TelemetryTick Folder::Take() {
   TelemetryTick tick;
-  for (const auto& [node, window] : live_) {
-    telemetry::Merge(tick.live, window);
-    for (const auto& [key, series] : window) {
-      const uint64_t requests = series.Counter(telemetry::kRequests);
-      if (requests > 0) tick.by_node[key][node] = {requests, series.Counter(telemetry::kBad)};
+  for (const auto& [node, parts] : parts_) {
+    for (const auto& [span, window] : parts) {
+      if (window.empty()) continue;
+      telemetry::Merge(tick.history[span.second_ms], window);
+      if (!span.is_live) continue;
+      telemetry::Merge(tick.live, window);
+      for (const auto& [key, series] : window) {
+        const uint64_t requests = series.Counter(telemetry::kRequests);
+        if (requests > 0) tick.by_node[key][node] += {requests, series.Counter(telemetry::kBad)};
+      }
     }
-  }
-  for (const auto& [second_ms, nodes] : history_) {
-    telemetry::Window& window = tick.history[second_ms];
-    for (const auto& [node, part] : nodes) telemetry::Merge(window, part);
-    if (window.empty()) tick.history.erase(second_ms);
   }
   tick.flags = std::exchange(flags_, {});
   tick.decisions = samples_.Take();
-  live_.clear();
-  history_.clear();
+  parts_.clear();
   return tick;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -71,8 +72,13 @@ class Folder {
   int64_t HappenedAt(const wire::Batch& batch, int64_t now_ms) const;
 
   std::map<std::string, NodeClock> clocks_;
-  std::map<std::string, telemetry::Window> live_;  // by node
-  std::map<int64_t, std::map<std::string, telemetry::Window>> history_;
+  // What one node's batches of a second came to.
+  struct Span {
+    int64_t second_ms = 0;
+    bool is_live = false;
+    auto operator<=>(const Span&) const = default;
+  };
+  std::map<std::string, std::map<Span, telemetry::Window>> parts_;  // by node
   std::map<FlagWindow, FlagCounts> flags_;
   DecisionSamples samples_;
   uint64_t malformed_ = 0;

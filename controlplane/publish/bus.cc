@@ -168,7 +168,10 @@ WireRefusals Bus::Refusals() {
   WireRefusals all = retired_;
   ForEachSocket([&](transport::Socket& socket) { Add(socket.peer_counters(), all); });
   all.key = zap_.denied_count();
-  all.handshake -= std::min(all.handshake, all.key);  // those failed, too
+  // Denied ones failed, too, but are seen to have failed a little later.
+  handshakes_failed_ =
+      std::max(handshakes_failed_, all.handshake - std::min(all.handshake, all.key));
+  all.handshake = handshakes_failed_;
   all.revoked = frames_of_revoked_;
   return all;
 }

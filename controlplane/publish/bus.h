@@ -139,6 +139,7 @@ class Bus : private HubOutbox {
   std::map<std::string, int64_t> moved_ms_;     // node → when it was last told to move
   WireRefusals retired_;                        // of places that ended
   uint64_t frames_of_revoked_ = 0;
+  uint64_t handshakes_failed_ = 0;  // as told: it never falls
 };
 
 }  // namespace weir::control::publish

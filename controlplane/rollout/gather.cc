@@ -21,14 +21,14 @@ constexpr int kCrashLoopRestarts = 3;
 // what clocks of nodes may be off.
 constexpr int64_t kOldBreakerMs = 30'000;
 
-const domain::Phase& PhaseOf(const Resource& rollout) {
+const domain::Phase& PresentPhase(const Resource& rollout) {
   const RolloutSpec& spec = rollout.As<RolloutSpec>();
   return spec.phases[std::min<uint64_t>(rollout.status->phase, spec.phases.size() - 1)];
 }
 
 // The nodes that the phase applies to, as its split has them.
 domain::Labels NodesOf(const Resource& rollout) {
-  domain::Labels labels = PhaseOf(rollout).nodes;
+  domain::Labels labels = PresentPhase(rollout).nodes;
   const RolloutSpec& spec = rollout.As<RolloutSpec>();
   labels.insert(spec.nodes.begin(), spec.nodes.end());
   return labels;
@@ -99,7 +99,7 @@ Evidence Driver::Gather(const Resource& rollout, Run& run, int64_t now_ms, int64
 void Driver::GatherShares(const Resource& rollout, Run& run, Evidence& evidence,
                           int64_t now_ms) const {
   const RolloutSpec& spec = rollout.As<RolloutSpec>();
-  const domain::Phase& phase = PhaseOf(rollout);
+  const domain::Phase& phase = PresentPhase(rollout);
   const bool are_returning = now_ms < first_tick_ms_ + kNodesReturnMs;
   run.selected_nodes = are_returning ? std::max(run.selected_nodes, evidence.selected_nodes)
                                      : evidence.selected_nodes;
@@ -150,7 +150,7 @@ const std::string& Driver::DigestOf(const RolloutSpec& spec, Run& run) const {
 
 GateState Driver::AskGate(const Resource& rollout, const Run& run, size_t index,
                           const std::string& spec_digest) const {
-  const domain::Phase& phase = PhaseOf(rollout);
+  const domain::Phase& phase = PresentPhase(rollout);
   const domain::Gate& gate = phase.gates[index];
   if (gate.type == "manual_approval")
     return ApprovalState(gate, phase.name, *rollout.status, spec_digest);
@@ -170,7 +170,7 @@ GateState Driver::AskGate(const Resource& rollout, const Run& run, size_t index,
 // While the rollout rests nothing is asked, and the gates stand as they did.
 void Driver::GatherGates(const Resource& rollout, Run& run, Evidence& evidence, int64_t now_ms,
                          int64_t now_wall_ms) {
-  const domain::Phase& phase = PhaseOf(rollout);
+  const domain::Phase& phase = PresentPhase(rollout);
   run.gates.resize(phase.gates.size());
   const bool needs_digest =
       std::any_of(phase.gates.begin(), phase.gates.end(),

@@ -18,7 +18,7 @@ constexpr uint64_t kEnough = 100;           // requests that say something of a 
 constexpr double kLeastPoints = 0.005;      // as the sequential trigger's least effect
 constexpr double kLeastTimes = 1.5;         // the same
 constexpr double kOneInTwoThousand = 3.29;  // standard deviations, one-sided
-constexpr size_t kNodesNamed = 3;
+constexpr size_t kBadNodesNamed = 3;
 
 double RateOf(const NodeCount& count) {
   return count.requests == 0 ? 0
@@ -185,8 +185,8 @@ BadNodes WhereBad(const CountsByNode& nodes) {
   std::stable_sort(bad.begin(), bad.end(),
                    [](const auto& a, const auto& b) { return a.first > b.first; });
   std::vector<std::string> named;
-  for (size_t i = 0; i < std::min(bad.size(), kNodesNamed); ++i) named.push_back(bad[i].second);
-  return {bad.size(), Join(named, ", ") + (bad.size() > kNodesNamed ? ", …" : "")};
+  for (size_t i = 0; i < std::min(bad.size(), kBadNodesNamed); ++i) named.push_back(bad[i].second);
+  return {bad.size(), Join(named, ", ") + (bad.size() > kBadNodesNamed ? ", …" : "")};
 }
 
 namespace {

@@ -15,7 +15,7 @@ namespace {
 constexpr int64_t kMoveAgainMs = 60'000;
 constexpr int64_t kRefusedMs = 5000;
 constexpr int64_t kSaveEveryMs = 1000;
-constexpr size_t kMaxDetail = 256;  // session frames are at most 64 KiB
+constexpr size_t kMaxFrameDetail = 256;  // session frames are at most 64 KiB
 constexpr size_t kMaxRefused = 100;
 
 }  // namespace
@@ -147,7 +147,7 @@ void Link::OnWelcome(const wire::Frame& frame) {
 
 void Link::OnCordoned(bool cordoned, const std::string& reason) {
   const std::optional<std::string> cordon =
-      cordoned ? std::optional(reason.substr(0, kMaxDetail)) : std::nullopt;
+      cordoned ? std::optional(reason.substr(0, kMaxFrameDetail)) : std::nullopt;
   if (cordon == cordon_) return;
   if (cordoned) {
     Log("bus").info("cordoned: /ready answers 503 from now on{}{}", reason.empty() ? "" : ": ",
@@ -245,7 +245,7 @@ void Link::SendNews() {
     wire::Applied applied{receiver_.refused()};
     if (applied.refused.size() > kMaxRefused) applied.refused.resize(kMaxRefused);
     for (wire::RefusedEntry& entry : applied.refused) {
-      if (entry.detail.size() > kMaxDetail) entry.detail.resize(kMaxDetail);
+      if (entry.detail.size() > kMaxFrameDetail) entry.detail.resize(kMaxFrameDetail);
     }
     const Status sent = SendSession(wire::Type::kApplied, applied, applied_.first, applied_.second);
     is_applied_due_ = sent.code() == Code::kUnavailable;

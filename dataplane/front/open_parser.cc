@@ -9,7 +9,7 @@ namespace {
 
 namespace dom = simdjson::dom;
 
-constexpr size_t kKeptBytes = 1024 * 1024;
+constexpr size_t kKeptText = 1024 * 1024;
 
 Status ReadText(std::string path, dom::element value, std::string* out) {
   std::string_view text;
@@ -103,7 +103,7 @@ Result<simdjson::dom::element> InferReader::OpenParser::Parse(std::string_view b
 }
 
 void InferReader::OpenParser::LetGo() {
-  if (buffer_.size() <= 2 * kKeptBytes) return;
+  if (buffer_.size() <= 2 * kKeptText) return;
   buffer_ = {};
   parser_ = dom::parser();
 }

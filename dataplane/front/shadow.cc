@@ -10,7 +10,7 @@
 namespace weir::node::front {
 namespace {
 
-constexpr size_t kKeptBytes = 64 * 1024;  // of a body's or answer's memory, from copy to copy
+constexpr size_t kKeptCopy = 64 * 1024;  // of a body's or answer's memory, from copy to copy
 
 size_t InputBytes(const CopySource& source) {
   size_t bytes = 0;
@@ -64,9 +64,9 @@ class Shadow::Copy final : public runtime::Sink {
     plan.reset();
     model = nullptr;
     request.Clear();
-    stable.LetGo(kKeptBytes);
-    answer.LetGo(kKeptBytes);
-    if (body.capacity() > kKeptBytes) body = {};
+    stable.LetGo(kKeptCopy);
+    answer.LetGo(kKeptCopy);
+    if (body.capacity() > kKeptCopy) body = {};
   }
 
   std::shared_ptr<const routing::Plan> plan;

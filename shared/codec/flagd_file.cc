@@ -13,7 +13,7 @@ namespace weir::codec {
 namespace {
 
 constexpr std::array kIgnored = {"source", "selector"};
-constexpr int kMaxDepth = 64;
+constexpr int kDeepestFlagd = 64;
 constexpr size_t kMaxEvaluatorName = 253;  // bytes
 constexpr size_t kMaxSuggested = 256;      // evaluators among which the nearest is looked for
 // Of one file: rules with their references resolved (or why they are not), and the file's metadata
@@ -21,7 +21,7 @@ constexpr size_t kMaxSuggested = 256;      // evaluators among which the nearest
 constexpr size_t kMaxFileBytes = 32 << 20;
 
 template <class Names>
-bool Contains(const Names& names, const std::string& name) {
+bool IsAmong(const Names& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
@@ -54,7 +54,7 @@ class Inliner {
  private:
   Json Copy(const Json& rule, int depth) {
     if (!error_.empty()) return nullptr;
-    if (depth > kMaxDepth) return Fail(fmt::format("is nested deeper than {}", kMaxDepth));
+    if (depth > kDeepestFlagd) return Fail(fmt::format("is nested deeper than {}", kDeepestFlagd));
     if (rule.is_object()) {
       if (const auto ref = rule.find("$ref"); ref != rule.end()) return Inline(rule, *ref, depth);
       Json copy = Json::object();
@@ -94,7 +94,7 @@ class Inliner {
       return Fail(fmt::format("refers to \"{}\", which is not one of $evaluators{}", name,
                               DidYouMean(name, names)));
     }
-    if (Contains(open_, name)) {
+    if (IsAmong(open_, name)) {
       return Fail(fmt::format("refers to \"{}\", which leads back to itself ({})", name,
                               Join(open_, " -> ")));
     }
@@ -223,9 +223,9 @@ class FlagdFile {
     static const std::vector<std::string> kKnown = {"state", "variants", "defaultVariant",
                                                     "targeting", "metadata"};
     for (const auto& [key, value] : flag.items()) {
-      if (Contains(kIgnored, key)) {
+      if (IsAmong(kIgnored, key)) {
         Warn(path + "." + key, "says where flagd found the flag; ignored");
-      } else if (!Contains(kKnown, key)) {
+      } else if (!IsAmong(kKnown, key)) {
         Warn(path + "." + key, "is not a known key" + DidYouMean(key, kKnown) + "; ignored");
       }
     }

@@ -7,7 +7,7 @@
 namespace weir::codec {
 namespace {
 
-constexpr size_t kMaxDepth = 64;
+constexpr size_t kDeepestJson = 64;
 
 // Builds the tree from the parser's events, so that depth and repeated keys are checked on the way.
 // (nlohmann's parser with a callback does the same, but looks over a whole list at the end of each
@@ -53,8 +53,8 @@ class TreeBuilder final : public nlohmann::json_sax<Json> {
     return place;
   }
   bool Open(Json empty) {
-    if (open_.size() >= kMaxDepth) {
-      error_ = fmt::format("nested deeper than {}", kMaxDepth);
+    if (open_.size() >= kDeepestJson) {
+      error_ = fmt::format("nested deeper than {}", kDeepestJson);
       return false;
     }
     open_.push_back(Put(std::move(empty)));

@@ -8,7 +8,7 @@
 namespace weir::codec {
 namespace {
 
-constexpr int kMaxDepth = 64;
+constexpr int kDeepestLines = 64;
 constexpr size_t kMaxPathBytes = 32 << 20;  // of all values together: long keys repeat in each
 
 // Keys are compared as they are written: escapes in them are left alone.
@@ -21,7 +21,7 @@ class Scanner {
     Space();
     if ((path_bytes_ += path.size()) > kMaxPathBytes) return false;
     out_.lines.try_emplace(path, line_);
-    if (at_ >= text_.size() || depth > kMaxDepth) return false;
+    if (at_ >= text_.size() || depth > kDeepestLines) return false;
     if (text_[at_] == '{') return Members(path, depth);
     if (text_[at_] == '[') return Items(path, depth);
     if (text_[at_] == '"') return Text().has_value();

@@ -16,7 +16,7 @@
 namespace weir::codec {
 namespace {
 
-constexpr int kMaxDepth = 64;
+constexpr int kDeepestYaml = 64;
 // Of a whole stream, after aliases are expanded: what is kept of 8 MB of text stays within bounds.
 constexpr size_t kMaxNodes = 500'000;
 constexpr size_t kMaxBytes = 32 << 20;     // texts, keys, and the paths that `lines` keeps
@@ -70,7 +70,7 @@ class Converter {
 
   Json Convert(const YAML::Node& node, const std::string& path, int depth) {
     if (stream_.is_cut) return nullptr;
-    if (depth > kMaxDepth) return Cut(node, path, "is nested deeper than 64");
+    if (depth > kDeepestYaml) return Cut(node, path, "is nested deeper than 64");
     if (++spent_.nodes > kMaxNodes)
       return Cut(node, path, "makes the file larger than 500000 values");
     document_.lines.try_emplace(path, node.Mark().line + 1);

@@ -15,7 +15,7 @@ namespace {
 constexpr size_t kMaxPhases = 64;
 constexpr size_t kMaxGates = 32;
 constexpr size_t kMaxTriggers = 64;
-constexpr size_t kMaxFlags = 64;
+constexpr size_t kMaxPhaseFlags = 64;
 constexpr size_t kMaxLabels = 64;
 constexpr int64_t kDayMs = 86'400'000;
 
@@ -65,7 +65,7 @@ void CheckPhaseFlags(Checker& c, const std::string& path, const Phase& phase,
                      const RolloutSpec& spec) {
   if (phase.flags.empty()) return;
   if (spec.model.empty()) c.Fail(path, "are only for a model's rollout");
-  c.Count(path, phase.flags.size(), kMaxFlags);
+  c.Count(path, phase.flags.size(), kMaxPhaseFlags);
   std::set<std::string> seen;
   for (const std::string& flag : phase.flags) {
     if (!IsResourceName(flag) || !seen.insert(flag).second)

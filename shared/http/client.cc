@@ -28,8 +28,8 @@ using internal::AnswerReader;
 using internal::Io;
 
 constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
-constexpr size_t kReadSpace = size_t{16} * 1024;
-constexpr size_t kReadLimit = size_t{256} * 1024;
+constexpr size_t kAnswerSpace = size_t{16} * 1024;
+constexpr size_t kAnswerLimit = size_t{256} * 1024;
 
 bool IsIdempotent(std::string_view method) {
   return method == "GET" || method == "HEAD" || method == "PUT" || method == "DELETE" ||
@@ -264,7 +264,8 @@ Status Client::Connection::Receive(bool head_only, ClientResponse* response,
 // Reads what there is, at least something. `ended` if the peer has closed, which may be the end of
 // the answer.
 Status Client::Connection::Fill(bool* ended) {
-  if (!input_.Prepare(kReadSpace, kReadLimit)) return Failed("a header of the answer is too large");
+  if (!input_.Prepare(kAnswerSpace, kAnswerLimit))
+    return Failed("a header of the answer is too large");
   for (;;) {
     const Io io = stream_.Read(input_.space(), input_.space_size());
     switch (io.kind) {

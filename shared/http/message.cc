@@ -75,6 +75,7 @@ std::optional<std::string> Request::Query(std::string_view name) const {
 }
 
 void Request::Clear() {
+  is_body_withheld = false;
   head_.clear();
   fields_.clear();
   body_.clear();

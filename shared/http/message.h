@@ -36,6 +36,7 @@ class Request {
   std::string_view body;          // whole and de-chunked
   std::string remote;             // "127.0.0.1:50312", "[::1]:50312"
   bool is_tls = false;            // came through TLS
+  bool is_body_withheld = false;  // see BodyLimit (server.h)
 
   // The first value of a header, without surrounding blanks; "" if absent.
   std::string_view Header(std::string_view name) const;

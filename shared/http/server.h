@@ -62,6 +62,10 @@ class Exchange {
 };
 
 using Handler = std::function<void(std::shared_ptr<Exchange>)>;
+// How many bytes of body a request may bring, by its head alone, on the worker's thread. Of 0, and
+// of a Content-Length beyond it, nothing is read: the handler is called at once, with
+// Request::is_body_withheld, is to refuse, and the connection ends after its answer.
+using BodyLimit = std::function<size_t(const Request&, int worker)>;
 
 struct ServerOptions {
   std::string listen = "127.0.0.1:0";  // "host:port", "[::1]:port", ":port"; port 0 picks one
@@ -78,6 +82,7 @@ struct ServerOptions {
   std::string tls_cert_file{};
   std::string tls_key_file{};
   int64_t handshake_timeout_ms = 10'000;  // of TLS: close
+  BodyLimit body_limit{};  // beside max_body, for requests that bring a body; empty: max_body alone
 };
 
 // Sums over all workers since Start.

@@ -51,6 +51,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
  private:
   static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+  static constexpr size_t kFlushAt = size_t{64} * 1024;  // pipelined answers gather up to this
   enum class State { kHandshake, kIdle, kHead, kBody, kHandling, kStreaming, kLingering };
 
   bool active() const { return state_ == State::kHandling || state_ == State::kStreaming; }
@@ -70,6 +71,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void Parse();
   bool BeginRequest();
   bool CheckParse(const beast::error_code& ec);
+  bool LimitBody();
   void Dispatch();
   void EndExchange();
   void CutOff();

@@ -11,9 +11,9 @@
 namespace weir::http::internal {
 namespace {
 
-constexpr size_t kReadSpace = size_t{16} * 1024;
-constexpr size_t kBodyReadSpace = size_t{64} * 1024;
-constexpr size_t kReadLimit = size_t{256} * 1024;
+constexpr size_t kPeerSpace = size_t{16} * 1024;
+constexpr size_t kPeerBodySpace = size_t{64} * 1024;
+constexpr size_t kPeerLimit = size_t{256} * 1024;
 
 }  // namespace
 
@@ -132,8 +132,8 @@ void UpstreamConnection::Flush() {
 
 void UpstreamConnection::Read() {
   for (;;) {
-    const size_t wanted = response_.body.empty() ? kReadSpace : kBodyReadSpace;
-    if (!input_.Prepare(wanted, kReadLimit)) return Break("a header of the answer is too large");
+    const size_t wanted = response_.body.empty() ? kPeerSpace : kPeerBodySpace;
+    if (!input_.Prepare(wanted, kPeerLimit)) return Break("a header of the answer is too large");
     const size_t space = input_.space_size();
     const Io io = stream_.Read(input_.space(), space);
     switch (io.kind) {

@@ -47,7 +47,7 @@ std::string_view TrimEnd(std::string_view text) {
   return text;
 }
 
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+bool IsDecimal(char c) { return c >= '0' && c <= '9'; }
 
 // The decimal number that `text` starts with, and how many bytes it takes; none: NaN and 0.
 struct Decimal {
@@ -62,7 +62,7 @@ Decimal ReadDecimal(std::string_view text) {
   if (text.substr(at, kName.size()) == kName) return {sign * kInfinity, at + kName.size()};
   // from_chars takes "nan", "inf" and no "+"; it also takes "5." and ".5", as JavaScript does.
   const size_t mantissa = at < text.size() && text[at] == '.' ? at + 1 : at;
-  if (mantissa >= text.size() || !IsDigit(text[mantissa])) return {};
+  if (mantissa >= text.size() || !IsDecimal(text[mantissa])) return {};
   double value = 0;
   const auto [end, error] = std::from_chars(text.data() + at, text.data() + text.size(), value);
   if (error == std::errc::result_out_of_range) {
@@ -82,7 +82,7 @@ double ReadDigits(std::string_view digits, int base) {
   double value = 0;
   for (const char c : digits) {
     const int lower = c | 0x20;
-    const int digit = IsDigit(c) ? c - '0' : lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : 99;
+    const int digit = IsDecimal(c) ? c - '0' : lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : 99;
     if (digit >= base) return kNan;
     value = value * base + digit;
   }

@@ -10,7 +10,7 @@ namespace {
 constexpr size_t kMaxVersionBytes = 256;
 constexpr uint64_t kMaxNumber = (uint64_t{1} << 53) - 1;  // what JavaScript holds exactly
 
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+bool IsAsciiDigit(char c) { return c >= '0' && c <= '9'; }
 bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-'; }
 
 // Digits without a leading zero, taken off the front.
@@ -29,7 +29,7 @@ bool Take(std::string_view& text, char c) {
 }
 
 bool IsNumeric(std::string_view identifier) {
-  return std::all_of(identifier.begin(), identifier.end(), IsDigit);
+  return std::all_of(identifier.begin(), identifier.end(), IsAsciiDigit);
 }
 
 std::string_view TakeIdentifier(std::string_view& rest) {
@@ -44,8 +44,8 @@ bool AreIdentifiers(std::string_view text, bool prerelease) {
   if (text.empty() || text.back() == '.') return false;
   while (!text.empty()) {
     const std::string_view one = TakeIdentifier(text);
-    if (one.empty() ||
-        !std::all_of(one.begin(), one.end(), [](char c) { return IsDigit(c) || IsLetter(c); })) {
+    if (one.empty() || !std::all_of(one.begin(), one.end(),
+                                    [](char c) { return IsAsciiDigit(c) || IsLetter(c); })) {
       return false;
     }
     if (prerelease && one.size() > 1 && one[0] == '0' && IsNumeric(one)) return false;

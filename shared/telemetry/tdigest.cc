@@ -12,17 +12,20 @@ namespace {
 
 using Centroid = TDigest::Centroid;
 
-bool Less(const Centroid& a, const Centroid& b) {
-  return a.mean != b.mean ? a.mean < b.mean : a.weight < b.weight;
-}
+bool Less(const Centroid& a, const Centroid& b) { return a.mean < b.mean; }
 
-// The order of centroids with one mean is free: put one of weight 1 last. The front has it by Less.
-void PutSingletonLast(std::vector<Centroid>& sorted) {
-  for (size_t i = sorted.size(); i-- > 0 && sorted[i].mean == sorted.back().mean;) {
-    if (sorted[i].weight == 1) {
-      std::swap(sorted[i], sorted.back());
-      return;
-    }
+// The order of centroids with one mean is free: put one of weight 1 first, one last. Every digest
+// has them there, so the least and the greatest of several have them, too.
+void PutSingletonsOutside(std::vector<Centroid>& sorted) {
+  for (size_t i = 0; i < sorted.size() && sorted[i].mean == sorted.front().mean; ++i) {
+    if (sorted[i].weight != 1) continue;
+    std::swap(sorted[i], sorted.front());
+    break;
+  }
+  for (size_t i = sorted.size(); i-- > 1 && sorted[i].mean == sorted.back().mean;) {
+    if (sorted[i].weight != 1) continue;
+    std::swap(sorted[i], sorted.back());
+    break;
   }
 }
 
@@ -74,12 +77,21 @@ Result<TDigest> TDigest::FromCentroids(std::vector<Centroid> centroids) {
 }
 
 void TDigest::Merge(const TDigest& other) {
-  std::vector<Centroid> sorted = other.centroids_;
-  for (const double value : other.buffer_) sorted.push_back({value, 1});
-  for (const double value : buffer_) sorted.push_back({value, 1});
-  sorted.insert(sorted.end(), centroids_.begin(), centroids_.end());
-  buffer_.clear();
-  std::sort(sorted.begin(), sorted.end(), Less);
+  if (!other.buffer_.empty()) {
+    TDigest absorbed = other;
+    absorbed.Absorb(kWorkingCompression);
+    return Merge(absorbed);
+  }
+  if (!buffer_.empty()) Absorb(kWorkingCompression);
+  if (other.centroids_.empty()) return;
+  if (centroids_.empty()) {
+    *this = other;
+    return;
+  }
+  thread_local std::vector<Centroid> sorted;
+  sorted.resize(centroids_.size() + other.centroids_.size());
+  std::merge(centroids_.begin(), centroids_.end(), other.centroids_.begin(), other.centroids_.end(),
+             sorted.begin(), Less);
   Compress(sorted, kWorkingCompression);
 }
 
@@ -109,7 +121,7 @@ void TDigest::Clear() {
 // its right end are at most e^(Z / delta) times those at its left end.
 void TDigest::Compress(std::vector<Centroid>& sorted, double compression) {
   if (sorted.empty()) return;
-  PutSingletonLast(sorted);
+  PutSingletonsOutside(sorted);
   weight_ = 0;
   for (const Centroid& c : sorted) weight_ += c.weight;
   centroids_.clear();

@@ -76,6 +76,40 @@ TEST(ServerLimits, RefusesBodiesThatAreTooLarge) {
   EXPECT_EQ(server.counters().rejected_oversize, 2u);
 }
 
+// What a stranger sends is not kept until somebody finds out that he is one.
+TEST(ServerLimits, ReadsNoBodyBeyondWhatTheHeadMayBring) {
+  Server server;
+  ServerOptions options;
+  options.body_limit = [](const Request& request, int worker) -> size_t {
+    EXPECT_EQ(worker, 0);
+    return request.Header("who") == "friend" ? 1000 : 0;
+  };
+  ASSERT_TRUE(server
+                  .Start(options,
+                         [](const std::shared_ptr<Exchange>& exchange) {
+                           const Request& request = exchange->request();
+                           exchange->Respond({.status = request.is_body_withheld ? 401 : 200,
+                                              .headers = {},
+                                              .body = std::to_string(request.body.size()),
+                                              .content_type = "text/plain"});
+                         })
+                  .ok());
+  const auto answer = [&](const std::string& head, size_t body) {
+    RawSocket socket(server.address());
+    socket.Send("POST / HTTP/1.1\r\nHost: x\r\n" + head + "\r\n\r\n");
+    socket.Send(std::string(body, 'x'));
+    socket.EndSending();
+    return socket.ReadAll();
+  };
+  const std::string length = "Content-Length: ";
+  EXPECT_THAT(answer("who: stranger\r\n" + length + "4000000", 4'000'000),
+              AllOf(StartsWith("HTTP/1.1 401"), HasSubstr("Connection: close"), EndsWith("\r\n0")));
+  EXPECT_THAT(answer("who: friend\r\n" + length + "1001", 1001), StartsWith("HTTP/1.1 401"));
+  EXPECT_THAT(answer("who: friend\r\n" + length + "1000", 1000),
+              AllOf(StartsWith("HTTP/1.1 200"), EndsWith("\r\n1000")));
+  EXPECT_THAT(answer("who: stranger\r\nTransfer-Encoding: chunked", 0), StartsWith("HTTP/1.1 401"));
+}
+
 TEST(ServerLimits, RefusesHeadersThatAreTooLarge) {
   Server server;
   ServerOptions options;
