@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// The gates of a node, by model: which models have one, and what it is set to. A model has one
+// while it has a Limit, or while the flag `adaptive_governor` is on for this node, which gives
+// every model a governor. Any thread; a mutex, since snapshots set what workers look up when they
+// make their plans. Nobody looks anything up for a request.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dataplane/admission/gate.h"
+#include "shared/decision/ruleset.h"
+
+namespace weir::node::admission {
+
+inline constexpr char kGovernorFlag[] = "adaptive_governor";
+
+class Gates {
+ public:
+  // Requests of one model that a governor begins with, where no Limit says how many may be in work.
+  // A version in this process computes on its worker; a service does so elsewhere.
+  static constexpr uint64_t kSlotsPerWorker = 4;
+  static constexpr uint64_t kServiceSlotsPerWorker = 16;
+
+  explicit Gates(uint64_t workers) : workers_(workers) {}
+
+  // In the order of the rulesets. `node` is this node's id, for the flag; "" while it is unknown.
+  void Set(const decision::Ruleset& rules, const std::string& node, Now now);
+  // Null: this model's requests pass nothing.
+  std::shared_ptr<Gate> Find(std::string_view model) const;
+
+  // See Gate::Tick. False: there is nothing to tick.
+  bool Tick(Now now);
+  std::vector<GateView> Views() const;
+  // Forgets who waits; before the workers go.
+  void Clear();
+
+ private:
+  struct Held {
+    std::shared_ptr<Gate> gate;
+    bool is_wanted = false;  // or only waited for, until its requests have left
+  };
+  std::vector<std::shared_ptr<Gate>> All() const;
+
+  const uint64_t workers_;
+  mutable std::mutex mutex_;
+  std::map<std::string, Held, std::less<>> gates_;
+};
+
+}  // namespace weir::node::admission
