@@ -172,8 +172,10 @@ void Gate::Leave(uint32_t caller, int64_t entered_ns, Now now) {
     const std::lock_guard lock(mutex_);
     Refresh(now.wall_ms);
     if (inflight_ > 0) --inflight_;
-    ++out_;
-    service_sum_ms_ += Ms(std::max<int64_t>(0, now.ns - entered_ns));
+    if (entered_ns > 0) {
+      ++out_;
+      service_sum_ms_ += Ms(std::max<int64_t>(0, now.ns - entered_ns));
+    }
     callers_.Left(caller);
     Advance(now.ns, wakes);
   }

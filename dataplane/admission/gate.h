@@ -88,7 +88,7 @@ class Gate {
 
   // `make_waiter` is called at most once, while the gate is locked, if the request has to wait.
   Outcome Enter(const Entry& entry, Now now, const std::function<Waiter()>& make_waiter);
-  // `entered_ns`: when it got its slot.
+  // `entered_ns`: when it got its slot; 0: it did no work.
   void Leave(uint32_t caller, int64_t entered_ns, Now now);
   // False: it waits no more, and its wake is on its way.
   bool Forget(uint64_t ticket);

@@ -25,6 +25,7 @@ bool IsService(const decision::Model& model) {
 void Gates::Set(const decision::Ruleset& rules, const std::string& node, Now now) {
   const bool governed = IsGoverned(rules, node, now.wall_ms);
   const std::lock_guard lock(mutex_);
+  is_governed_ = governed;
   for (auto& [model, held] : gates_) held.is_wanted = false;
   rules.models().ForEach([&](const decision::Model& model) {
     const decision::Limit* limit = rules.limits().Find(model.name);
@@ -40,6 +41,15 @@ void Gates::Set(const decision::Ruleset& rules, const std::string& node, Now now
     if (!held.is_wanted) held.gate->Configure(nullptr, 0, now);
     it = !held.is_wanted && held.gate->IsIdle() ? gates_.erase(it) : std::next(it);
   }
+  revision_.fetch_add(1);
+}
+
+void Gates::Recheck(const decision::Ruleset& rules, const std::string& node, Now now) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (IsGoverned(rules, node, now.wall_ms) == is_governed_) return;
+  }
+  Set(rules, node, now);
 }
 
 std::shared_ptr<Gate> Gates::Find(std::string_view model) const {

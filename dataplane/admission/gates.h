@@ -5,6 +5,7 @@
 // make their plans. Nobody looks anything up for a request.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -31,6 +32,10 @@ class Gates {
 
   // In the order of the rulesets. `node` is this node's id, for the flag; "" while it is unknown.
   void Set(const decision::Ruleset& rules, const std::string& node, Now now);
+  // The same if the flag has changed by itself since: by a schedule, or as the node has a name now.
+  void Recheck(const decision::Ruleset& rules, const std::string& node, Now now);
+  // Grows whenever Find may have another answer than before.
+  uint64_t revision() const { return revision_.load(); }
   // Null: this model's requests pass nothing.
   std::shared_ptr<Gate> Find(std::string_view model) const;
 
@@ -48,7 +53,9 @@ class Gates {
   std::vector<std::shared_ptr<Gate>> All() const;
 
   const uint64_t workers_;
+  std::atomic<uint64_t> revision_{0};
   mutable std::mutex mutex_;
+  bool is_governed_ = false;
   std::map<std::string, Held, std::less<>> gates_;
 };
 
