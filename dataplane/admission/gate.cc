@@ -11,6 +11,7 @@ namespace {
 constexpr int64_t kShortestRetryMs = 50;
 constexpr int64_t kLongestRetryMs = 60'000;
 constexpr int64_t kUsualRetryMs = 1000;
+constexpr double kNewest = 0.1;  // weight of the newest service time in the usual one
 constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
 // A tick that comes later than this says nothing about what the node can do.
 constexpr int64_t kLongestTickMs = 4 * Governor::kTickMs;
@@ -174,7 +175,9 @@ void Gate::Leave(uint32_t caller, int64_t entered_ns, Now now) {
     if (inflight_ > 0) --inflight_;
     if (entered_ns > 0) {
       ++out_;
-      service_sum_ms_ += Ms(std::max<int64_t>(0, now.ns - entered_ns));
+      const double took_ms = Ms(std::max<int64_t>(0, now.ns - entered_ns));
+      service_sum_ms_ += took_ms;
+      service_ms_ += (service_ms_ == 0 ? 1 : kNewest) * (took_ms - service_ms_);
     }
     callers_.Left(caller);
     Advance(now.ns, wakes);
@@ -209,9 +212,9 @@ void Gate::Tick(Now now) {
 void Gate::TickGovernor(int64_t now_ns) {
   const int64_t passed_ms = (now_ns - governed_ns_) / 1'000'000;
   if (governed_ns_ != 0 && passed_ms < Governor::kTickMs) return;
-  if (out_ > 0) service_ms_ = service_sum_ms_ / out_;
+  const double service_ms = out_ > 0 ? service_sum_ms_ / out_ : service_ms_;
   // Counts as of a tick that is just as long as it should be.
-  const bool is_usable = governed_ns_ != 0 && passed_ms <= kLongestTickMs && service_ms_ > 0;
+  const bool is_usable = governed_ns_ != 0 && passed_ms <= kLongestTickMs && service_ms > 0;
   const double scale = is_usable
                            ? static_cast<double>(Governor::kTickMs) / static_cast<double>(passed_ms)
                            : kMissing;
@@ -220,7 +223,7 @@ void Gate::TickGovernor(int64_t now_ns) {
                   .queue = static_cast<double>(queue_.size()),
                   .least_queue = static_cast<double>(least_queue_),
                   .inflight = static_cast<double>(inflight_),
-                  .service_ms = service_ms_},
+                  .service_ms = service_ms},
                  static_cast<double>(slots_), static_cast<double>(limit_.target_delay_ms));
   governed_ns_ = now_ns;
   in_ = out_ = service_sum_ms_ = 0;

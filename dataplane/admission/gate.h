@@ -170,7 +170,8 @@ class Gate {
   double out_ = 0;
   double service_sum_ms_ = 0;
   size_t least_queue_ = 0;
-  double service_ms_ = 0;  // mean of one, as last known; 0: unknown
+
+  double service_ms_ = 0;  // what one takes lately; 0: unknown
 };
 
 }  // namespace weir::node::admission
