@@ -23,9 +23,10 @@ inline constexpr char kGovernorFlag[] = "adaptive_governor";
 
 class Gates {
  public:
-  // Requests of one model that a governor begins with, where no Limit says how many may be in work.
-  // A version in this process computes on its worker; a service does so elsewhere.
-  static constexpr uint64_t kSlotsPerWorker = 4;
+  // Requests of one model that a governor lets in at once where no Limit says how many. A version
+  // in this process computes on its worker, all that one poll round brought in one call: what is
+  // too much for it waits in the sockets. A service computes elsewhere.
+  static constexpr uint64_t kSlotsPerWorker = 64;
   static constexpr uint64_t kServiceSlotsPerWorker = 16;
 
   explicit Gates(uint64_t workers) : workers_(workers) {}

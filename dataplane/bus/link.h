@@ -50,8 +50,8 @@ struct BusStatus {
 
 // What applications want of the node.
 struct Activity {
-  uint64_t requests = 0;  // so far
-  uint64_t open = 0;      // being answered now
+  uint64_t requests = 0;        // so far
+  uint64_t open = 0;            // being answered now
   uint64_t resident_bytes = 0;  // of this process
 };
 

@@ -40,17 +40,16 @@ void Inference::Admit(std::shared_ptr<Call> call) {
   call->caller = CallerOf(routing::KeysOf(request, call->request.keys()));
   const admission::Now now = GateNow();
   call->came_ns = now.ns;
-  const admission::Outcome outcome =
-      gate->Enter({.version = call->route.target->version,
-                   .priority = PriorityOf(request, call->request),
-                   .caller = call->caller,
-                   .caller_hash = call->key_hash,
-                   .deadline_ns = call->deadline_ns},
-                  now, [this, &call] {
-                    return admission::Waiter{executor_, [this, call](admission::Refusal refusal) {
-                                               Wake(call, refusal);
-                                             }};
-                  });
+  const admission::Outcome outcome = gate->Enter(
+      {.version = call->route.target->version,
+       .priority = PriorityOf(request, call->request),
+       .caller = call->caller,
+       .caller_hash = call->key_hash,
+       .deadline_ns = call->deadline_ns},
+      now, [this, &call] {
+        return admission::Waiter{executor_,
+                                 [this, call](admission::Refusal refusal) { Wake(call, refusal); }};
+      });
   switch (outcome.kind) {
     case admission::Outcome::Kind::kEntered:
       call->standing = Call::Standing::kInside;

@@ -65,10 +65,10 @@ class Inference::Call final : public runtime::Sink, public std::enable_shared_fr
   // Where it is with the model's gate.
   enum class Standing : uint8_t { kOutside, kWaiting, kInside };
   Standing standing = Standing::kOutside;
-  uint64_t ticket = 0;        // while it waits
-  uint32_t caller = 0;        // whose limits it counts for
-  int64_t came_ns = 0;        // to the gate
-  int64_t entered_ns = 0;     // through it; 0: it passed none
+  uint64_t ticket = 0;     // while it waits
+  uint32_t caller = 0;     // whose limits it counts for
+  int64_t came_ns = 0;     // to the gate
+  int64_t entered_ns = 0;  // through it; 0: it passed none
   std::stop_source stop;
   bool is_predict = false;
   bool fails = false;  // by rehearsal

@@ -10,9 +10,9 @@
 // that failed (the split's `fallback`): the canary is counted as bad, and the client gets what
 // stable says.
 //
-// A model's gate, where it has one (admission/gate.h), is passed once the version is known and before
-// anything runs: what it turns away is `shed`, a request that waits for a slot does so here. A
-// client may say how long it will wait (x-request-timeout-ms); what it did not wait for is
+// A model's gate, where it has one (admission/gate.h), is passed once the version is known and
+// before anything runs: what it turns away is `shed`, a request that waits for a slot does so here.
+// A client may say how long it will wait (x-request-timeout-ms); what it did not wait for is
 // `cancelled`, or clients could make any version look bad.
 //
 // A canary's breaker is asked before each of its requests and told what became of it.

@@ -161,8 +161,9 @@ void WriteGates(const std::vector<admission::GateView>& gates, Text& text) {
                  gate.refused[i]);
     }
   }
-  text.Family("weir_governor_u", "gauge",
-              "Share of a model's requests that the governor turns away, the least important first.");
+  text.Family(
+      "weir_governor_u", "gauge",
+      "Share of a model's requests that the governor turns away, the least important first.");
   for (const auto& gate : gates) {
     if (gate.u.has_value()) text.Value(model_of(gate), *gate.u);
   }

@@ -18,8 +18,8 @@ bool IsName(std::string_view text) {
 
 }  // namespace
 
-Recorder* Tenants::Find(std::string_view tenant, std::string_view model,
-                        const std::string& version, const char* arm, int64_t now_ms) {
+Recorder* Tenants::Find(std::string_view tenant, std::string_view model, const std::string& version,
+                        const char* arm, int64_t now_ms) {
   auto found = tenants_.find(tenant);
   if (found == tenants_.end()) {
     if (!IsName(tenant)) return nullptr;

@@ -28,8 +28,8 @@ class Tenants {
   // `recorders` outlives the tenants.
   explicit Tenants(Recorders& recorders) : recorders_(recorders) {}
 
-  // Null: no name of a tenant, or one too many. The recorder lasts until the next Prune. `now_ms` is
-  // monotonic.
+  // Null: no name of a tenant, or one too many. The recorder lasts until the next Prune. `now_ms`
+  // is monotonic.
   Recorder* Find(std::string_view tenant, std::string_view model, const std::string& version,
                  const char* arm, int64_t now_ms);
   void Prune(int64_t now_ms);

@@ -50,7 +50,7 @@ struct LoaderOptions {
   int64_t first_retry_ms = 250;
   int64_t max_retry_ms = 15'000;
   int64_t max_service_retry_ms = 2000;  // the same, of services
-  std::string node{};  // this node's id, for acts that are one node's
+  std::string node{};                   // this node's id, for acts that are one node's
   int patience = 5;  // attempts that may be Unavailable before the version is FAILED
 };
 

@@ -84,8 +84,8 @@ double Loader::Shelf::RestartOf(const decision::Ruleset& rules, const Key& key) 
   if (limit == nullptr) return 0;
   double last = 0;
   for (const domain::LimitActEntry& act : limit->acts) {
-    const bool is_ours = act.node == options_.node &&
-                         (act.version.empty() || act.version == key.second);
+    const bool is_ours =
+        act.node == options_.node && (act.version.empty() || act.version == key.second);
     if (act.action == "restart" && is_ours) last = std::max(last, act.value);
   }
   return last;

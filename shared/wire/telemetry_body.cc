@@ -119,8 +119,8 @@ Status CheckTotals(const telemetry::Series& series) {
   if (series.latency_digest.Count() != static_cast<double>(requests))
     return InvalidArgument("latency_digest", fmt::format("holds {} values of {} requests",
                                                          series.latency_digest.Count(), requests));
-  for (const auto& [field, digest] : {std::pair("queue_digest", &series.queue),
-                                      std::pair("ttft_digest", &series.ttft)}) {
+  for (const auto& [field, digest] :
+       {std::pair("queue_digest", &series.queue), std::pair("ttft_digest", &series.ttft)}) {
     if (digest->Count() > static_cast<double>(requests))
       return InvalidArgument(
           field, fmt::format("holds {} values of {} requests", digest->Count(), requests));

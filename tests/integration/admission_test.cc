@@ -23,7 +23,7 @@ class Crowd {
  public:
   struct Counts {
     uint64_t served = 0;
-    uint64_t shed = 0;   // 429
+    uint64_t shed = 0;  // 429
     uint64_t other = 0;
     std::string last_shed, last_other;
     bool every_shed_says_when = true;
@@ -64,8 +64,8 @@ class Crowd {
       } else if (answer.ok() && answer->status == 429) {
         ++counts_.shed;
         counts_.last_shed = answer->body;
-        counts_.every_shed_says_when &= !answer->Header("Retry-After").empty() &&
-                                        !answer->Header("retry-after-ms").empty();
+        counts_.every_shed_says_when &=
+            !answer->Header("Retry-After").empty() && !answer->Header("retry-after-ms").empty();
       } else {
         ++counts_.other;
         counts_.last_other = answer.ok() ? answer->body : answer.status().ToString();
@@ -172,8 +172,8 @@ TEST_F(Admission, WhatPoliciesLaidOverItEndsWithoutTheControlPlane) {
   Crowd crowd(node(0).address(), 12);
   ASSERT_TRUE(EverybodyIsServed(crowd));
   const std::string until = InMs(4000);
-  ASSERT_NO_FATAL_FAILURE(LayActs(Json::array(
-      {{{"policy", "p"}, {"action", "shed_load"}, {"value", 0.5}, {"until", until}}})));
+  ASSERT_NO_FATAL_FAILURE(LayActs(
+      Json::array({{{"policy", "p"}, {"action", "shed_load"}, {"value", 0.5}, {"until", until}}})));
   crowd.Mark();
   ASSERT_TRUE(WaitFor("somebody is turned away", [&] { return crowd.counts().shed > 50; }));
   const Crowd::Counts during = crowd.counts();
@@ -218,9 +218,8 @@ TEST_F(Admission, ABrokenCircuitAnswersAtOnceUntilItEnds) {
   EXPECT_THAT(broken.text, HasSubstr("is held back by a policy: error_rate is 0.4"));
   EXPECT_FALSE(broken.Header("Retry-After").empty());
   EXPECT_EQ(service.calls(), calls);
-  ASSERT_TRUE(WaitFor("it is answered again", [&] {
-    return Infer(node(0).api(), Requests()[0], "u").status == 200;
-  }));
+  ASSERT_TRUE(WaitFor("it is answered again",
+                      [&] { return Infer(node(0).api(), Requests()[0], "u").status == 200; }));
 }
 
 TEST_F(Admission, ARestartLoadsAVersionAnewAndFailsNobody) {
@@ -259,9 +258,9 @@ TEST_F(Admission, TheGovernorKeepsAServiceBusyAndItsQueueShort) {
   ASSERT_TRUE(WaitFor("the service works on", [&] { return service.calls() > calls + 100; }));
   EXPECT_GT(crowd.counts().shed, 0u);
   EXPECT_EQ(crowd.counts().other, 0u) << crowd.counts().last_other;
-  EXPECT_GT(Metric(fmt::format("weir_admission_shed_total{{model=\"{}\",reason=\"governor\"}}",
-                               kModel)),
-            0);
+  EXPECT_GT(
+      Metric(fmt::format("weir_admission_shed_total{{model=\"{}\",reason=\"governor\"}}", kModel)),
+      0);
 }
 
 }  // namespace

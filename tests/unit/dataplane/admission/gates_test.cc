@@ -78,10 +78,21 @@ TEST_F(GatesTest, TheFlagGivesEveryModelAGovernor) {
   EXPECT_TRUE(gates_.Find("fraud")->View().u.has_value());
   EXPECT_EQ(gates_.Find("fraud")->View().slots, 3u);
   ASSERT_NE(gates_.Find("churn"), nullptr);
-  EXPECT_EQ(gates_.Find("churn")->View().slots, 8u);
+  EXPECT_EQ(gates_.Find("churn")->View().slots, 128u);
   Flag(false);
   Set();
   EXPECT_EQ(gates_.Find("churn"), nullptr);
+}
+
+TEST_F(GatesTest, AFlagThatChangesByItselfIsNoticed) {
+  Flag(true);
+  Set("");
+  const uint64_t before = gates_.revision();
+  gates_.Recheck(rules_, "", kNow);
+  EXPECT_EQ(gates_.revision(), before);
+  gates_.Recheck(rules_, "n1", kNow);
+  EXPECT_GT(gates_.revision(), before);
+  EXPECT_NE(gates_.Find("churn"), nullptr);
 }
 
 TEST_F(GatesTest, UntilTheNodeHasANameItsFlagIsOff) {

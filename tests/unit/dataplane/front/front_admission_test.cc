@@ -93,10 +93,11 @@ TEST_F(FrontAdmission, OneRunsOneWaitsAndTheNextIsToldWhatIsFull) {
   WaitForQueue(1);
   const auto refused = Infer(kNothing);
   EXPECT_EQ(refused.status, 429);
-  EXPECT_EQ(refused.body,
-            R"({"error":"all 1 slots of fraud_detection are taken on this node and 1 requests wait, )"
-            R"(which is its limit; ask again after retry-after-ms, or raise max_concurrent or )"
-            R"(max_queue of Limit fraud_detection"})");
+  EXPECT_EQ(
+      refused.body,
+      R"({"error":"all 1 slots of fraud_detection are taken on this node and 1 requests wait, )"
+      R"(which is its limit; ask again after retry-after-ms, or raise max_concurrent or )"
+      R"(max_queue of Limit fraud_detection"})");
   EXPECT_EQ(refused.Header("Retry-After"), "1");
   EXPECT_EQ(refused.Header("retry-after-ms"), "1000");
   EXPECT_EQ(service_.asked().size(), 1U);
@@ -104,8 +105,7 @@ TEST_F(FrontAdmission, OneRunsOneWaitsAndTheNextIsToldWhatIsFull) {
   EXPECT_EQ(first.get().status, 200);
   EXPECT_EQ(second.get().status, 200);
   WaitForMetric("weir_admission_inflight{model=\"fraud_detection\"} 0");
-  WaitForMetric(
-      "weir_admission_shed_total{model=\"fraud_detection\",reason=\"queue_full\"} 1");
+  WaitForMetric("weir_admission_shed_total{model=\"fraud_detection\",reason=\"queue_full\"} 1");
 
   const telemetry::Window window = Telemetry();
   const telemetry::Series& stable = window.at(Key("1.0.0", "stable"));
@@ -113,7 +113,7 @@ TEST_F(FrontAdmission, OneRunsOneWaitsAndTheNextIsToldWhatIsFull) {
   EXPECT_EQ(stable.Counter(telemetry::kBad), 0U);
   EXPECT_EQ(stable.Counter(telemetry::kShed), 1U);
   EXPECT_EQ(stable.queue.Count(), 2);
-  EXPECT_EQ(stable.queue.Quantile(0), 0);   // who found a slot free
+  EXPECT_EQ(stable.queue.Quantile(0), 0);  // who found a slot free
   EXPECT_GT(stable.queue.Quantile(1), 0);
 }
 
@@ -145,8 +145,8 @@ TEST_F(FrontAdmission, ThePriorityMayStandInTheBody) {
   WaitForQueue(1);
   auto high = std::async(std::launch::async, [&] {
     http::Client client(front_->http_address());
-    return client.Do("POST", kInfer, {{"x-user-id", "high"}},
-                     R"({"parameters":{"priority":8},"inputs":[]})")
+    return client
+        .Do("POST", kInfer, {{"x-user-id", "high"}}, R"({"parameters":{"priority":8},"inputs":[]})")
         ->status;
   });
   WaitForQueue(2);

@@ -123,7 +123,8 @@ TEST_F(Remote, NeverMoreThanHalfOfTheUrlsAreLeftOut) {
   for (Service* service : {&first, &second, &third}) service->error_rate = 1;
   for (int i = 0; i < 90; ++i) workers_.Ask(version);
   int left_out = 0;
-  for (const Service* service : {&first, &second, &third}) left_out += service->calls() == 5 ? 1 : 0;
+  for (const Service* service : {&first, &second, &third})
+    left_out += service->calls() == 5 ? 1 : 0;
   EXPECT_EQ(left_out, 1);
   EXPECT_EQ(first.calls() + second.calls() + third.calls(), 90U);
 }
