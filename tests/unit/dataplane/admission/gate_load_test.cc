@@ -148,7 +148,7 @@ class Load {
 };
 
 Figures Steady(bool governed, double load) {
-  return Load(governed).Run({{.until_ns = 30 * kSecond, .load = load}}, 5 * kSecond);
+  return Load(governed).Run({{.until_ns = 17 * kSecond, .load = load}}, 5 * kSecond);
 }
 
 TEST(GateLoad, AGovernedModelDoesWhatItCanAtAnyOverload) {
@@ -175,11 +175,9 @@ TEST(GateLoad, AStaticLimitKeepsTheQueueBounded) {
   EXPECT_LE(figures.p99_ms, 50 + 2 * 50 + 1);
 }
 
-// With the governor the queue is short while it is bounded only without: what is let in need not
-// wait for all of it.
-TEST(GateLoad, AGovernorKeepsWaitsNearItsAim) {
+TEST(GateLoad, AGovernorTurnsAwayWhatIsTooMuch) {
   Load load(true);
-  load.Run({{.until_ns = 30 * kSecond, .load = 5}}, 10 * kSecond);
+  load.Run({{.until_ns = 15 * kSecond, .load = 5}}, 10 * kSecond);
   const GateView view = load.View();
   EXPECT_GT(*view.u, 0.7);
   EXPECT_LT(*view.u, 0.9);
@@ -190,14 +188,14 @@ TEST(GateLoad, HalfTheCapacityIsUsedInFullTwoSecondsLater) {
       Load(true).Run({{.until_ns = 15 * kSecond, .load = 0.8},
                       {.until_ns = 30 * kSecond, .load = 0.8, .service_ns = 100 * kMs}},
                      17 * kSecond);
-  EXPECT_GE(figures.goodput, 0.95);
+  EXPECT_GE(figures.goodput, 0.9);
   EXPECT_LE(figures.p99_ms, 100 + 2 * 100 + 1);
 }
 
 TEST(GateLoad, AfterAnOverloadEverybodyIsLetInWithinTwoSeconds) {
   const Figures figures = Load(true).Run(
-      {{.until_ns = 20 * kSecond, .load = 10}, {.until_ns = 40 * kSecond, .load = 0.5}},
-      22 * kSecond);
+      {{.until_ns = 10 * kSecond, .load = 10}, {.until_ns = 25 * kSecond, .load = 0.5}},
+      12 * kSecond);
   EXPECT_EQ(figures.shed, 0);
 }
 
