@@ -53,10 +53,10 @@ std::string Sentence(Refusal refusal, std::string_view model, const Situation& n
           model, now.share * 100);
     case Refusal::kQueueFull:
       return fmt::format(
-          "all {} slots of {} are taken on this node and {} requests wait, which is "
-          "its limit; ask again after retry-after-ms, or raise max_concurrent or "
+          "no room for {} on this node: {} of {} slots are taken, and {} of {} places "
+          "in the queue; ask again after retry-after-ms, or raise max_concurrent or "
           "max_queue of Limit {}",
-          now.slots, model, now.max_queue, model);
+          model, now.slots, now.slots, now.max_queue, now.max_queue, model);
     case Refusal::kDeadline:
       return fmt::format(
           "the deadline passed while the request waited {} ms for one of the {} "

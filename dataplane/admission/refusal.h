@@ -36,8 +36,8 @@ struct Situation {
   int64_t waited_ms = 0;
   std::string why{};  // of a circuit
 };
-// What was full, and what to do: "all 8 slots of fraud are taken on this node and 16 requests wait
-// …".
+// What was full, and what to do: "no room for fraud on this node: 8 of 8 slots are taken, and 16 of
+// 16 places in the queue; …".
 std::string Sentence(Refusal refusal, std::string_view model, const Situation& situation);
 
 }  // namespace weir::node::admission

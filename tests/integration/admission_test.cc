@@ -148,7 +148,8 @@ TEST_F(Admission, ALimitThatIsAppliedHoldsUnderLoadAndEndsWhenItIsRemoved) {
   const uint64_t calls = service.calls();
   ASSERT_TRUE(WaitFor("the service works on", [&] { return service.calls() > calls + 50; }));
   const Crowd::Counts counts = crowd.counts();
-  EXPECT_THAT(counts.last_shed, HasSubstr("all 2 slots of " + std::string(kModel)));
+  EXPECT_THAT(counts.last_shed,
+              HasSubstr("2 of 2 slots are taken, and 3 of 3 places in the queue"));
   EXPECT_TRUE(counts.every_shed_says_when);
   EXPECT_EQ(counts.other, 0u) << counts.last_other;
 

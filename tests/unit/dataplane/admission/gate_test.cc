@@ -81,9 +81,10 @@ TEST_F(GateTest, SlotsThenAQueueThenARefusalThatSaysWhatToDo) {
   const Outcome full = Ask("d");
   EXPECT_EQ(full.kind, Kind::kRefused);
   EXPECT_EQ(full.refusal, Refusal::kQueueFull);
-  EXPECT_EQ(full.sentence,
-            "all 2 slots of fraud are taken on this node and 1 requests wait, which is its limit; "
-            "ask again after retry-after-ms, or raise max_concurrent or max_queue of Limit fraud");
+  EXPECT_EQ(
+      full.sentence,
+      "no room for fraud on this node: 2 of 2 slots are taken, and 1 of 1 places in the queue; "
+      "ask again after retry-after-ms, or raise max_concurrent or max_queue of Limit fraud");
   Leave();
   EXPECT_THAT(woken_, ElementsAre("c none"));
   const GateView view = gate_.View();

@@ -94,10 +94,10 @@ TEST_F(FrontAdmission, OneRunsOneWaitsAndTheNextIsToldWhatIsFull) {
   const auto refused = Infer(kNothing);
   EXPECT_EQ(refused.status, 429);
   EXPECT_EQ(
-      refused.body,
-      R"({"error":"all 1 slots of fraud_detection are taken on this node and 1 requests wait, )"
-      R"(which is its limit; ask again after retry-after-ms, or raise max_concurrent or )"
-      R"(max_queue of Limit fraud_detection"})");
+      json::parse(refused.body)["error"],
+      "no room for fraud_detection on this node: 1 of 1 slots are taken, and 1 of 1 places in "
+      "the queue; ask again after retry-after-ms, or raise max_concurrent or max_queue of "
+      "Limit fraud_detection");
   EXPECT_EQ(refused.Header("Retry-After"), "1");
   EXPECT_EQ(refused.Header("retry-after-ms"), "1000");
   EXPECT_EQ(service_.asked().size(), 1U);
