@@ -14,6 +14,7 @@
 #include "bench/false_rollbacks.h"
 #include "bench/flags.h"
 #include "bench/ofrep.h"
+#include "bench/overload.h"
 #include "bench/process.h"
 #include "bench/reactions.h"
 #include "bench/remote.h"
@@ -75,6 +76,12 @@ Status Remote(const Options& options, Report& report) {
   return MeasureRemote(effort, report);
 }
 
+Status Overload(const Options& options, Report& report) {
+  OverloadEffort effort;
+  if (options.quick) effort.seconds = effort.warm_up_seconds = 2;
+  return MeasureOverload(effort, report);
+}
+
 Status Changes(const Options& options, Report& report) {
   return MeasureChanges(options.quick ? 30 : 200, report);
 }
@@ -133,13 +140,21 @@ struct Group {
 };
 
 constexpr Group kGroups[] = {
-    {"decisions", Decisions, true}, {"flags", Flags, true},
-    {"serving", Serving, true},     {"ofrep", Ofrep, true},
-    {"remote", Remote, true},       {"parts", Parts, false},
-    {"changes", Changes, true},     {"emergency", Emergency, true},
-    {"rollbacks", Rollbacks, true}, {"losses", Losses, true},
-    {"memory", Memory, true},       {"wire", Wire, true},
-    {"build", Build, true},         {"false_rollbacks", FalseRollbacks, true},
+    {"decisions", Decisions, true},
+    {"flags", Flags, true},
+    {"serving", Serving, true},
+    {"ofrep", Ofrep, true},
+    {"remote", Remote, true},
+    {"parts", Parts, false},
+    {"changes", Changes, true},
+    {"emergency", Emergency, true},
+    {"rollbacks", Rollbacks, true},
+    {"losses", Losses, true},
+    {"memory", Memory, true},
+    {"wire", Wire, true},
+    {"overload", Overload, true},
+    {"build", Build, true},
+    {"false_rollbacks", FalseRollbacks, true},
 };
 
 bool IsWanted(const Group& group, const std::vector<std::string>& only) {

@@ -142,6 +142,7 @@ class Node {
     WEIR_RETURN_IF_ERROR(front_.Start());
     runtime::LoaderOptions options;
     options.cache_dir = settings_.cache_dir;
+    options.node = id_;
     loader_ = std::make_unique<runtime::Loader>(
         MakeRuntimes(Workers(settings_)),
         [fetcher = Fetcher{settings_.control, settings_.control_ca_file, id_, keys_}](
@@ -249,7 +250,7 @@ class Node {
     };
     hooks.activity = [this] {
       const front::Front::Activity activity = front_.activity();
-      return bus::Activity{activity.requests, activity.open};
+      return bus::Activity{activity.requests, activity.open, ResidentBytes()};
     };
     hooks.publish_status = [this](const bus::BusStatus& status) {
       layer_.SetContact(!status.stale);

@@ -33,6 +33,13 @@ Json PointOf(int64_t start_ms, const telemetry::Series& series) {
   point["p50_latency_ms"] = series.latency_digest.Quantile(0.50);
   point["p95_latency_ms"] = series.latency_digest.Quantile(0.95);
   point["p99_latency_ms"] = series.latency_digest.Quantile(0.99);
+  for (const auto& [name, digest] :
+       {std::pair("queue", &series.queue), std::pair("ttft", &series.ttft)}) {
+    if (digest->Empty()) continue;
+    point[fmt::format("p50_{}_ms", name)] = digest->Quantile(0.50);
+    point[fmt::format("p95_{}_ms", name)] = digest->Quantile(0.95);
+    point[fmt::format("p99_{}_ms", name)] = digest->Quantile(0.99);
+  }
   return point;
 }
 

@@ -81,7 +81,8 @@ Json ToJson(const NodeStatus& node, int64_t now_ms) {
                {"can_cordon", (node.features & wire::kCanCordon) != 0},
                {"cordoned", node.cordoned},
                {"open_requests", node.open_requests},
-               {"quiet_ms", node.quiet_ms}};
+               {"quiet_ms", node.quiet_ms},
+               {"memory_bytes", node.memory_bytes}};
   for (const wire::HeardHead& heard : node.heard) json["audit_heard"].push_back(ToJson(heard));
   if (!node.problem.empty()) json["problem"] = node.problem;
   Json versions = Json::array();

@@ -44,6 +44,7 @@ struct NodeStatus {
   bool cordoned = false;               // it says so
   uint64_t open_requests = 0;          // of applications, as of its last heartbeat
   int64_t quiet_ms = 0;                // since the last of them was answered
+  uint64_t memory_bytes = 0;           // resident, as of its last heartbeat; 0: unknown
   std::vector<wire::HeardHead> heard;  // of the audit's chain
   struct AppliedAt {
     uint64_t version = 0;

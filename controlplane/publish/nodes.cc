@@ -202,6 +202,7 @@ void Nodes::Heartbeat(const std::string& node, const wire::Heartbeat& heartbeat)
   status->pending_batches = heartbeat.pending_batches;
   status->open_requests = heartbeat.open_requests;
   status->quiet_ms = heartbeat.quiet_ms;
+  status->memory_bytes = heartbeat.resident_bytes;
   status->heard = heartbeat.heard;
   if (status->heard.size() > kHeardKept) status->heard.resize(kHeardKept);
 }

@@ -73,8 +73,17 @@ void Breaker::Record(bool bad, uint32_t key_hash, int64_t now_ms) {
 void Breaker::Open(int64_t now_ms, const std::string& why) {
   const bool was_closed = state_ == State::kClosed;
   state_ = State::kOpen;
-  open_until_ms_ = now_ms + open_for_ms_;
+  open_until_ms_ = now_ms + open_for_ms_ + JitterMs();
   if (was_closed && on_change_) on_change_(true, why);
+}
+
+// splitmix64
+int64_t Breaker::JitterMs() {
+  if (random_ == 0) return 0;
+  uint64_t z = (random_ += 0x9e3779b97f4a7c15ULL);
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+  return static_cast<int64_t>((z ^ (z >> 31)) % static_cast<uint64_t>(open_for_ms_ / 4 + 1));
 }
 
 void Breaker::Probed(Outcome outcome, int64_t now_ms) {

@@ -7,7 +7,8 @@
 //            so that no caller opens it alone; or when kUnreachedInARow calls in a row reached
 //            nobody, whoever asked.
 //   open     nobody passes for a while: kFirstOpenMs, doubled by each failed probe up to
-//            kMaxOpenMs.
+//            kMaxOpenMs, and up to a quarter longer by chance, so that not all workers of all nodes
+//            try again in the same moment.
 //   probing  one request at a time passes as a probe. kGoodProbes good ones in a row close it, a
 //            bad one opens it again.
 #pragma once
@@ -42,7 +43,9 @@ class Breaker {
   // Told when it leaves kClosed, with the reason, and when it is closed again, with "". May be
   // empty.
   using OnChange = std::function<void(bool is_open, const std::string& why)>;
-  explicit Breaker(OnChange on_change = {}) : on_change_(std::move(on_change)) {}
+  // `seed`: of the chance; 0: without.
+  explicit Breaker(OnChange on_change = {}, uint64_t seed = 0)
+      : on_change_(std::move(on_change)), random_(seed) {}
 
   // kNone: not now. Every kPass and kProbe is followed by one Answer.
   Permit Admit(int64_t now_ms);
@@ -69,8 +72,10 @@ class Breaker {
   void Record(bool bad, uint32_t key_hash, int64_t now_ms);
   void Open(int64_t now_ms, const std::string& why);
   void Probed(Outcome outcome, int64_t now_ms);
+  int64_t JitterMs();
 
   OnChange on_change_;
+  uint64_t random_;
   State state_ = State::kClosed;
   std::array<Second, kWindowS> seconds_;
   int unreached_ = 0;  // in a row

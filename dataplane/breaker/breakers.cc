@@ -3,15 +3,19 @@
 
 #include <algorithm>
 
+#include "shared/base/text.h"
+
 namespace weir::node::breaker {
 
 std::shared_ptr<Breaker> Breakers::Prepare(const std::string& model, const std::string& version) {
   const VersionKey key{model, version};
   std::shared_ptr<Breaker>& breaker = breakers_[key];
   if (breaker == nullptr) {
-    breaker = std::make_shared<Breaker>([this, key](bool is_open, const std::string& why) {
-      if (on_change_) on_change_({key, is_open, why});
-    });
+    breaker = std::make_shared<Breaker>(
+        [this, key](bool is_open, const std::string& why) {
+          if (on_change_) on_change_({key, is_open, why});
+        },
+        RandomU64());
   }
   return breaker;
 }

@@ -196,6 +196,7 @@ void Link::NoteActivity(int64_t now_ms) {
   if (activity.requests != requests_ || activity.open > 0) quiet_from_ms_ = now_ms;
   requests_ = activity.requests;
   open_requests_ = activity.open;
+  resident_bytes_ = activity.resident_bytes;
 }
 
 void Link::CheckContact(int64_t now_ms) {

@@ -50,8 +50,9 @@ struct BusStatus {
 
 // What applications want of the node.
 struct Activity {
-  uint64_t requests = 0;  // so far
-  uint64_t open = 0;      // being answered now
+  uint64_t requests = 0;        // so far
+  uint64_t open = 0;            // being answered now
+  uint64_t resident_bytes = 0;  // of this process
 };
 
 // Epoch and version of a snapshot.
@@ -221,6 +222,7 @@ class Link {
   std::optional<std::string> cordon_;
   uint64_t requests_ = 0;  // of applications, a second ago
   uint64_t open_requests_ = 0;
+  uint64_t resident_bytes_ = 0;
   int64_t quiet_from_ms_ = 0;  // since when there was none
   bool is_watched_ = false;    // a split is in force
   bool is_unsaved_ = false;

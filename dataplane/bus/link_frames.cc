@@ -232,8 +232,13 @@ void Link::SendRequestIfDue() {
 
 void Link::SendHeartbeat() {
   if (!is_welcome_) return;
-  const wire::Heartbeat heartbeat{NowMs(),        reporter_.pending_batches(), reporter_.delivery(),
-                                  open_requests_, NowMs() - quiet_from_ms_,    receiver_.heard()};
+  const wire::Heartbeat heartbeat{.monotonic_ms = NowMs(),
+                                  .pending_batches = reporter_.pending_batches(),
+                                  .delivery = reporter_.delivery(),
+                                  .open_requests = open_requests_,
+                                  .quiet_ms = NowMs() - quiet_from_ms_,
+                                  .heard = receiver_.heard(),
+                                  .resident_bytes = resident_bytes_};
   const Status sent =
       SendSession(wire::Type::kHeartbeat, heartbeat, applied_.first, applied_.second);
   if (!sent.ok()) Log("bus").debug("heartbeat: {}", sent.ToString());

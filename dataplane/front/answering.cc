@@ -43,14 +43,21 @@ void Inference::Finish(Call& call, const Status& status, const runtime::Usage& u
   const Verdict verdict = VerdictOf(status, call.head, *call.route.target);
   const int64_t now_ns = clock_.MonotonicNs();
   const double latency_ns = static_cast<double>(now_ns - call.start_ns);
-  TellBreaker(call, OutcomeOf(verdict, usage));
+  const bool is_over = now_ns >= call.deadline_ns;
+  // The client's own time ran out, which is no failure of the version.
+  const bool is_given_up = verdict == Verdict::kBad && call.is_hasty && is_over;
+  TellBreaker(call, is_given_up ? breaker::Outcome::kNothing : OutcomeOf(verdict, usage));
   if (verdict == Verdict::kBad && CanFallBack(call, now_ns)) {
     return FallBack(call, latency_ns / 1e6);
   }
   call.done = true;
-  const bool late = usage.is_late || now_ns >= DeadlineNs(call);
-  http::Response response = ResponseTo(call, verdict, status, late);
+  Depart(call);
+  http::Response response = ResponseTo(call, verdict, status, usage.is_late || is_over);
   counters_.Count(EndpointOf(call), response.status, latency_ns / 1e9);
+  if (is_given_up) {
+    if (call.IsJudged()) call.route.target->recorder->Cancelled();
+    return call.exchange->Respond(std::move(response));
+  }
   Record(call, verdict, usage.tokens, latency_ns / 1e6);
   const bool is_answer = verdict == Verdict::kGood || verdict == Verdict::kBad;
   if (call.route.decision.is_copied && is_answer) Copy(call, verdict == Verdict::kGood);
@@ -61,7 +68,7 @@ bool Inference::CanFallBack(const Call& call, int64_t now_ns) const {
   const routing::ModelPlan& model = *call.model;
   return call.route.arm == routing::Arm::kCanary && model.split != nullptr &&
          model.split->fallback && !call.head && model.stable.handle != nullptr &&
-         model.stable.is_predict == call.is_predict && now_ns < DeadlineNs(call) &&
+         model.stable.is_predict == call.is_predict && now_ns < call.deadline_ns &&
          FindUnknownOutput(call, model.stable) == nullptr && !call.exchange->closed();
 }
 
@@ -88,13 +95,26 @@ void Inference::Record(Call& call, Verdict verdict, uint64_t tokens, double late
     for (routing::Recorder* arm : call.flags.arms) arm->Answer(latency_ms, is_bad, call.key_hash);
   }
   if (!call.IsJudged()) return;
-  routing::Recorder& recorder = *call.route.target->recorder;
-  if (verdict == Verdict::kShed) return recorder.Shed();
-  if (verdict == Verdict::kClientError) return recorder.ClientError();
-  recorder.Answer(latency_ms, is_bad, call.key_hash);
-  if (tokens > 0) recorder.Tokens(tokens);
-  if (is_bad) return;
-  for (const double value : call.outputs.firsts()) recorder.Output(value);
+  const auto record = [&](routing::Recorder& recorder) {
+    if (verdict == Verdict::kShed) return recorder.Shed();
+    if (verdict == Verdict::kClientError) return recorder.ClientError();
+    recorder.Answer(latency_ms, is_bad, call.key_hash);
+    if (tokens > 0) recorder.Tokens(tokens);
+    if (call.entered_ns > 0)
+      recorder.Queue(static_cast<double>(call.entered_ns - call.came_ns) / 1e6);
+  };
+  record(*call.route.target->recorder);
+  if (routing::Recorder* tenant = TenantOf(call)) record(*tenant);
+  if (verdict != Verdict::kGood) return;
+  for (const double value : call.outputs.firsts()) call.route.target->recorder->Output(value);
+}
+
+// Null: the request is no tenant's, or there are too many.
+routing::Recorder* Inference::TenantOf(const Call& call) {
+  const std::string_view tenant = call.exchange->request().Header("x-tenant-id");
+  if (tenant.empty()) return nullptr;
+  return tenants_.Find(tenant, call.model->key(), call.route.target->version,
+                       routing::ArmName(call.route.arm), clock_.MonotonicMs());
 }
 
 void Inference::TellBreaker(Call& call, breaker::Outcome outcome) {

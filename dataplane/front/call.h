@@ -60,6 +60,15 @@ class Inference::Call final : public runtime::Sink, public std::enable_shared_fr
   std::string predicted;  // the answer of a /predict version
   Outputs outputs;
   int64_t start_ns = 0;
+  int64_t deadline_ns = 0;
+  bool is_hasty = false;  // the deadline is the client's own, before the node's
+  // Where it is with the model's gate.
+  enum class Standing : uint8_t { kOutside, kWaiting, kInside };
+  Standing standing = Standing::kOutside;
+  uint64_t ticket = 0;     // while it waits
+  uint32_t caller = 0;     // whose limits it counts for
+  int64_t came_ns = 0;     // to the gate
+  int64_t entered_ns = 0;  // through it; 0: it passed none
   std::stop_source stop;
   bool is_predict = false;
   bool fails = false;  // by rehearsal
@@ -81,7 +90,9 @@ class Inference::Call final : public runtime::Sink, public std::enable_shared_fr
     route = {};
     failed = nullptr;
     input = {};
-    done = false;
+    done = is_hasty = false;
+    standing = Standing::kOutside;
+    entered_ns = 0;
     ResetAnswer();
     if (stop.stop_requested()) stop = std::stop_source();
   }

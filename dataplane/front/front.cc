@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/front/front.h"
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
@@ -11,6 +12,9 @@
 namespace weir::node::front {
 namespace {
 
+constexpr int64_t kGateTickMs = 50;  // how late a deadline may be noticed
+constexpr int64_t kIdleTickMs = 500;
+
 http::ServerOptions OneWorker(http::ServerOptions options) {
   options.workers = 1;
   return options;
@@ -19,13 +23,16 @@ http::ServerOptions OneWorker(http::ServerOptions options) {
 }  // namespace
 
 Front::Front(FrontOptions options, const Clock& clock)
-    : options_(std::move(options)), clock_(clock), streams_(options_.ofrep.max_streams) {
+    : options_(std::move(options)),
+      clock_(clock),
+      gates_(static_cast<uint64_t>(std::max(1, options_.http.workers))),
+      streams_(options_.ofrep.max_streams) {
   const std::string salt = RandomHex(16);
   for (int i = 0; i < options_.http.workers; ++i) {
     workers_.push_back(
         std::make_unique<Worker>(WorkerOptions{options_.http.request_timeout_ms, true, salt,
                                                static_cast<size_t>(i), options_.require_token},
-                                 clock_, delays_));
+                                 clock_, delays_, gates_));
     workers_.back()->ListenToBreakers([this](const breaker::Change& change) {
       ExecutorOf(0).Post([this, change] { TakeChange(change); });
     });
@@ -35,13 +42,14 @@ Front::Front(FrontOptions options, const Clock& clock)
   if (options_.admin.has_value()) {
     workers_.push_back(std::make_unique<Worker>(
         WorkerOptions{options_.admin->request_timeout_ms, false, salt, 0, options_.require_token},
-        clock_, delays_));
+        clock_, delays_, gates_));
   }
 }
 
 // Versions that are services let go of their connections while the server is still there.
 Front::~Front() {
   Stop();
+  gates_.Clear();
   workers_.clear();
 }
 
@@ -67,6 +75,7 @@ Status Front::Start() {
     Executor& executor = ExecutorOf(i);
     executor.Post([worker = workers_[i].get(), &executor] { worker->Bind(&executor); });
   }
+  TickGates();
   return OkStatus();
 }
 
@@ -78,6 +87,7 @@ std::string Front::admin_address() const {
 
 void Front::PublishRules(std::shared_ptr<const decision::Ruleset> rules,
                          std::function<void()> taken) {
+  SetGates(rules);
   const uint64_t number = published_.fetch_add(1) + 1;
   ForEachWorker([rules](size_t, Worker& worker) { worker.SetRules(rules); },
                 [this, rules, number, taken = std::move(taken)] {
@@ -94,6 +104,7 @@ void Front::PublishVersions(std::shared_ptr<const runtime::VersionTable> version
 }
 
 void Front::PublishStatus(std::shared_ptr<const NodeStatusView> status) {
+  if (status != nullptr) RecheckGates(status->node);
   ForEachWorker([status = std::move(status)](size_t, Worker& worker) { worker.SetStatus(status); });
 }
 
@@ -101,6 +112,25 @@ void Front::PublishOverrides(std::shared_ptr<const OverridesView> overrides) {
   ForEachWorker([overrides = std::move(overrides)](size_t, Worker& worker) {
     worker.SetOverrides(overrides);
   });
+}
+
+// Before workers make plans of them.
+void Front::SetGates(std::shared_ptr<const decision::Ruleset> rules) {
+  const std::lock_guard lock(gating_);
+  gating_rules_ = std::move(rules);
+  gates_.Set(*gating_rules_, gating_node_, {clock_.MonotonicNs(), clock_.WallMs()});
+}
+
+void Front::RecheckGates(const std::string& node) {
+  const std::lock_guard lock(gating_);
+  gating_node_ = node;
+  if (gating_rules_ == nullptr) return;
+  gates_.Recheck(*gating_rules_, node, {clock_.MonotonicNs(), clock_.WallMs()});
+}
+
+void Front::TickGates() {
+  const bool has_any = gates_.Tick({clock_.MonotonicNs(), clock_.WallMs()});
+  delays_.PostAfter(has_any ? kGateTickMs : kIdleTickMs, ExecutorOf(0), [this] { TickGates(); });
 }
 
 void Front::CollectTelemetry(Collected done) {

@@ -14,10 +14,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "dataplane/admission/gates.h"
 #include "dataplane/front/delay.h"
 #include "dataplane/front/episodes.h"
 #include "dataplane/front/node_status.h"
@@ -95,6 +97,9 @@ class Front {
  private:
   void Handle(Worker& worker, std::shared_ptr<http::Exchange> exchange);
   void Scrape(Worker& worker, std::shared_ptr<http::Exchange> exchange);
+  void SetGates(std::shared_ptr<const decision::Ruleset> rules);
+  void RecheckGates(const std::string& node);
+  void TickGates();
   void TakeChange(const breaker::Change& change);
   bool IsAdmin(const Worker& worker) const;
   void Override(Worker& worker, std::shared_ptr<http::Exchange> exchange);
@@ -111,6 +116,11 @@ class Front {
   Episodes episodes_;     // the first worker's thread
 
   DelayLine delays_;
+  admission::Gates gates_;
+  // What gates are set by, as it came last; snapshots and status come from different threads.
+  std::mutex gating_;
+  std::shared_ptr<const decision::Ruleset> gating_rules_;
+  std::string gating_node_;
   ofrep::StreamBudget streams_;
   // The application's, then the admin server's; each belongs to its thread.
   std::vector<std::unique_ptr<Worker>> workers_;

@@ -53,6 +53,7 @@ void InferRequest::Clear() {
   user_id.clear();
   session_id.clear();
   request_id.clear();
+  priority.reset();
   outputs.clear();
   for (Tensor& tensor : tensors) {
     if (tensor.data.capacity() > kKeptBytes) tensor.data = {};
@@ -158,6 +159,9 @@ class InferReader::Parser {
         WEIR_RETURN_IF_ERROR(ReadKey("parameters.session_id", item, &out_->session_id));
       } else if (key == "request_id") {
         WEIR_RETURN_IF_ERROR(ReadKey("parameters.request_id", item, &out_->request_id));
+      } else if (key == "priority") {
+        int64_t priority = 0;
+        if (item.get_int64().get(priority) == simdjson::SUCCESS) out_->TakePriority(priority);
       }
     }
     return OkStatus();

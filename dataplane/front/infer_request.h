@@ -9,6 +9,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,11 +27,17 @@ struct InferRequest {
   std::string user_id;
   std::string session_id;
   std::string request_id;
+  // parameters.priority, where it is one of ours: 0..9, 9 the most important.
+  std::optional<int> priority;
   std::vector<std::string> outputs;  // wanted ones; empty: all
   // Of `tensors`, which keeps more than there are for the sake of their memory.
   std::span<const runtime::Tensor> inputs() const { return {tensors.data(), tensor_count}; }
   decision::Keys keys() const { return {user_id, session_id, request_id}; }
 
+  // Services have scales of their own, which are none of ours.
+  void TakePriority(int64_t wanted) {
+    if (wanted >= 0 && wanted <= 9) priority = static_cast<int>(wanted);
+  }
   void Clear();
   std::vector<runtime::Tensor> tensors;
   size_t tensor_count = 0;

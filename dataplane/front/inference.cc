@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include "dataplane/front/call.h"
@@ -14,6 +15,7 @@ namespace weir::node::front {
 namespace {
 
 constexpr size_t kIdleCalls = 64;
+constexpr char kTimeoutHeader[] = "x-request-timeout-ms";
 
 // Whom a bad answer is put down to; a request without any key is a caller of its own.
 uint32_t KeyHash(const decision::Keys& keys, uint64_t random) {
@@ -36,12 +38,13 @@ void TakeKeysOfQuery(const http::Request& request, InferRequest& into) {
 }  // namespace
 
 Inference::Inference(InferenceOptions options, const Clock& clock, DelayLine& delays,
-                     flags::Desk& desk, RequestCounters& counters)
+                     flags::Desk& desk, RequestCounters& counters, routing::Tenants& tenants)
     : options_(options),
       clock_(clock),
       delays_(delays),
       desk_(desk),
       counters_(counters),
+      tenants_(tenants),
       shadow_(options.request_timeout_ms, clock, delays),
       random_state_(RandomU64()) {}
 
@@ -77,8 +80,18 @@ Endpoint Inference::EndpointOf(const Call& call) const {
   return call.is_predict ? Endpoint::kPredict : Endpoint::kInfer;
 }
 
-int64_t Inference::DeadlineNs(const Call& call) const {
-  return call.start_ns + options_.request_timeout_ms * 1'000'000;
+// The node's own time-out, or what the client will wait if that is less.
+void Inference::ReadDeadline(Call& call) {
+  int64_t timeout_ms = options_.request_timeout_ms;
+  const std::string_view text = call.exchange->request().Header(kTimeoutHeader);
+  if (!text.empty()) {
+    int64_t wanted_ms = 0;
+    const auto read = std::from_chars(text.data(), text.data() + text.size(), wanted_ms);
+    const bool is_number = read.ec == std::errc() && read.ptr == text.data() + text.size();
+    call.is_hasty = is_number && wanted_ms > 0 && wanted_ms < timeout_ms;
+    if (call.is_hasty) timeout_ms = wanted_ms;
+  }
+  call.deadline_ns = call.start_ns + timeout_ms * 1'000'000;
 }
 
 void Inference::Handle(const std::shared_ptr<http::Exchange>& exchange,
@@ -90,12 +103,13 @@ void Inference::Handle(const std::shared_ptr<http::Exchange>& exchange,
   call->plan = std::move(plan);
   call->start_ns = start_ns;
   call->is_predict = wanted.is_predict;
+  ReadDeadline(*call);
   if (call->plan == nullptr || !call->plan->rules().HasSnapshot()) {
     Refuse(*call, 503, "this node has no snapshot yet");
   } else if (call->model = call->plan->Find(wanted.model); call->model == nullptr) {
     Refuse(*call, 404, fmt::format("model \"{}\" is unknown", wanted.model));
   } else if (Choose(*call, wanted)) {
-    return Begin(std::move(call));
+    return Admit(std::move(call));
   }
   Recycle(std::move(call));
 }
@@ -145,6 +159,9 @@ void Inference::Route(Call& call, const routing::Target* asked_for) {
     call.route.target = asked_for;
   } else {
     call.route = call.plan->Decide(model, keys, random);
+    if (call.route.arm == routing::Arm::kCanary && IsBroken(call, *model.canary)) {
+      routing::Plan::Divert(model, call.route);
+    }
     if (call.route.arm == routing::Arm::kCanary && model.canary->breaker != nullptr) {
       call.permit = model.canary->breaker->Admit(call.start_ns / 1'000'000);
       if (call.permit == breaker::Permit::kNone) routing::Plan::Divert(model, call.route);
@@ -218,10 +235,10 @@ void Inference::Run(std::shared_ptr<Call> call) {
   call->self = call;
   runtime::Version& handle = *call->route.target->handle;
   if (batching_ && runtime::Batcher::CanTake(handle, call->input)) {
-    batcher_.Add({&handle, &call->input, DeadlineNs(*call), call->stop.get_token(), call.get()});
+    batcher_.Add({&handle, &call->input, call->deadline_ns, call->stop.get_token(), call.get()});
     return batched_.push_back(std::move(call));
   }
-  handle.Start(call->input, DeadlineNs(*call), call->stop.get_token(), *call);
+  handle.Start(call->input, call->deadline_ns, call->stop.get_token(), *call);
   if (call->done) return Recycle(std::move(call));
   WatchClose(call);
 }
@@ -252,12 +269,16 @@ void Inference::Refuse(Call& call, int status, std::string_view message) {
 // The client went away, or the server gave up waiting and has answered 503.
 void Inference::CutOff(Call& call) {
   call.done = true;
+  const bool waited = call.standing == Call::Standing::kWaiting;
+  Depart(call);
   call.stop.request_stop();
   const double latency_ns = static_cast<double>(clock_.MonotonicNs() - call.start_ns);
   const bool timed_out = latency_ns >= static_cast<double>(options_.request_timeout_ms) * 1e6;
-  TellBreaker(call, timed_out ? breaker::Outcome::kBad : breaker::Outcome::kNothing);
+  TellBreaker(call, timed_out && !waited ? breaker::Outcome::kBad : breaker::Outcome::kNothing);
   counters_.Count(EndpointOf(call), timed_out ? 503 : 499, latency_ns / 1e9);
-  if (timed_out) {
+  if (timed_out && waited) {
+    Record(call, Verdict::kShed, 0, latency_ns / 1e6);
+  } else if (timed_out) {
     Record(call, Verdict::kBad, 0, latency_ns / 1e6);
   } else if (call.IsJudged()) {
     call.route.target->recorder->Cancelled();

@@ -10,6 +10,11 @@
 // that failed (the split's `fallback`): the canary is counted as bad, and the client gets what
 // stable says.
 //
+// A model's gate, where it has one (admission/gate.h), is passed once the version is known and
+// before anything runs: what it turns away is `shed`, a request that waits for a slot does so here.
+// A client may say how long it will wait (x-request-timeout-ms); what it did not wait for is
+// `cancelled`, or clients could make any version look bad.
+//
 // A canary's breaker is asked before each of its requests and told what became of it.
 #pragma once
 
@@ -29,6 +34,7 @@
 #include "dataplane/front/shadow.h"
 #include "dataplane/front/verdict.h"
 #include "dataplane/routing/plan.h"
+#include "dataplane/routing/tenants.h"
 #include "dataplane/runtime/batcher.h"
 #include "shared/base/clock.h"
 #include "shared/base/executor.h"
@@ -50,9 +56,9 @@ struct Wanted {
 
 class Inference {
  public:
-  // All references outlive the inference; `desk` and `counters` are the worker's.
+  // All references outlive the inference; `desk`, `counters` and `tenants` are the worker's.
   Inference(InferenceOptions options, const Clock& clock, DelayLine& delays, flags::Desk& desk,
-            RequestCounters& counters);
+            RequestCounters& counters, routing::Tenants& tenants);
   ~Inference();
 
   // The worker itself, where rehearsed delays end. Before the first Handle with a plan.
@@ -83,6 +89,16 @@ class Inference {
   // The first wanted output that the version does not have; null: none. It is READY.
   static const std::string* FindUnknownOutput(const Call& call, const routing::Target& target);
   bool Fits(Call& call);
+  void ReadDeadline(Call& call);
+  // admitting.cc
+  void Admit(std::shared_ptr<Call> call);
+  void Wake(const std::shared_ptr<Call>& call, admission::Refusal refusal);
+  void TurnAway(Call& call, admission::Refusal refusal, const std::string& sentence,
+                int64_t retry_after_ms);
+  void Depart(Call& call);
+  bool IsBroken(const Call& call, const routing::Target& target) const;
+  admission::Now GateNow() const { return {clock_.MonotonicNs(), clock_.WallMs()}; }
+
   void Begin(std::shared_ptr<Call> call);
   void Rehearse(std::shared_ptr<Call> call);
   void Run(std::shared_ptr<Call> call);
@@ -94,19 +110,20 @@ class Inference {
   bool CanFallBack(const Call& call, int64_t now_ns) const;
   void FallBack(Call& call, double latency_ms);
   void Record(Call& call, Verdict verdict, uint64_t tokens, double latency_ms);
+  routing::Recorder* TenantOf(const Call& call);
   void TellBreaker(Call& call, breaker::Outcome outcome);
   http::Response ResponseTo(Call& call, Verdict verdict, const Status& status, bool late);
   void AddHeaders(const Call& call, http::Response& response) const;
   void Copy(Call& call, bool is_good);
 
   Endpoint EndpointOf(const Call& call) const;
-  int64_t DeadlineNs(const Call& call) const;
 
   const InferenceOptions options_;
   const Clock& clock_;
   DelayLine& delays_;
   flags::Desk& desk_;
   RequestCounters& counters_;
+  routing::Tenants& tenants_;
   Executor* executor_ = nullptr;
   InferReader reader_;
   runtime::Batcher batcher_;

@@ -142,6 +142,33 @@ void WriteBreakers(const breaker::Breakers::States& states, Text& text) {
   }
 }
 
+void WriteGates(const std::vector<admission::GateView>& gates, Text& text) {
+  const auto model_of = [](const admission::GateView& gate) {
+    return fmt::format("model=\"{}\"", Escape(gate.model));
+  };
+  text.Family("weir_admission_limit", "gauge",
+              "Requests of a model that may be in work here at once; 0: as many as come.");
+  for (const auto& gate : gates) text.Value(model_of(gate), gate.slots);
+  text.Family("weir_admission_inflight", "gauge", "Requests of a model with a limit in work here.");
+  for (const auto& gate : gates) text.Value(model_of(gate), gate.inflight);
+  text.Family("weir_admission_queue_length", "gauge", "Requests that wait here for a slot.");
+  for (const auto& gate : gates) text.Value(model_of(gate), gate.waiting);
+  text.Family("weir_admission_shed_total", "counter", "Requests turned away here, by reason.");
+  for (const auto& gate : gates) {
+    for (size_t i = 1; i < gate.refused.size(); ++i) {
+      const auto reason = static_cast<admission::Refusal>(i);
+      text.Value(fmt::format("{},reason=\"{}\"", model_of(gate), RefusalName(reason)),
+                 gate.refused[i]);
+    }
+  }
+  text.Family(
+      "weir_governor_u", "gauge",
+      "Share of a model's requests that the governor turns away, the least important first.");
+  for (const auto& gate : gates) {
+    if (gate.u.has_value()) text.Value(model_of(gate), *gate.u);
+  }
+}
+
 void WriteOutcomes(const outcomes::Totals& outcomes, Text& text) {
   text.Family(
       "weir_outcomes_total", "counter",
@@ -384,6 +411,7 @@ std::string RenderMetrics(const std::vector<MetricsSample>& samples, const Clock
   WriteRefused(refused, text);
   if (!samples.empty()) {
     const MetricsSample& first = samples.front();
+    WriteGates(first.gates, text);
     WriteRules(first, clock.WallMs(), text);
     if (first.rules != nullptr) WriteFlags(flags, *first.rules, clock.WallMs(), text);
     text.Family("weir_override_active", "gauge", "1 while an operator forces something here.");

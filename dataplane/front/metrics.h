@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dataplane/access/token_guard.h"
+#include "dataplane/admission/gate.h"
 #include "dataplane/breaker/breakers.h"
 #include "dataplane/flags/desk.h"
 #include "dataplane/front/node_status.h"
@@ -65,6 +66,7 @@ struct MetricsSample {
   outcomes::Totals outcomes;
   std::array<uint64_t, access::kScopes> refused{};
   breaker::Breakers::States breakers;
+  std::vector<admission::GateView> gates;  // the node's; of the first worker only
   // A copy: a scrape must not be the last to hold a version.
   std::vector<runtime::VersionStatus> versions;
   std::shared_ptr<const decision::Ruleset> rules;  // these three may be null

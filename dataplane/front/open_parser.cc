@@ -39,6 +39,10 @@ Status ReadKeys(const std::string& path, dom::object members, Strict strict, Inf
                        : member.key == "session_id" ? &out->session_id
                        : member.key == "request_id" ? &out->request_id
                                                     : nullptr;
+    if (member.key == "priority" && strict == Strict::kYes) {
+      int64_t priority = 0;
+      if (member.value.get(priority) == simdjson::SUCCESS) out->TakePriority(priority);
+    }
     if (key == nullptr) continue;
     const Status read = ReadKey(path + std::string(member.key), member.value, key);
     if (!read.ok() && strict == Strict::kYes) return read;

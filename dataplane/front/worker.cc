@@ -85,13 +85,16 @@ json Tensors(const std::vector<domain::TensorSpec>& specs) {
 
 }  // namespace
 
-Worker::Worker(WorkerOptions options, const Clock& clock, DelayLine& delays)
+Worker::Worker(WorkerOptions options, const Clock& clock, DelayLine& delays,
+               const admission::Gates& gates)
     : options_(std::move(options)),
       clock_(clock),
       delays_(delays),
+      gates_(gates),
       guard_(options_.require_token, clock),
       desk_(clock, options_.key_salt),
-      inference_({options_.request_timeout_ms, options_.index}, clock, delays, desk_, counters_) {}
+      inference_({options_.request_timeout_ms, options_.index}, clock, delays, desk_, counters_,
+                 tenants_) {}
 
 void Worker::Bind(Executor* executor) {
   executor_ = executor;
@@ -159,7 +162,8 @@ void Worker::SetVersions(std::shared_ptr<const runtime::VersionTable> versions) 
 
 void Worker::Rebuild() {
   if (rules_ == nullptr) return;
-  plan_ = routing::Plan::Build(rules_, versions_.get(), recorders_, &breakers_);
+  gates_revision_ = gates_.revision();
+  plan_ = routing::Plan::Build(rules_, versions_.get(), recorders_, &breakers_, &gates_);
   breakers_.Prune();
   readiness_.Check(plan_.get(), versions_.get(), status_.get());
   SwitchFeatures();
@@ -167,6 +171,7 @@ void Worker::Rebuild() {
 
 void Worker::SetStatus(std::shared_ptr<const NodeStatusView> status) {
   status_ = std::move(status);
+  if (gates_.revision() != gates_revision_) Rebuild();
   if (status_ != nullptr) inference_.SetDraining(status_->draining);
   SwitchFeatures();
   if (status_ != nullptr && waking_.OnInStep(status_->in_step_at_ms)) Release();
@@ -183,6 +188,7 @@ void Worker::SwitchFeatures() {
 }
 
 telemetry::Window Worker::TakeTelemetry() {
+  tenants_.Prune(clock_.MonotonicMs());
   recorders_.Prune();
   breakers_.Prune();
   telemetry::Window window = recorders_.TakeTelemetry();
@@ -194,6 +200,7 @@ MetricsSample Worker::Sample() const {
   MetricsSample sample;
   sample.requests = counters_;
   sample.batches = inference_.batch_sizes();
+  if (options_.inference && options_.index == 0) sample.gates = gates_.Views();
   sample.rules = rules_;
   if (versions_ != nullptr) sample.versions = versions_->statuses();
   sample.status = status_;

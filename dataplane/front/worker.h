@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "dataplane/access/token_guard.h"
+#include "dataplane/admission/gates.h"
 #include "dataplane/breaker/breakers.h"
 #include "dataplane/flags/desk.h"
 #include "dataplane/front/delay.h"
@@ -24,6 +25,7 @@
 #include "dataplane/ofrep/service.h"
 #include "dataplane/outcomes/service.h"
 #include "dataplane/routing/plan.h"
+#include "dataplane/routing/tenants.h"
 #include "dataplane/runtime/versions.h"
 #include "shared/base/clock.h"
 #include "shared/base/executor.h"
@@ -43,8 +45,9 @@ struct WorkerOptions {
 
 class Worker {
  public:
-  // `clock` and `delays` outlive the worker.
-  Worker(WorkerOptions options, const Clock& clock, DelayLine& delays);
+  // `clock`, `delays` and `gates` outlive the worker.
+  Worker(WorkerOptions options, const Clock& clock, DelayLine& delays,
+         const admission::Gates& gates);
 
   // Where this worker's tasks are posted, and its tick from now on. Before the first SetRules.
   void Bind(Executor* executor);
@@ -111,6 +114,8 @@ class Worker {
   const WorkerOptions options_;
   const Clock& clock_;
   DelayLine& delays_;
+  const admission::Gates& gates_;  // the node's
+  uint64_t gates_revision_ = 0;    // that plan_ is made of
   access::TokenGuard guard_;
   bool guards_outcomes_ = false;
   Executor* executor_ = nullptr;  // set by Bind
@@ -119,6 +124,7 @@ class Worker {
   std::shared_ptr<const NodeStatusView> status_;
   std::shared_ptr<const OverridesView> overrides_;
   routing::Recorders recorders_;
+  routing::Tenants tenants_{recorders_};
   breaker::Breakers breakers_;
   std::shared_ptr<const routing::Plan> plan_;
   RequestCounters counters_;

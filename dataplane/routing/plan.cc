@@ -79,13 +79,15 @@ std::shared_ptr<const Ruleset> Followable(std::shared_ptr<const Ruleset> rules,
 
 class Builder {
  public:
-  Builder(const runtime::VersionTable* versions, Recorders& recorders, breaker::Breakers* breakers)
-      : versions_(versions), recorders_(recorders), breakers_(breakers) {}
+  Builder(const runtime::VersionTable* versions, Recorders& recorders, breaker::Breakers* breakers,
+          const admission::Gates* gates)
+      : versions_(versions), recorders_(recorders), breakers_(breakers), gates_(gates) {}
 
   std::shared_ptr<const ModelPlan> Build(const decision::Ruleset& rules,
                                          const decision::Model& model) {
     auto plan = std::make_shared<ModelPlan>();
     plan->model = &model;
+    if (gates_ != nullptr) plan->gate = gates_->Find(model.name);
     const decision::ArmDecision anyone = decision::DecideArm(rules, model, {}, 0);
     if (anyone.reason == Reason::kPinned || anyone.reason == Reason::kOverride) {
       plan->pinned = anyone.version;
@@ -158,7 +160,8 @@ class Builder {
 
   const runtime::VersionTable* versions_;
   Recorders& recorders_;
-  breaker::Breakers* const breakers_;  // may be null
+  breaker::Breakers* const breakers_;    // may be null
+  const admission::Gates* const gates_;  // may be null
 };
 
 }  // namespace
@@ -184,10 +187,11 @@ const Target& ModelPlan::Serving() const {
 
 std::shared_ptr<const Plan> Plan::Build(std::shared_ptr<const decision::Ruleset> rules,
                                         const runtime::VersionTable* versions, Recorders& recorders,
-                                        breaker::Breakers* breakers) {
+                                        breaker::Breakers* breakers,
+                                        const admission::Gates* gates) {
   auto plan = std::make_shared<Plan>();
   rules = Followable(std::move(rules), versions, plan->not_followed_);
-  Builder builder(versions, recorders, breakers);
+  Builder builder(versions, recorders, breakers, gates);
   rules->models().ForEach(
       [&](const decision::Model& model) { plan->models_.Set(builder.Build(*rules, model)); });
   plan->snapshot_ = fmt::format("{}.{}", rules->epoch, rules->version);

@@ -19,6 +19,7 @@
 #include <string_view>
 #include <vector>
 
+#include "dataplane/admission/gates.h"
 #include "dataplane/breaker/breakers.h"
 #include "dataplane/routing/recorder.h"
 #include "dataplane/runtime/versions.h"
@@ -71,6 +72,7 @@ struct ModelPlan {
   // Only services answer, and nothing is declared: inputs are theirs to understand.
   bool takes_anything = false;
   std::vector<FlagPlan> flags;
+  std::shared_ptr<admission::Gate> gate;  // what its requests pass first; null: nothing
 
   std::string_view key() const { return model->name; }
   // What answers a request without a version of its own, when nothing rolls out.
@@ -85,11 +87,13 @@ struct Route {
 
 class Plan {
  public:
-  // `versions` may be null: nothing is READY then. Without `breakers` canaries have none.
+  // `versions` may be null: nothing is READY then. Without `breakers` canaries have none, without
+  // `gates` no model has one.
   static std::shared_ptr<const Plan> Build(std::shared_ptr<const decision::Ruleset> rules,
                                            const runtime::VersionTable* versions,
                                            Recorders& recorders,
-                                           breaker::Breakers* breakers = nullptr);
+                                           breaker::Breakers* breakers = nullptr,
+                                           const admission::Gates* gates = nullptr);
 
   const ModelPlan* Find(std::string_view model) const { return models_.Find(model); }
   // Views in the answer live as long as the plan and the keys. `random` is drawn by the caller.

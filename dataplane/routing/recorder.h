@@ -69,6 +69,8 @@ class Recorder {
     cell_->Count(telemetry::Cell::kCompared);
     if (differs) cell_->Count(telemetry::Cell::kDiffered);
   }
+  // How long the request of the answer just recorded had waited for a slot.
+  void Queue(double waited_ms) { cell_->RecordQueue(waited_ms); }
   // A number out of a good answer.
   void Output(double value) { cell_->RecordOutput(value); }
   telemetry::Cell& cell() { return *cell_; }

@@ -18,6 +18,10 @@
 // since a control plane that restarts must not look like a bad model. Fetches are tried again with
 // back-off in either case; a file that does not load is not, until its entry changes.
 //
+// A restart that a Limit's act asks of this node loads the version anew, once for each of the act's
+// values, and says LOADING meanwhile; the one before serves until then and goes with the last
+// request that uses it.
+//
 // The warm-up runs on an input of the version's own width, not of the model's declared one: it
 // proves that the library can predict, and leaves it to requests to show that a version was trained
 // on other features than clients send. Such a version is READY, and its errors are its own.
@@ -46,6 +50,7 @@ struct LoaderOptions {
   int64_t first_retry_ms = 250;
   int64_t max_retry_ms = 15'000;
   int64_t max_service_retry_ms = 2000;  // the same, of services
+  std::string node{};                   // this node's id, for acts that are one node's
   int patience = 5;  // attempts that may be Unavailable before the version is FAILED
 };
 

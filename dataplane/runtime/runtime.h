@@ -41,6 +41,7 @@ struct JsonAnswer {
   std::string_view parameters;        // OIP: the object as text; "" if absent
   std::string_view body;              // of /predict, passed on as it is
   std::optional<double> first_value;  // the first number among the outputs, for drift
+  uint64_t tokens = 0;                // made for it, where the answer says so
 };
 
 struct Usage {

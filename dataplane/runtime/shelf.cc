@@ -49,13 +49,19 @@ void Loader::Shelf::Apply(const decision::Ruleset& rules) {
       Key key{model.name, listed.version};
       domain::VersionEntry entry = WhatIsLoaded(listed);
       Item item;
+      // What is loaded from now on is as good as restarted.
+      const double restart = RestartOf(rules, key);
+      item.restart = restart;
       if (const auto held = items_.find(key); held != items_.end()) item = std::move(held->second);
+      const bool is_restarted = restart != 0 && std::exchange(item.restart, restart) != restart;
+      if (is_restarted) Log("runtime").info("{} {} is loaded anew", key.first, key.second);
       const bool is_told = IsService(entry) && item.declares_inputs != declares_inputs;
-      if (item.entry != entry || is_told) {
+      if (item.entry != entry || is_told || is_restarted) {
         // A version that is out of service has nothing to answer with meanwhile.
         if (item.state == State::kFailed) item.version.reset();
         item = Item{.entry = std::move(entry),
                     .declares_inputs = declares_inputs,
+                    .restart = item.restart,
                     .detail = {},
                     .version = std::move(item.version)};
         changed = true;
@@ -70,6 +76,19 @@ void Loader::Shelf::Apply(const decision::Ruleset& rules) {
   }
   items_ = std::move(next);
   if (changed) Publish();
+}
+
+// 0: none.
+double Loader::Shelf::RestartOf(const decision::Ruleset& rules, const Key& key) const {
+  const decision::Limit* limit = rules.limits().Find(key.first);
+  if (limit == nullptr) return 0;
+  double last = 0;
+  for (const domain::LimitActEntry& act : limit->acts) {
+    const bool is_ours =
+        act.node == options_.node && (act.version.empty() || act.version == key.second);
+    if (act.action == "restart" && is_ours) last = std::max(last, act.value);
+  }
+  return last;
 }
 
 void Loader::Shelf::Step(int64_t now_ms) {

@@ -36,6 +36,7 @@ class Loader::Shelf {
   struct Item {
     domain::VersionEntry entry;  // what of it a loaded version is made of
     bool declares_inputs = false;
+    double restart = 0;  // the last one that was asked for
     State state = State::kLoading;
     std::string detail;
     // Answers unless FAILED; may be of the entry before while LOADING.
@@ -51,6 +52,7 @@ class Loader::Shelf {
     std::shared_ptr<Version> version;
   };
 
+  double RestartOf(const decision::Ruleset& rules, const Key& key) const;
   bool LoadNext(int64_t now_ms);
   bool LookAtHealth();
   Outcome Load(const Key& key, const Item& item);

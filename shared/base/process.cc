@@ -4,6 +4,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <vector>
+
 #include "shared/base/text.h"
 
 namespace weir {
@@ -26,6 +29,16 @@ void Signals::WaitForStop(int64_t ms) const {
   sigset_t stop = set_;
   sigdelset(&stop, SIGHUP);
   sigtimedwait(&stop, nullptr, &timeout);
+}
+
+// The second number of /proc/self/statm, in pages.
+uint64_t ResidentBytes() {
+  const Result<std::string> statm = ReadFile("/proc/self/statm");
+  if (!statm.ok()) return 0;
+  const std::vector<std::string> fields = Split(*statm, ' ');
+  if (fields.size() < 2) return 0;
+  const auto pages = std::strtoull(fields[1].c_str(), nullptr, 10);
+  return pages * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
 Status StartFiles::Write(std::string_view ready_content) const {

@@ -27,6 +27,9 @@ class Signals {
   sigset_t set_;
 };
 
+// Resident memory of this process; 0 where the system does not say.
+uint64_t ResidentBytes();
+
 // The pid file and the ready file of a program that serves; an empty path means none.
 struct StartFiles {
   std::string pid_file;

@@ -22,6 +22,8 @@ void Series::Merge(const Series& other) {
   if (!other.latency_digest.Empty()) latency_digest.Merge(other.latency_digest);
   for (size_t i = 0; i < other.bad_keys.size(); ++i) AddBadKey(other.bad_keys[i]);
   if (!other.outputs.Empty()) outputs.Merge(other.outputs);
+  if (!other.queue.Empty()) queue.Merge(other.queue);
+  if (!other.ttft.Empty()) ttft.Merge(other.ttft);
   for (const auto& [metric, outcome] : other.outcomes) {
     if (outcomes.size() < kMaxOutcomes || outcomes.contains(metric))
       outcomes[metric].Merge(outcome);
@@ -58,9 +60,11 @@ Series Cell::Take() {
   if (!digest_.Empty()) out.latency_digest.Merge(digest_);
   out.bad_keys.assign(bad_keys_.begin(), bad_keys_.begin() + static_cast<long>(bad_key_count_));
   if (!outputs_.Empty()) out.outputs.Merge(outputs_);
+  if (!queue_.Empty()) out.queue.Merge(queue_);
   out.outcomes = std::move(outcomes_);
   outcomes_.clear();
   outputs_.Clear();
+  queue_.Clear();
   requests_ = bad_ = 0;
   counters_.fill(0);
   latency_.Clear();

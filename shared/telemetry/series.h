@@ -48,6 +48,10 @@ inline constexpr char kArmOff[] = "off";
 // stable (off) and canary (on): requests whose handling evaluated the flag, and outcomes.
 inline constexpr char kSplitSubject[] = "split/";
 
+// One tenant's requests of one model: subject "tenant/<tenant>/<model>", version and arm as of the
+// model's own series, which counts them too.
+inline constexpr char kTenantSubject[] = "tenant/";
+
 struct SeriesKey {
   std::string subject;  // "model/fraud_detection"
   std::string version;  // "1.1.0"
@@ -85,6 +89,8 @@ struct Series {
   TDigest latency_digest;          // the same values, for showing percentiles
   std::vector<uint32_t> bad_keys;  // distinct HashKey of bad requests' keys, the first kMaxBadKeys
   TDigest outputs;                 // the first number of each good answer, for drift
+  TDigest queue;                   // ms that answered requests waited for a slot, where they may
+  TDigest ttft;                    // ms to the first token of answers that stream
   std::map<std::string, Outcome> outcomes;  // by metric, at most kMaxOutcomes
 
   uint64_t Counter(const std::string& name) const;  // 0 if absent
@@ -125,6 +131,8 @@ class Cell {
   }
   void Count(Counter counter, uint64_t n = 1) { counters_[counter] += n; }
   void RecordOutput(double value) { outputs_.Add(value); }
+  // How long the request of an answer just recorded had waited for a slot.
+  void RecordQueue(double waited_ms) { queue_.Add(waited_ms); }
   // False when there are kMaxOutcomes others already.
   bool RecordOutcome(const std::string& metric, double value);
 
@@ -141,6 +149,7 @@ class Cell {
   DenseLogHistogram latency_;
   TDigest digest_;
   TDigest outputs_;
+  TDigest queue_;
   std::map<std::string, Outcome> outcomes_;
   std::array<uint32_t, Series::kMaxBadKeys> bad_keys_{};
   size_t bad_key_count_ = 0;

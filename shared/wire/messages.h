@@ -146,6 +146,7 @@ struct Heartbeat {
   uint64_t open_requests = 0;      // of applications, being answered now
   int64_t quiet_ms = 0;            // since the last one was answered
   std::vector<HeardHead> heard{};  // of the last two epochs
+  uint64_t resident_bytes = 0;     // of the process; 0: unknown
 };
 
 struct Goodbye {
@@ -207,6 +208,8 @@ struct Series {
   std::vector<uint32_t> bad_keys{};        // hashes of a few keys whose requests were bad
   std::vector<double> output_digest{};     // mean, weight, … of the answers' first numbers
   std::vector<OutcomeSum> outcomes{};
+  std::vector<double> queue_digest{};  // mean, weight, … of what answered requests waited, ms
+  std::vector<double> ttft_digest{};   // the same of the times to their first tokens
 };
 
 // One decision on a flag, of those that a node picked out within its budget.
@@ -347,6 +350,7 @@ void Describe(V& v, Heartbeat& f) {
   v(5, "open_requests", f.open_requests);
   v(7, "quiet_ms", f.quiet_ms);
   v(9, "heard", f.heard);
+  v(11, "resident_bytes", f.resident_bytes);
 }
 template <class V>
 void Describe(V& v, Goodbye& f) {
@@ -399,6 +403,8 @@ void Describe(V& v, Series& f) {
   v(1, "bad_keys", f.bad_keys);
   v(3, "output_digest", f.output_digest);
   v(5, "outcomes", f.outcomes);
+  v(7, "queue_digest", f.queue_digest);
+  v(9, "ttft_digest", f.ttft_digest);
 }
 template <class V>
 void Describe(V& v, Batch& f) {

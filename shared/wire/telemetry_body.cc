@@ -119,6 +119,12 @@ Status CheckTotals(const telemetry::Series& series) {
   if (series.latency_digest.Count() != static_cast<double>(requests))
     return InvalidArgument("latency_digest", fmt::format("holds {} values of {} requests",
                                                          series.latency_digest.Count(), requests));
+  for (const auto& [field, digest] :
+       {std::pair("queue_digest", &series.queue), std::pair("ttft_digest", &series.ttft)}) {
+    if (digest->Count() > static_cast<double>(requests))
+      return InvalidArgument(
+          field, fmt::format("holds {} values of {} requests", digest->Count(), requests));
+  }
   if (series.outputs.Count() > static_cast<double>(requests) * kMaxOutputsPerRequest)
     return InvalidArgument("output_digest", fmt::format("holds {} values of {} requests",
                                                         series.outputs.Count(), requests));
@@ -156,6 +162,8 @@ Series ToWire(const telemetry::SeriesKey& key, const telemetry::Series& series) 
   out.output_digest = Flat(series.outputs);
   for (const auto& [metric, outcome] : series.outcomes)
     out.outcomes.push_back({metric, outcome.n, outcome.sum, outcome.sum_squares});
+  out.queue_digest = Flat(series.queue);
+  out.ttft_digest = Flat(series.ttft);
   return out;
 }
 
@@ -183,6 +191,8 @@ Result<std::pair<telemetry::SeriesKey, telemetry::Series>> FromWire(const Series
   WEIR_ASSIGN_OR_RETURN(out.latency_digest, ReadDigest("latency_digest", series.latency_digest));
   WEIR_ASSIGN_OR_RETURN(out.outputs, ReadDigest("output_digest", series.output_digest));
   WEIR_ASSIGN_OR_RETURN(out.outcomes, ReadOutcomes(series.outcomes));
+  WEIR_ASSIGN_OR_RETURN(out.queue, ReadDigest("queue_digest", series.queue_digest));
+  WEIR_ASSIGN_OR_RETURN(out.ttft, ReadDigest("ttft_digest", series.ttft_digest));
   if (!IsFlag(series)) WEIR_RETURN_IF_ERROR(CheckTotals(out));  // decisions are not timed
   for (const uint32_t key : series.bad_keys) out.AddBadKey(key);
   return std::pair{telemetry::SeriesKey{series.subject, series.version, series.arm},

@@ -20,6 +20,7 @@ namespace ondemand = simdjson::ondemand;
 
 constexpr size_t kKeptBytes = size_t{1} << 20;  // of the parsers' memory, from answer to answer
 constexpr size_t kExcerpt = 200;
+constexpr uint64_t kMaxTokens = 100'000'000;  // of one answer; more is no count of tokens
 constexpr int kMaxDepth = 16;  // of nested arrays and objects that a number is looked for in
 
 void AppendString(std::string_view text, fmt::memory_buffer& out) {
@@ -94,6 +95,19 @@ std::optional<double> FirstNumber(dom::element value, int depth = 0) {
     }
   }
   return found;
+}
+
+uint64_t TokensOf(dom::element root) {
+  for (const char* place : {"/usage", "/parameters/usage"}) {
+    dom::element usage;
+    if (root.at_pointer(place).get(usage) != simdjson::SUCCESS) continue;
+    for (const char* name : {"completion_tokens", "output_tokens", "total_tokens"}) {
+      uint64_t tokens = 0;
+      if (usage[name].get_uint64().get(tokens) == simdjson::SUCCESS && tokens <= kMaxTokens)
+        return tokens;
+    }
+  }
+  return 0;
 }
 
 Status NoJson(simdjson::error_code error) {
@@ -174,6 +188,7 @@ Status AnswerReader::ReadOip(std::string& body, JsonAnswer* out) {
   if (parsers_->root["outputs"].get_array().get(outputs) != simdjson::SUCCESS) {
     return Internal("the answer has no list \"outputs\"");
   }
+  out->tokens = TokensOf(parsers_->root);
   bool is_first = true;
   for (const dom::element output : outputs) {
     if (!output.is_object()) return Internal("the answer's \"outputs\" are no tensors");
@@ -202,6 +217,7 @@ Status AnswerReader::ReadOip(std::string& body, JsonAnswer* out) {
 Status AnswerReader::ReadPredict(std::string& body, JsonAnswer* out) {
   WEIR_RETURN_IF_ERROR(Parse(body));
   out->body = body;
+  out->tokens = TokensOf(parsers_->root);
   for (const char* name : {"prediction", "score", "output", "predictions"}) {
     dom::element member;
     if (parsers_->root[name].get(member) != simdjson::SUCCESS) continue;

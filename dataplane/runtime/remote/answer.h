@@ -19,7 +19,9 @@ std::string WriteOip(const Request& request);
 std::string Excerpt(std::string_view body);
 
 // Checks that an answer is JSON through and through, since clients get it as it is, and finds in it
-// what is needed. Owns the parser's memory.
+// what is needed; tokens from a member "usage", as OpenAI's answers have it, or from the same of
+// OIP's parameters: completion_tokens, else output_tokens, else total_tokens. Owns the parser's
+// memory.
 class AnswerReader {
  public:
   AnswerReader();

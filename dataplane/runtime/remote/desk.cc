@@ -115,6 +115,7 @@ void Desk::Call::OnAnswer(http::UpstreamAnswer answer) {
   if (desk == nullptr) return;
   if (!answer.response.ok()) return Retry(*desk, answer);
   place().Answered();
+  service_->Note(place(), answer.response->status >= 500, desk->clock_.MonotonicNs());
   Read(*desk, *std::move(answer.response));
 }
 
@@ -150,7 +151,7 @@ void Desk::Call::Read(Desk& desk, http::ClientResponse response) {
   on_stop_.reset();
   sink_->OnHead();
   sink_->OnJson(answer);
-  End(OkStatus());
+  End(OkStatus(), {.tokens = answer.tokens});
 }
 
 // Whose fault it is. What a declared input lets through, a version has to take; but nobody knows
@@ -218,7 +219,8 @@ std::optional<size_t> Desk::Choose(const std::vector<bool>& tried) {
       const size_t at = (turn_ + i) % places.size();
       const size_t busy = Busy(at);
       if (tried[at] || busy >= room) continue;
-      const int64_t aside_ns = places[at]->aside_until_ns();
+      const int64_t aside_ns =
+          std::max(places[at]->aside_until_ns(), places[at]->ejected_until_ns());
       const bool is_healthy = places[at]->IsWell() && aside_ns <= now_ns;
       const std::tuple rank(!is_healthy, is_healthy ? 0 : aside_ns, busy);
       if (best.has_value() && !(rank < best_rank)) continue;

@@ -41,6 +41,7 @@ struct RemoteOptions {
   int checks = 3;
   int64_t aside_ms = 1000;
   int64_t connect_timeout_ms = 1000;
+  int64_t eject_ms = 5000;  // that a url which answers badly is left out, and up to a quarter more
 };
 
 // "oip" and "predict". `clock` is the one that deadlines are told in; it outlives what is loaded.

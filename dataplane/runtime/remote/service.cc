@@ -176,6 +176,27 @@ std::string Service::Reasons() const {
   return Join(reasons, "; ");
 }
 
+void Service::Note(Place& place, bool is_bad, int64_t now_ns) {
+  if (!is_bad) {
+    if (place.bad_in_a_row_.load(std::memory_order_relaxed) != 0) place.bad_in_a_row_ = 0;
+    return;
+  }
+  if (place.bad_in_a_row_.fetch_add(1) + 1 < kEjectAfter) return;
+  const std::lock_guard lock(mutex_);
+  place.bad_in_a_row_ = 0;
+  const auto out =
+      static_cast<size_t>(std::count_if(places_.begin(), places_.end(), [&](const auto& each) {
+        return each.get() != &place && each->ejected_until_ns() > now_ns;
+      }));
+  if ((out + 1) * 2 > places_.size()) return;
+  // Not all nodes come back to it in the same moment.
+  const auto jitter_ms =
+      static_cast<int64_t>(RandomU64() % static_cast<uint64_t>(options.eject_ms / 4 + 1));
+  place.ejected_until_ns_ = now_ns + (options.eject_ms + jitter_ms) * 1'000'000;
+  Log("runtime").warn("{}: {} answered badly {} times in a row and is left out for {} ms", name,
+                      place.name(), kEjectAfter, options.eject_ms + jitter_ms);
+}
+
 Status Service::Health() const {
   const std::lock_guard lock(mutex_);
   return health_;

@@ -43,6 +43,8 @@ class Place {
   }
   // A call was answered.
   void Answered();
+  // It answers, but badly: nobody calls until then, where another can.
+  int64_t ejected_until_ns() const { return ejected_until_ns_.load(std::memory_order_relaxed); }
 
  private:
   friend class Service;
@@ -50,6 +52,8 @@ class Place {
   const std::string url_;
   const std::string name_;
   std::atomic<int64_t> aside_until_ns_{0};
+  std::atomic<int64_t> ejected_until_ns_{0};
+  std::atomic<int> bad_in_a_row_{0};  // answers
   std::atomic<bool> unfit_{false};
   std::atomic<bool> answered_{false};  // since the last check
   bool is_checked_ = false;            // at present
@@ -80,6 +84,11 @@ class Service : public std::enable_shared_from_this<Service> {
   // say that they are not), else Unavailable with every reason. Blocks for at most twice the
   // check's time-out, and not once `stop` is requested.
   Status WarmUp(WorkPool& pool, const std::stop_token& stop);
+  // Any thread. How a call was answered. After kEjectAfter bad ones in a row a url leaves the
+  // balancing for a while, but never more than half of them at once: that all are bad is for the
+  // version's breaker to see.
+  static constexpr int kEjectAfter = 5;
+  void Note(Place& place, bool is_bad, int64_t now_ns);
   // Any thread. Unavailable once every url failed its checks.
   Status Health() const;
 

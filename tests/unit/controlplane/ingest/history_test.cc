@@ -49,6 +49,21 @@ TEST(History, AnswersFromTheTierThatFits) {
   EXPECT_EQ((*old)["series"][0]["points"][0]["requests"], 200);
 }
 
+TEST(History, ShowsHowLongRequestsWaitedWhereTheyDid) {
+  History history;
+  telemetry::Window window = WindowOf(10, 0);
+  for (int ms = 0; ms < 10; ++ms) window.begin()->second.queue.Add(ms);
+  history.Add(kNow, window);
+  history.Add(kNow + 1000, WindowOf(10, 0));
+  const auto found = history.Query("model/m", kNow, kNow + 2000, 1000, kNow + 2000);
+  ASSERT_TRUE(found.ok()) << found.status().ToString();
+  const codec::Json& points = (*found)["series"][0]["points"];
+  EXPECT_NEAR(points[0]["p50_queue_ms"].get<double>(), 4.5, 1);
+  EXPECT_EQ(points[0]["p99_queue_ms"], 9);
+  EXPECT_FALSE(points[0].contains("p50_ttft_ms"));
+  EXPECT_FALSE(points[1].contains("p50_queue_ms"));
+}
+
 TEST(History, RefusesRangesThatMakeNoSense) {
   const History history;
   EXPECT_EQ(history.Query("m", kNow, kNow, 1000, kNow).status().code(), Code::kInvalidArgument);

@@ -392,6 +392,7 @@ TEST_F(SessionTest, NotesWhatANodeCountsItselfAndWhatItHeard) {
   wire::Heartbeat heartbeat;
   heartbeat.delivery = wire::Delivery{10, 2, 1};
   heartbeat.open_requests = 3;
+  heartbeat.resident_bytes = 40'000'000;
   heartbeat.quiet_ms = 500;
   heartbeat.heard = {{kEpoch, 7, {std::string(32, 'h')}}};
   Send(wire::Type::kHeartbeat, heartbeat);
@@ -400,6 +401,7 @@ TEST_F(SessionTest, NotesWhatANodeCountsItselfAndWhatItHeard) {
   const NodeStatus* status = view_->Find("n1");
   ASSERT_NE(status, nullptr);
   EXPECT_EQ(status->open_requests, 3u);
+  EXPECT_EQ(status->memory_bytes, 40'000'000u);
   EXPECT_EQ(status->quiet_ms, 500);
   ASSERT_THAT(status->heard, SizeIs(1));
   EXPECT_EQ(status->heard[0].rows, 7u);

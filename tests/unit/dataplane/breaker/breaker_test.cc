@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,22 @@ TEST_F(BreakerTest, OpensWhenHalfOfTwentyAnswersFailed) {
   EXPECT_EQ(breaker_.state(), State::kOpen);
   EXPECT_EQ(breaker_.Admit(now_ms_), Permit::kNone);
   EXPECT_THAT(changes_, ElementsAre("open: 10 of 20 answers within 10 s failed"));
+}
+
+TEST_F(BreakerTest, WithAChanceItStaysOpenUpToAQuarterLonger) {
+  std::set<int64_t> lasted;
+  for (uint64_t seed = 1; seed <= 50; ++seed) {
+    Breaker breaker({}, seed);
+    for (int i = 0; i < Breaker::kUnreachedInARow; ++i) {
+      breaker.Answer(breaker.Admit(0), Outcome::kUnreached, 1, 0);
+    }
+    int64_t ms = 0;
+    while (breaker.Admit(ms) == Permit::kNone) ++ms;
+    EXPECT_GE(ms, Breaker::kFirstOpenMs);
+    EXPECT_LE(ms, Breaker::kFirstOpenMs * 5 / 4);
+    lasted.insert(ms);
+  }
+  EXPECT_GT(lasted.size(), 25U);
 }
 
 TEST_F(BreakerTest, TwoCallersDoNotOpenItHoweverOftenTheyFail) {

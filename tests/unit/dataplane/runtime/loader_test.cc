@@ -73,6 +73,7 @@ class LoaderTest : public testing::Test {
     model.stable = "1";
     model.versions = std::move(versions);
     rules->Set(std::move(model));
+    for (const domain::LimitEntry& limit : limits_) rules->Set(limit);
     loader_->SetWanted(std::move(rules));
   }
   static domain::VersionEntry Entry(std::string version, std::string sha256,
@@ -84,6 +85,7 @@ class LoaderTest : public testing::Test {
   Tables tables_;
   std::mutex mutex_;
   std::map<std::string, std::string> blobs_;
+  std::vector<domain::LimitEntry> limits_;
   int fetches_ = 0;
   int away_ = 0;
   std::unique_ptr<Loader> loader_;
@@ -179,6 +181,57 @@ TEST_F(LoaderTest, AVersionUnloadsAfterItsLastUserLetGo) {
   used.reset();
   EXPECT_TRUE(watch.expired());
   tables_.WaitFor([](const VersionTable& now) { return now.FindStatus("fraud", "2") == nullptr; });
+}
+
+TEST_F(LoaderTest, ARestartLoadsTheVersionAnewOnceAndServesMeanwhile) {
+  Start({.node = "n1"});
+  const domain::VersionEntry entry = Entry("1", Put(ModelFile("1.0.0")));
+  Want({entry});
+  const auto before = tables_.WaitForState("1", State::kReady)->Find("fraud", "1");
+  const auto restart = [&](const char* node, double number) {
+    domain::LimitEntry limit;
+    limit.name = "fraud";
+    domain::LimitActEntry act;
+    act.action = "restart";
+    act.version = "1";
+    act.node = node;
+    act.value = number;
+    limit.acts = {act};
+    limits_ = {limit};
+    Want({entry});
+  };
+  restart("n2", 1);  // is another node's
+  restart("n1", 1);
+  const auto after = tables_.WaitFor([&](const VersionTable& table) {
+    EXPECT_NE(table.Find("fraud", "1"), nullptr);
+    return table.FindStatus("fraud", "1")->state == State::kReady &&
+           table.Find("fraud", "1") != before;
+  });
+  EXPECT_EQ(fetches(), 2);
+  // The same one again changes nothing, the next one does.
+  restart("n1", 1);
+  restart("n1", 2);
+  tables_.WaitFor([&](const VersionTable& table) {
+    return table.FindStatus("fraud", "1")->state == State::kReady &&
+           table.Find("fraud", "1") != after->Find("fraud", "1");
+  });
+  EXPECT_EQ(fetches(), 3);
+}
+
+TEST_F(LoaderTest, WhatIsLoadedForTheFirstTimeNeedsNoRestart) {
+  Start({.node = "n1"});
+  domain::LimitEntry limit;
+  limit.name = "fraud";
+  domain::LimitActEntry act;
+  act.action = "restart";
+  act.node = "n1";
+  act.value = 7;
+  limit.acts = {act};
+  limits_ = {limit};
+  Want({Entry("1", Put(ModelFile("1.0.0")))});
+  tables_.WaitForState("1", State::kReady);
+  EXPECT_THAT(tables_.states(), ElementsAre(State::kLoading, State::kReady));
+  EXPECT_EQ(fetches(), 1);
 }
 
 TEST_F(LoaderTest, AChangedBlobServesAsBeforeUntilTheNewOneIsReady) {

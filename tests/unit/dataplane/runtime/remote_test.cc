@@ -81,6 +81,54 @@ TEST_F(Remote, PassesTheRequestOnAndTheAnswerBack) {
   EXPECT_EQ(call.request_id, "r-1");
 }
 
+TEST_F(Remote, CountsTheTokensThatAnAnswerStates) {
+  Service service;
+  const auto version = Load({service.url()});
+  ASSERT_NE(version, nullptr);
+  const std::pair<const char*, uint64_t> cases[] = {
+      {R"({"outputs":[],"usage":{"prompt_tokens":5,"completion_tokens":7,"total_tokens":12}})", 7},
+      {R"({"outputs":[],"parameters":{"usage":{"total_tokens":12}}})", 12},
+      {R"({"outputs":[],"usage":{"completion_tokens":-1}})", 0},
+      {R"({"outputs":[],"usage":{"completion_tokens":1e9}})", 0},
+      {R"({"outputs":[],"usage":7})", 0},
+      {R"({"outputs":[]})", 0}};
+  for (const auto& [body, tokens] : cases) {
+    service.SetAnswer(http::Response{200, {}, body, ""});
+    const Outcome outcome = workers_.Ask(version);
+    ASSERT_TRUE(outcome.status.ok()) << outcome.status.ToString();
+    EXPECT_EQ(outcome.usage.tokens, tokens) << body;
+  }
+}
+
+TEST_F(Remote, AUrlThatAnswersBadlyIsLeftOutForAWhile) {
+  Service good;
+  Service bad;
+  options_.eject_ms = 60'000;
+  const auto version = Load({good.url(), bad.url()});
+  ASSERT_NE(version, nullptr);
+  bad.error_rate = 1;
+  int failed = 0;
+  for (int i = 0; i < 100; ++i) failed += workers_.Ask(version).status.ok() ? 0 : 1;
+  EXPECT_EQ(failed, 5);
+  EXPECT_EQ(bad.calls(), 5U);
+}
+
+TEST_F(Remote, NeverMoreThanHalfOfTheUrlsAreLeftOut) {
+  Service first;
+  Service second;
+  Service third;
+  options_.eject_ms = 60'000;
+  const auto version = Load({first.url(), second.url(), third.url()});
+  ASSERT_NE(version, nullptr);
+  for (Service* service : {&first, &second, &third}) service->error_rate = 1;
+  for (int i = 0; i < 90; ++i) workers_.Ask(version);
+  int left_out = 0;
+  for (const Service* service : {&first, &second, &third})
+    left_out += service->calls() == 5 ? 1 : 0;
+  EXPECT_EQ(left_out, 1);
+  EXPECT_EQ(first.calls() + second.calls() + third.calls(), 90U);
+}
+
 TEST_F(Remote, AsksForTheModelAndVersionOfTheService) {
   Service service;
   entry_.remote_model = "fraud/eu";

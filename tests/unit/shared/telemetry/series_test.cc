@@ -42,6 +42,23 @@ TEST(Shard, HandsOverWhatWasRecordedOnce) {
   EXPECT_TRUE(shard.Take().empty());
 }
 
+TEST(Shard, QueueTimesAreHandedOverOnceAndMerge) {
+  Shard shard;
+  const auto cell = shard.Prepare(kStable);
+  for (const double waited_ms : {0.0, 4.0, 8.0}) {
+    cell->RecordAnswer(20, false, 0);
+    cell->RecordQueue(waited_ms);
+  }
+  Window window = shard.Take();
+  EXPECT_EQ(window.at(kStable).queue.Count(), 3);
+  EXPECT_EQ(window.at(kStable).queue.Quantile(0.5), 4);
+  Merge(window, window);
+  EXPECT_EQ(window.at(kStable).queue.Count(), 6);
+  EXPECT_EQ(window.at(kStable).queue.Quantile(1), 8);
+  cell->RecordAnswer(20, false, 0);
+  EXPECT_TRUE(shard.Take().at(kStable).queue.Empty());
+}
+
 TEST(Shard, DropsCellsThatNobodyHolds) {
   Shard shard;
   const auto kept = shard.Prepare(kStable);

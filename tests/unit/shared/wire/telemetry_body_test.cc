@@ -17,6 +17,8 @@ telemetry::Series Sample() {
     series.latency_digest.Add(ms);
   }
   series.AddBadKey(77);
+  for (const double ms : {0.0, 0.0, 3.5}) series.queue.Add(ms);
+  series.ttft.Add(120);
   return series;
 }
 const telemetry::SeriesKey kKey{"model/m", "1.0.0", "stable"};
@@ -53,6 +55,10 @@ TEST(TelemetryBody, RefusesWhatIsMalformed) {
       {"digest", [](Series& s) { s.latency_digest[0] = NAN; }},
       {"digest", [](Series& s) { s.latency_digest[0] = 1e6; }},
       {"digest", [](Series& s) { s.latency_digest[1] = 0.5; }},
+      {"queue_digest", [](Series& s) { s.queue_digest.pop_back(); }},
+      {"queue_digest", [](Series& s) { s.queue_digest = {1, 1, 2, 4, 3, 1}; }},
+      {"digest", [](Series& s) { s.queue_digest[0] = NAN; }},
+      {"ttft_digest", [](Series& s) { s.ttft_digest = {1, 1, 2, 4, 3, 1}; }},
       {"bad_keys", [](Series& s) { s.bad_keys.assign(9, 1); }},
   };
   int at = 0;
