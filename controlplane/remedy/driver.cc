@@ -224,11 +224,18 @@ analysis::NodeReadings Driver::ReadNodes(int64_t now_ms) {
   return readings;
 }
 
+void Driver::ForEachWatch(const std::string& policy,
+                          const std::function<void(const SloWatch&)>& visit) const {
+  const auto run = runs_.find(policy);
+  if (run == runs_.end()) return;
+  for (const auto& [key, watch] : run->second.watches) visit(watch);
+}
+
 bool Driver::Tick(int64_t now_ms, int64_t now_wall_ms) {
   now_ms_ = now_ms;
   now_wall_ms_ = now_wall_ms;
   for (auto& [model, rate] : rates_) {
-    while (!rate.empty() && now_ms - rate.front().first >= kRateWindowMs) rate.pop_front();
+    while (!rate.empty() && now_ms - rate.front().first >= std::max(kRateWindowMs, world_.replay_step_ms)) rate.pop_front();
   }
   Follow(now_ms, now_wall_ms);
   bool committed = EndActs(now_wall_ms);
@@ -243,7 +250,7 @@ bool Driver::Tick(int64_t now_ms, int64_t now_wall_ms) {
     for (auto& [key, watch] : run.watches) {
       const SloWatch::Edge edge = watch.Evaluate(nodes, now_ms, now_wall_ms);
       if (edge == SloWatch::Edge::kViolated) ++run.violations;
-      if (*EdgeName(edge) != '\0')
+      if (*EdgeName(edge) != '\0' && !IsReplay())
         Log("remedy").info("{} {}: {}", name, EdgeName(edge), watch.verdict().text);
       int64_t& reminded_ms = run.reminded_ms[key];
       const bool is_due = watch.IsFiring() && now_ms - reminded_ms >= kRemindMs;
@@ -340,7 +347,8 @@ bool Driver::Conclude(Candidate& candidate, Moment now) {
   Executor& executor = candidate.is_dry ? run.dry : run.live;
   Moves& moves = candidate.is_dry ? dry_moves_ : live_moves_;
   if (candidate.ruling == Ruling::kLoop) {
-    Log("remedy").warn("{}: executor opened: {}", candidate.policy->name, executor.open_reason());
+    if (!IsReplay())
+      Log("remedy").warn("{}: executor opened: {}", candidate.policy->name, executor.open_reason());
     if (world_.notify) {
       world_.notify("remediation", "warning",
                     {{"policy", candidate.policy->name},
@@ -395,7 +403,8 @@ void Driver::Note(Candidate& candidate, const std::string& result, const std::st
                       candidate.watch->slo().name, result, reason, revision});
   if (run.last.size() > kRecordsKept) run.last.pop_front();
   if (result == "suppressed") return;
-  Log("remedy").info("{}: {} {}: {} ({})", candidate.policy->name, candidate.intent.action,
+  if (!IsReplay())
+    Log("remedy").info("{}: {} {}: {} ({})", candidate.policy->name, candidate.intent.action,
                      candidate.intent.target, result, reason);
   if (!world_.notify) return;
   Json data = {{"policy", candidate.policy->name},
@@ -405,6 +414,7 @@ void Driver::Note(Candidate& candidate, const std::string& result, const std::st
                {"target", candidate.intent.target},
                {"result", result},
                {"reason", reason},
+               {"value", candidate.intent.value},
                {"dry_run", candidate.is_dry}};
   if (revision != 0) data["revision"] = revision;
   world_.notify("remediation", candidate.watch->verdict().severity, std::move(data));

@@ -100,6 +100,9 @@ class Driver {
     std::function<void(const std::string& subject, int64_t from_wall_ms, bool hours,
                        const VisitPast&)>
         past{};
+    // Above 0: a replay of the past in such steps. It logs nothing, and knows no rollouts of then:
+    // one is taken to be under way.
+    int64_t replay_step_ms = 0;
   };
   explicit Driver(World world);
 
@@ -116,6 +119,8 @@ class Driver {
   Status Reset(const std::string& policy, const std::string& actor);
   // The status of a policy, as the API shows it (api.h).
   codec::Json View(const std::string& policy) const;
+  void ForEachWatch(const std::string& policy,
+                    const std::function<void(const analysis::SloWatch&)>& visit) const;
   // How many nodes each model's limit asks for: replicas × max_concurrent with acts / without, up.
   std::map<std::string, int64_t> RecommendedReplicas(int64_t now_wall_ms) const;
   // Prometheus text.
@@ -187,6 +192,7 @@ class Driver {
   };
 
   // driver.cc
+  bool IsReplay() const { return world_.replay_step_ms > 0; }
   bool IsOn(const char* gate, bool fallback) const;
   std::string WhyOff(const domain::Resource& policy) const;  // "" for on
   std::vector<std::string> ModelsOf(const domain::PolicySpec& policy,

@@ -95,8 +95,11 @@ double Driver::RateOfNode(const std::string& model) const {
   if (rate == rates_.end() || rate->second.empty()) return 0;
   uint64_t requests = 0;
   for (const auto& [at_ms, count] : rate->second) requests += count;
+  const int64_t window_ms = std::max(kRateWindowMs, world_.replay_step_ms);
   const int64_t span_ms =
-      std::clamp<int64_t>(now_ms_ - rate->second.front().first, 1000, kRateWindowMs);
+      world_.replay_step_ms > 0
+          ? window_ms
+          : std::clamp<int64_t>(now_ms_ - rate->second.front().first, 1000, window_ms);
   return static_cast<double>(requests) * 1000 / static_cast<double>(span_ms) /
          static_cast<double>(std::max<size_t>(1, LiveNodes()));
 }
@@ -151,6 +154,10 @@ void Driver::IntendRollback(const SloWatch& watch, const RemediationSpec& remedi
                                 : remediation.target.empty() ? "of " + watch.model()
                                                              : remediation.target);
   intent.direction = -1;
+  if (world_.replay_step_ms > 0 && rollout == nullptr) {
+    intent.text = fmt::format("take the rollout of {} back, were one under way", watch.model());
+    return;
+  }
   if (rollout == nullptr || !rollout->status || !domain::IsActive(*rollout->status)) {
     intent.failure = remediation.target.empty()
                          ? fmt::format("no rollout of {} is under way", watch.model())

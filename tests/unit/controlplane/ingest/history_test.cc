@@ -128,7 +128,7 @@ TEST_F(LedgerTest, ARestartGoesOnFromTheLastCommit) {
     Ledger ledger(*store_, clock_, NoFlag);
     ASSERT_TRUE(ledger.Load().ok());
     ledger.Add(TickOf(3, 10));
-    const auto stored = ledger.Commit("rollouts", "{\"a\":1}");
+    const auto stored = ledger.Commit({{"rollouts", "{\"a\":1}"}});
     ASSERT_TRUE(stored.ok()) << stored.status().ToString();
     EXPECT_EQ(stored->at({"n1", 5}).seq, 3u);
     ledger.Add(TickOf(4, 100));  // lost with the process: never acknowledged
@@ -148,11 +148,11 @@ TEST_F(LedgerTest, CommitsNothingWhenNothingIsNew) {
   Ledger ledger(*store_, clock_, NoFlag);
   ASSERT_TRUE(ledger.Load().ok());
   EXPECT_FALSE(ledger.IsDue() && clock_.MonotonicMs() < Ledger::kCommitEveryMs);
-  ASSERT_TRUE(ledger.Commit("rollouts", "{}").ok());
+  ASSERT_TRUE(ledger.Commit({{"rollouts", "{}"}}).ok());
   EXPECT_FALSE(ledger.IsDue());
   clock_.AdvanceMs(Ledger::kCommitEveryMs);
   EXPECT_TRUE(ledger.IsDue());
-  EXPECT_THAT(*ledger.Commit("rollouts", "{}"), IsEmpty());
+  EXPECT_THAT(*ledger.Commit({{"rollouts", "{}"}}), IsEmpty());
 }
 
 }  // namespace
