@@ -137,6 +137,7 @@ class SloWatch {
   std::optional<Since> warned_;
   std::optional<Since> silent_;
   SloState told_ = SloState::kOk;  // kOk, kWarning or kViolated
+  int64_t told_since_wall_ms_ = 0;
   std::string told_severity_;
 };
 

@@ -131,8 +131,14 @@ SloWatch::Edge SloWatch::Evaluate(const NodeReadings& nodes, int64_t now_ms, int
   reading_ = std::move(reading);
   const SloState before = verdict_.state;
   verdict_ = JudgeSlo(slo_, reading_);
-  if (verdict_.state != before || since_wall_ms_ == 0) since_wall_ms_ = now_wall_ms;
-  return Tell(now_ms, now_wall_ms);
+  const Edge edge = Tell(now_ms, now_wall_ms);
+  if (edge == Edge::kViolated || edge == Edge::kWarned) told_since_wall_ms_ = now_wall_ms;
+  if (verdict_.state != before || since_wall_ms_ == 0) {
+    // A gap in what is heard ends nothing.
+    const bool goes_on = IsFiring() && verdict_.state == told_;
+    since_wall_ms_ = goes_on ? told_since_wall_ms_ : now_wall_ms;
+  }
+  return edge;
 }
 
 SloWatch::Edge SloWatch::Tell(int64_t now_ms, int64_t now_wall_ms) {
@@ -160,7 +166,8 @@ SloWatch::Edge SloWatch::Tell(int64_t now_ms, int64_t now_wall_ms) {
 json SloWatch::Save() const {
   json saved = {{"state", SloStateName(verdict_.state)},
                 {"since", since_wall_ms_},
-                {"told", SloStateName(told_)}};
+                {"told", SloStateName(told_)},
+                {"told_since", told_since_wall_ms_}};
   if (!told_severity_.empty()) saved["severity"] = told_severity_;
   if (missed_) saved["missed"] = missed_->wall_ms;
   if (warned_) saved["warned"] = warned_->wall_ms;
@@ -184,6 +191,7 @@ void SloWatch::Restore(const json& saved, int64_t now_ms, int64_t now_wall_ms) {
   verdict_.state = state("state");
   since_wall_ms_ = saved.value("since", int64_t{0});
   told_ = state("told") == SloState::kNoData ? SloState::kOk : state("told");
+  told_since_wall_ms_ = saved.value("told_since", int64_t{0});
   told_severity_ = saved.value("severity", std::string());
   missed_ = since("missed");
   warned_ = since("warned");

@@ -346,6 +346,12 @@ bool Driver::Conclude(Candidate& candidate, Moment now) {
   Run& run = *candidate.run;
   Executor& executor = candidate.is_dry ? run.dry : run.live;
   Moves& moves = candidate.is_dry ? dry_moves_ : live_moves_;
+  // Acts of this look may have spent the budget, or changed what it would change.
+  if (candidate.stopped.empty()) {
+    candidate.ruling = executor.Check(candidate.policy->As<PolicySpec>(), candidate.proposal, moves,
+                                      now);
+    if (candidate.ruling != Ruling::kAct) candidate.stopped = RulingName(candidate.ruling);
+  }
   if (candidate.ruling == Ruling::kLoop) {
     if (!IsReplay())
       Log("remedy").warn("{}: executor opened: {}", candidate.policy->name, executor.open_reason());
@@ -360,7 +366,6 @@ bool Driver::Conclude(Candidate& candidate, Moment now) {
     Note(candidate, "suppressed", candidate.stopped, 0, now);
     return false;
   }
-  // Acts of this look may have changed what it would change.
   if (!candidate.is_dry && candidate.intent.failure.empty()) {
     candidate.intent =
         IntentOf(*candidate.policy, *candidate.watch, *candidate.remediation, now.wall_ms);
