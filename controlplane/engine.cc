@@ -170,8 +170,8 @@ void Engine::CommitTelemetry() {
   const auto text = [](const Json& state) {
     return state.dump(-1, ' ', false, Json::error_handler_t::replace);
   };
-  const auto stored = ledger_->Commit({{kRolloutState, text(driver_->SaveState())},
-                                       {kPolicyState, text(policies_->SaveState())}});
+  const auto stored = ledger_->Commit(
+      {{kRolloutState, text(driver_->SaveState())}, {kPolicyState, text(policies_->SaveState())}});
   if (!stored.ok() && last_commit_.ok())
     Log("ingest").error("telemetry waits: {}", stored.status().ToString());
   last_commit_ = stored.status();

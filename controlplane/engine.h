@@ -37,8 +37,8 @@ struct EngineHooks {
 };
 
 // What the control plane decides and remembers, in one piece: store, catalog, what was counted, and
-// the rollouts and policies that judge by it. No sockets, no threads, and no time but the clock that it was
-// given: Control runs it on the core thread, a simulation on its own.
+// the rollouts and policies that judge by it. No sockets, no threads, and no time but the clock
+// that it was given: Control runs it on the core thread, a simulation on its own.
 //
 // Lifecycle: construct, Open, StartDriver, Follow, then the rest in any order; the owner calls Tick
 // every kTickMs and FoldSchedules every kScheduleMs. A change goes through the catalog, which tells
@@ -65,8 +65,8 @@ class Engine {
   // Counts, then shows and judges; acknowledged once stored.
   void OnTelemetry(const ingest::TelemetryTick& tick);
   void Tick();
-  // Counts, high waters and the state of rollouts and policies into one transaction, then the acknowledgement. An
-  // error stays in last_commit() until the next try.
+  // Counts, high waters and the state of rollouts and policies into one transaction, then the
+  // acknowledgement. An error stays in last_commit() until the next try.
   void CommitTelemetry();
   // Writes down what was scheduled and is due. Every second, and before every change: a change that
   // comes after the moment must not be undone by what was scheduled before. Each flag by itself, so
@@ -107,9 +107,9 @@ class Engine {
   std::unique_ptr<ingest::Ledger> ledger_;
   std::unique_ptr<rollout::Driver> driver_;
   std::unique_ptr<remedy::Driver> policies_;
-  int64_t looked_ms_ = 0;                              // policies, at their objectives
-  std::unique_ptr<const decision::Ruleset> gates_;     // of flags that gate the control plane
-  uint64_t gates_revision_ = 0;                        // that they are of
+  int64_t looked_ms_ = 0;                           // policies, at their objectives
+  std::unique_ptr<const decision::Ruleset> gates_;  // of flags that gate the control plane
+  uint64_t gates_revision_ = 0;                     // that they are of
   uint64_t epoch_ = 0;
   uint64_t published_ = 0;  // the newest version that went to nodes
   ingest::HighWaters committed_;

@@ -79,22 +79,19 @@ remedy::Driver::World Engine::PoliciesWorld() {
   world.obey = [this](const std::string& rollout, const rollout::Command& command) {
     return driver_->Obey(rollout, command, clock_.WallMs());
   };
-  world.is_on = [this](const std::string& flag, bool fallback) {
-    return IsGateOn(flag, fallback);
-  };
+  world.is_on = [this](const std::string& flag, bool fallback) { return IsGateOn(flag, fallback); };
   world.observe = hooks_.observe;
   world.notify = hooks_.notify;
   world.past = [this](const std::string& subject, int64_t from_wall_ms, bool hours,
                       const remedy::Driver::World::VisitPast& visit) {
     const ingest::History::Tier& tier = Stored(hours);
-    ledger_->history().ForEach(
-        tier, from_wall_ms, clock_.WallMs() + 1,
-        [&](int64_t start_ms, const telemetry::Window& window) {
-          for (auto at = window.lower_bound({subject, "", ""});
-               at != window.end() && at->first.subject == subject; ++at) {
-            visit(start_ms, tier.step_ms, at->first, at->second);
-          }
-        });
+    ledger_->history().ForEach(tier, from_wall_ms, clock_.WallMs() + 1,
+                               [&](int64_t start_ms, const telemetry::Window& window) {
+                                 for (auto at = window.lower_bound({subject, "", ""});
+                                      at != window.end() && at->first.subject == subject; ++at) {
+                                   visit(start_ms, tier.step_ms, at->first, at->second);
+                                 }
+                               });
   };
   return world;
 }
@@ -119,8 +116,8 @@ Result<remedy::BacktestInput> Engine::BacktestOf(const std::string& policy, int6
   const int64_t kept_ms = ingest::History::kTiers.back().keep_ms;
   if (from_wall_ms < now_ms - kept_ms) {
     return InvalidArgument(
-        "from", fmt::format("is more than {} days ago, and older telemetry is not kept",
-                            kept_ms / kDayMs));
+        "from",
+        fmt::format("is more than {} days ago, and older telemetry is not kept", kept_ms / kDayMs));
   }
   remedy::BacktestInput input;
   input.policy = *resource;
@@ -140,15 +137,14 @@ Result<remedy::BacktestInput> Engine::BacktestOf(const std::string& policy, int6
   input.live_nodes = std::max<size_t>(1, nodes_->LiveCount());
   const ingest::History::Tier& tier = ledger_->history().FinestSince(from_wall_ms, now_ms);
   input.step_ms = tier.step_ms;
-  ledger_->history().ForEach(
-      tier, from_wall_ms, input.to_wall_ms,
-      [&](int64_t start_ms, const telemetry::Window& window) {
-        telemetry::Window copy;
-        for (const auto& [key, series] : window) {
-          if (subjects.contains(key.subject)) copy.emplace(key, series);
-        }
-        input.windows.emplace_back(start_ms, std::move(copy));
-      });
+  ledger_->history().ForEach(tier, from_wall_ms, input.to_wall_ms,
+                             [&](int64_t start_ms, const telemetry::Window& window) {
+                               telemetry::Window copy;
+                               for (const auto& [key, series] : window) {
+                                 if (subjects.contains(key.subject)) copy.emplace(key, series);
+                               }
+                               input.windows.emplace_back(start_ms, std::move(copy));
+                             });
   return input;
 }
 

@@ -68,9 +68,9 @@ SloVerdict JudgeBudget(const domain::SloSpec& slo, const SloReading& reading) {
   SloVerdict verdict{SloState::kOk, "", BurnOfPair(*worst, target), worst->factor, ""};
   if (std::get<0>(rank(*worst))) {
     verdict.state = worst->is_page ? SloState::kViolated : SloState::kWarning;
-    verdict.severity = worst->is_page ? (slo.severity.empty() ? "critical" : slo.severity)
-                                      : Milder("warning", slo.severity.empty() ? "warning"
-                                                                               : slo.severity);
+    verdict.severity = worst->is_page
+                           ? (slo.severity.empty() ? "critical" : slo.severity)
+                           : Milder("warning", slo.severity.empty() ? "warning" : slo.severity);
   }
   verdict.text = fmt::format(
       "{}: the error budget of {:.6g} % burns {:.3g} times too fast over {} ({} of {}) and {:.3g} "
@@ -143,10 +143,10 @@ SloVerdict JudgeSlo(const domain::SloSpec& slo, const SloReading& reading) {
   const uint64_t least = MinSamplesOf(slo);
   const auto metric = SloMetricOf(slo.metric);
   if (metric && metric->IsRate() && reading.covered_ms < slo.window.ms) {
-    return NoData(slo, reading,
-                  fmt::format("watched for {} of {}",
-                              FormatDurationMs(reading.covered_ms / 1000 * 1000),
-                              FormatDurationMs(slo.window.ms)));
+    return NoData(
+        slo, reading,
+        fmt::format("watched for {} of {}", FormatDurationMs(reading.covered_ms / 1000 * 1000),
+                    FormatDurationMs(slo.window.ms)));
   }
   if (reading.samples < least || !reading.value)
     return NoData(slo, reading, fmt::format("{} of {} samples", reading.samples, least));
@@ -180,10 +180,10 @@ SloVerdict JudgeSlo(const domain::SloSpec& slo, const SloReading& reading) {
   if (verdict.state == SloState::kWarning)
     verdict.severity = slo.severity.empty() ? "warning" : Milder("warning", slo.severity);
   const bool is_within = !IsPast(slo.comparison, value, verdict.threshold);
-  verdict.text = fmt::format("{} is {:.6g} over {} ({} samples), {} {} {:.6g}{}{}", About(slo),
-                             value, FormatDurationMs(slo.window.ms), reading.samples,
-                             is_within ? "within" : "not", slo.comparison, verdict.threshold, lasts,
-                             trend);
+  verdict.text =
+      fmt::format("{} is {:.6g} over {} ({} samples), {} {} {:.6g}{}{}", About(slo), value,
+                  FormatDurationMs(slo.window.ms), reading.samples, is_within ? "within" : "not",
+                  slo.comparison, verdict.threshold, lasts, trend);
   return verdict;
 }
 

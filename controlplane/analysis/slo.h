@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether an objective (domain::SloSpec) holds. JudgeSlo is the whole rule, from recorded numbers to a
-// verdict: what an act's evidence holds is given to it again and says the same. SloWatch takes the
-// readings, keeps how long something lasts, and tells edges. Pure; times in ms, monotonic unless
-// they are called wall.
+// Whether an objective (domain::SloSpec) holds. JudgeSlo is the whole rule, from recorded numbers
+// to a verdict: what an act's evidence holds is given to it again and says the same. SloWatch takes
+// the readings, keeps how long something lasts, and tells edges. Pure; times in ms, monotonic
+// unless they are called wall.
 //
 // Levels: below min_samples there is no data, which is neither good nor bad. Past `threshold`
 // (does not hold `comparison`) for `for` is violated; past `warning` for `for` warns; so does a

@@ -119,8 +119,7 @@ uint64_t SamplesOf(const SloSums& sums, const SloMetric& metric) {
   }
 }
 
-std::optional<double> SloValueOf(const SloSums& sums, const SloMetric& metric,
-                                 int64_t covered_ms) {
+std::optional<double> SloValueOf(const SloSums& sums, const SloMetric& metric, int64_t covered_ms) {
   switch (metric.kind) {
     case Kind::kErrorRate:
       return Share(sums.bad, sums.requests);

@@ -72,8 +72,7 @@ SloWindow::SloWindow(SloSubject subject, SloMetric metric, int64_t window_ms, in
 void SloWindow::Add(int64_t at_ms, const telemetry::SeriesKey& key,
                     const telemetry::Series& series) {
   if (!subject_.Takes(key, metric_)) return;
-  if (subject_.budget_ms)
-    return ring_.Add(at_ms, BurnOf(series, metric_, *subject_.budget_ms));
+  if (subject_.budget_ms) return ring_.Add(at_ms, BurnOf(series, metric_, *subject_.budget_ms));
   AddTo(at_ms, key, series);
 }
 

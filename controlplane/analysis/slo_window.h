@@ -90,7 +90,7 @@ class SloWindow {
   const int64_t slot_ms_;
   int64_t began_ms_;
   std::deque<Slot> slots_;
-  SloSums closed_;           // all slots but the last, merged
+  SloSums closed_;  // all slots but the last, merged
   bool closed_holds_ = true;
   SloSums totals_;
   bool totals_hold_ = false;

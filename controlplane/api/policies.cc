@@ -90,9 +90,8 @@ Result<Slice> Api::Core::BacktestPolicy(const Call& call) {
   WEIR_ASSIGN_OR_RETURN(const auto body, codec::FromJson<BacktestBody>(call.json));
   WEIR_ASSIGN_OR_RETURN(const Span span, ReadSpan(body, deps_.clock.WallMs()));
   WEIR_ASSIGN_OR_RETURN(auto replay, deps_.policies.backtest(name, span.from_ms, span.to_ms));
-  return Slice([replay = std::move(replay)]() -> std::optional<Answer> {
-    return JsonResponse(replay());
-  });
+  return Slice(
+      [replay = std::move(replay)]() -> std::optional<Answer> { return JsonResponse(replay()); });
 }
 
 }  // namespace weir::control::api

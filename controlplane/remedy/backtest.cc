@@ -116,9 +116,8 @@ Json Backtest(const BacktestInput& input) {
     for (; window != input.windows.end() && window->first < now_ms; ++window)
       driver.OnTelemetry(window->second, now_ms - 1);
     driver.Tick(now_ms, now_ms);
-    driver.ForEachWatch(policy.name, [&](const SloWatch& watch) {
-      Look(watch, input.step_ms, now_ms, book);
-    });
+    driver.ForEachWatch(policy.name,
+                        [&](const SloWatch& watch) { Look(watch, input.step_ms, now_ms, book); });
   }
   return {{"from", FormatTimeMs(input.from_wall_ms)},
           {"to", FormatTimeMs(input.to_wall_ms)},

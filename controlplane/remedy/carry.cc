@@ -111,10 +111,10 @@ Result<uint64_t> Driver::Carry(const Candidate& candidate, int64_t now_wall_ms) 
     command.verdict = std::move(verdict);
     return world_.obey(intent.rollback, command);
   }
-  WEIR_ASSIGN_OR_RETURN(
-      const uint64_t revision,
-      world_.commit({.resources = {*intent.after}, .actor = Actor(policy), .reason = reason,
-                     .evidence = evidence}));
+  WEIR_ASSIGN_OR_RETURN(const uint64_t revision, world_.commit({.resources = {*intent.after},
+                                                                .actor = Actor(policy),
+                                                                .reason = reason,
+                                                                .evidence = evidence}));
   if (!intent.before || intent.duration_ms == 0) return revision;
   const char* field = intent.action == "disable_flag" ? kEnabled : kPercentage;
   Undo undo{policy,
@@ -192,8 +192,8 @@ bool Driver::EndUndos(int64_t now_wall_ms) {
     const auto revision = world_.commit(
         {.resources = {after},
          .actor = Actor(undo.policy),
-         .reason = fmt::format("its time is over: {} of {} is what it was before", undo.field,
-                               undo.flag),
+         .reason =
+             fmt::format("its time is over: {} of {} is what it was before", undo.field, undo.flag),
          .evidence = {{"policy", undo.policy}, {"before", undo.set}, {"after", undo.before}}});
     const std::string what = "flag/" + undo.flag;
     if (revision.ok()) {

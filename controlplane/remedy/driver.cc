@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <exception>
 #include <set>
 #include <utility>
 
@@ -16,23 +15,13 @@ namespace {
 
 using analysis::SloState;
 using analysis::SloWatch;
-using analysis::SloWindow;
 using codec::Json;
 using domain::Kind;
 using domain::PolicySpec;
 using domain::RemediationSpec;
 using domain::Resource;
-using domain::SloSpec;
 
 constexpr char kModelSubject[] = "model/";
-constexpr char kTenantSubject[] = "tenant/";
-constexpr int64_t kDayMs = 86'400'000;
-constexpr int64_t kShortestSeededMs = 300'000;  // a stored minute is too coarse below
-
-std::string SubjectOf(const SloSpec& slo, const std::string& model) {
-  if (slo.tenant.empty()) return kModelSubject + model;
-  return kTenantSubject + slo.tenant + "/" + model;
-}
 
 bool IsFor(const RemediationSpec& remediation, const SloWatch& watch) {
   const auto& slos = remediation.slos;
@@ -63,126 +52,6 @@ Driver::Driver(World world) : world_(std::move(world)) {}
 
 bool Driver::IsOn(const char* gate, bool fallback) const {
   return world_.is_on ? world_.is_on(gate, fallback) : fallback;
-}
-
-std::string Driver::WhyOff(const Resource& policy) const {
-  if (!policy.As<PolicySpec>().enabled) return "the policy is not enabled";
-  for (const char* gate : {kGateAll, kGatePolicyStore, kGateEvaluator}) {
-    if (!IsOn(gate, true)) return fmt::format("the flag {} is off", gate);
-  }
-  return "";
-}
-
-std::vector<std::string> Driver::ModelsOf(const PolicySpec& policy, const SloSpec& slo) const {
-  const auto metric = analysis::SloMetricOf(slo.metric);
-  if (metric && metric->IsOfNodes()) return {""};
-  if (!slo.model.empty()) return {slo.model};
-  std::vector<std::string> names;
-  world_.for_each(Kind::kModel, [&](const Resource& model) {
-    if (domain::Selects(policy.selector, model.labels)) names.push_back(model.name);
-  });
-  return names;
-}
-
-uint64_t Driver::ModelsStamp() const {
-  uint64_t stamp = 1;
-  world_.for_each(Kind::kModel,
-                  [&](const Resource& model) { stamp = stamp * 1'000'003 + model.revision; });
-  return stamp;
-}
-
-void Driver::Follow(int64_t now_ms, int64_t now_wall_ms) {
-  const uint64_t models = ModelsStamp();
-  std::set<std::string> wanted;
-  world_.for_each(Kind::kPolicy, [&](const Resource& policy) {
-    wanted.insert(policy.name);
-    if (WhyOff(policy).empty()) return FollowPolicy(policy, models, now_ms, now_wall_ms);
-    const auto run = runs_.find(policy.name);
-    if (run == runs_.end()) return;
-    Drop(policy.name, run->second);
-    run->second.followed_revision = 0;
-  });
-  for (auto run = runs_.begin(); run != runs_.end();) {
-    if (wanted.contains(run->first)) {
-      ++run;
-      continue;
-    }
-    Drop(run->first, run->second);
-    run = runs_.erase(run);
-  }
-  for (auto& [subject, windows] : windows_)
-    std::erase_if(windows, [](const auto& window) { return window.second.use_count() == 1; });
-  std::erase_if(windows_, [](const auto& subject) { return subject.second.empty(); });
-}
-
-void Driver::FollowPolicy(const Resource& policy, uint64_t models, int64_t now_ms,
-                          int64_t now_wall_ms) {
-  Run& run = runs_[policy.name];
-  if (run.followed_revision == policy.revision + 1 && run.followed_models == models) return;
-  run.followed_revision = policy.revision + 1;
-  run.followed_models = models;
-  const auto& spec = policy.As<PolicySpec>();
-  std::map<WatchKey, SloWatch> watches;
-  for (const SloSpec& slo : spec.slos) {
-    for (const std::string& model : ModelsOf(spec, slo)) {
-      const WatchKey key{slo.name, model};
-      const auto known = run.watches.find(key);
-      if (known != run.watches.end() && known->second.slo() == slo) {
-        watches.insert(run.watches.extract(known));
-        continue;
-      }
-      watches.emplace(key, SloWatch(slo, model, WindowOf(slo, model, now_ms, now_wall_ms)));
-    }
-  }
-  Drop(policy.name, run);  // those that are watched no more
-  run.watches = std::move(watches);
-  if (!loaded_.is_object() || !loaded_.contains(policy.name)) return;
-  for (const Json& saved : loaded_[policy.name]) {
-    const auto watch = run.watches.find({saved.value("slo", ""), saved.value("model", "")});
-    if (watch != run.watches.end()) watch->second.Restore(saved, now_ms, now_wall_ms);
-  }
-  loaded_.erase(policy.name);
-}
-
-std::shared_ptr<SloWindow> Driver::WindowOf(const SloSpec& slo, const std::string& model,
-                                            int64_t now_ms, int64_t now_wall_ms) {
-  const auto metric = analysis::SloMetricOf(slo.metric);
-  if (!metric || metric->IsOfNodes()) return nullptr;
-  analysis::SloSubject subject{SubjectOf(slo, model), slo.version, slo.arm, {}};
-  if (slo.target) subject.budget_ms = slo.threshold;
-  const std::string key = fmt::format("{} {} {} {} {}", slo.metric, slo.version, slo.arm,
-                                      slo.window.ms, subject.budget_ms.value_or(-1));
-  std::shared_ptr<SloWindow>& window = windows_[subject.subject][key];
-  if (window == nullptr) {
-    window = std::make_shared<SloWindow>(subject, *metric, slo.window.ms, now_ms);
-    Seed(*window, now_ms, now_wall_ms);
-  }
-  return window;
-}
-
-void Driver::Seed(SloWindow& window, int64_t now_ms, int64_t now_wall_ms) const {
-  if (!world_.past) return;
-  const bool is_budget = window.subject().budget_ms.has_value();
-  const int64_t back_ms = is_budget ? 3 * kDayMs : window.window_ms();
-  if (!is_budget && back_ms < kShortestSeededMs) return;
-  const auto visit = [&](int64_t start_wall_ms, int64_t step_ms, const telemetry::SeriesKey& key,
-                         const telemetry::Series& series) {
-    window.AddPast(now_ms - (now_wall_ms - start_wall_ms), step_ms, key, series);
-  };
-  const std::string& subject = window.subject().subject;
-  if (is_budget || back_ms > kDayMs) world_.past(subject, now_wall_ms - back_ms, true, visit);
-  if (is_budget || back_ms <= kDayMs)
-    world_.past(subject, now_wall_ms - std::min(back_ms, kDayMs), false, visit);
-}
-
-// Nobody is told any more of what is not watched.
-void Driver::Drop(const std::string& policy, Run& run) {
-  for (const auto& [key, watch] : run.watches) {
-    if (!watch.IsFiring() || !world_.observe) continue;
-    world_.observe({policy, key.first, key.second, watch.slo().version, false,
-                    watch.told_severity(), "is not watched any more", "", 0, 0});
-  }
-  run.watches.clear();
 }
 
 void Driver::OnTelemetry(const telemetry::Window& delta, int64_t now_ms) {
@@ -235,7 +104,9 @@ bool Driver::Tick(int64_t now_ms, int64_t now_wall_ms) {
   now_ms_ = now_ms;
   now_wall_ms_ = now_wall_ms;
   for (auto& [model, rate] : rates_) {
-    while (!rate.empty() && now_ms - rate.front().first >= std::max(kRateWindowMs, world_.replay_step_ms)) rate.pop_front();
+    while (!rate.empty() &&
+           now_ms - rate.front().first >= std::max(kRateWindowMs, world_.replay_step_ms))
+      rate.pop_front();
   }
   Follow(now_ms, now_wall_ms);
   bool committed = EndActs(now_wall_ms);
@@ -294,21 +165,20 @@ void Driver::Propose(const Resource& policy, Run& run, Moment now,
     if (watch.verdict().state != SloState::kViolated) continue;
     for (size_t i = 0; i < spec.remediations.size(); ++i) {
       if (!IsFor(spec.remediations[i], watch)) continue;
-      Candidate candidate{shared, &run, &watch, &spec.remediations[i], {}, {}, is_dry,
-                          Ruling::kAct, ""};
+      Candidate candidate{shared, &run,         &watch, &spec.remediations[i], {}, {},
+                          is_dry, Ruling::kAct, ""};
       candidate.intent = IntentOf(*shared, watch, spec.remediations[i], now.wall_ms);
       const Intent& intent = candidate.intent;
-      candidate.proposal = {fmt::format("{} {}", i, intent.target), intent.target,
-                            intent.direction, intent.action == "alert"};
-      if (candidate.proposal.is_free)
-        candidate.proposal.key += " " + key.first + " " + key.second;
+      candidate.proposal = {fmt::format("{} {}", i, intent.target), intent.target, intent.direction,
+                            intent.action == "alert"};
+      if (candidate.proposal.is_free) candidate.proposal.key += " " + key.first + " " + key.second;
       // Two objectives that ask for the same thing ask once.
       if (!proposed.insert(candidate.proposal.key).second) continue;
       Executor& executor = is_dry ? run.dry : run.live;
-      candidate.ruling = IsOn(kGateExecutor, true)
-                             ? executor.Check(spec, candidate.proposal,
-                                              is_dry ? dry_moves_ : live_moves_, now)
-                             : Ruling::kDisabled;
+      candidate.ruling =
+          IsOn(kGateExecutor, true)
+              ? executor.Check(spec, candidate.proposal, is_dry ? dry_moves_ : live_moves_, now)
+              : Ruling::kDisabled;
       if (candidate.ruling != Ruling::kAct) candidate.stopped = RulingName(candidate.ruling);
       if (candidate.ruling == Ruling::kAct && intent.raises && IsFrozen())
         candidate.stopped = "frozen";
@@ -348,8 +218,8 @@ bool Driver::Conclude(Candidate& candidate, Moment now) {
   Moves& moves = candidate.is_dry ? dry_moves_ : live_moves_;
   // Acts of this look may have spent the budget, or changed what it would change.
   if (candidate.stopped.empty()) {
-    candidate.ruling = executor.Check(candidate.policy->As<PolicySpec>(), candidate.proposal, moves,
-                                      now);
+    candidate.ruling =
+        executor.Check(candidate.policy->As<PolicySpec>(), candidate.proposal, moves, now);
     if (candidate.ruling != Ruling::kAct) candidate.stopped = RulingName(candidate.ruling);
   }
   if (candidate.ruling == Ruling::kLoop) {
@@ -410,7 +280,7 @@ void Driver::Note(Candidate& candidate, const std::string& result, const std::st
   if (result == "suppressed") return;
   if (!IsReplay())
     Log("remedy").info("{}: {} {}: {} ({})", candidate.policy->name, candidate.intent.action,
-                     candidate.intent.target, result, reason);
+                       candidate.intent.target, result, reason);
   if (!world_.notify) return;
   Json data = {{"policy", candidate.policy->name},
                {"slo", candidate.watch->slo().name},

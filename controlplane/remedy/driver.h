@@ -14,8 +14,8 @@
 // What survives a restart goes into the same group commit as the telemetry: SaveState, LoadState
 // before the first Tick. Windows are filled again from the history where they are long enough.
 //
-// driver.cc keeps policies and looks, propose.cc works out what an action would do, carry.cc does
-// it and takes it back, restarts.cc restarts one node at a time, view.cc shows.
+// follow.cc keeps what is watched, driver.cc looks, propose.cc works out what an action would do,
+// carry.cc does it and takes it back, restarts.cc restarts one node at a time, view.cc shows.
 #pragma once
 
 #include <cstdint>
@@ -44,9 +44,9 @@ namespace weir::control::remedy {
 // What the driver must know of a node.
 struct NodeFacts {
   std::string id;
-  bool live = false;              // not gone
-  uint64_t applied_version = 0;   // of the current epoch
-  double memory_bytes = 0;        // 0: it does not say
+  bool live = false;             // not gone
+  uint64_t applied_version = 0;  // of the current epoch
+  double memory_bytes = 0;       // 0: it does not say
   std::vector<rollout::NodeFacts::Version> versions{};
 };
 
@@ -60,12 +60,12 @@ inline constexpr char kGateDryRun[] = "qos_monitor.executor.dry_run";
 // What an action would do, worked out.
 struct Intent {
   std::string action;
-  std::string target;      // "limit/fraud", "rollout/r", "flag/a", "alert"
-  double value = 0;        // slots, requests a second, share, percent; by action
-  int direction = 0;       // executor.h
-  bool raises = false;     // lets more in than before: not during an emergency freeze
-  std::string text;        // "turn 20 % of the callers of fraud away for 1m"
-  std::string failure;     // why it cannot be done; then only action and target are set
+  std::string target;   // "limit/fraud", "rollout/r", "flag/a", "alert"
+  double value = 0;     // slots, requests a second, share, percent; by action
+  int direction = 0;    // executor.h
+  bool raises = false;  // lets more in than before: not during an emergency freeze
+  std::string text;     // "turn 20 % of the callers of fraud away for 1m"
+  std::string failure;  // why it cannot be done; then only action and target are set
   // What is committed: one of these, or none for alert.
   std::optional<domain::Resource> after{};
   std::string rollback{};  // the rollout
@@ -154,7 +154,7 @@ class Driver {
     uint64_t dry_run_actions = 0;
     std::map<std::string, uint64_t> suppressed;  // by reason; each spell once
     std::deque<Record> last;
-    std::map<std::string, std::string> said;      // by proposal: what was recorded last
+    std::map<std::string, std::string> said;  // by proposal: what was recorded last
     std::map<WatchKey, int64_t> reminded_ms;
   };
   // One remediation of one violation, at one look.
@@ -173,8 +173,8 @@ class Driver {
   struct Undo {
     std::string policy;
     std::string flag;
-    std::string field;            // enabled | rollout_percentage
-    codec::Json before;           // null: it was not set
+    std::string field;   // enabled | rollout_percentage
+    codec::Json before;  // null: it was not set
     codec::Json set;
     int64_t until_wall_ms = 0;
   };
@@ -184,16 +184,14 @@ class Driver {
     std::string model;
     std::string version;
     std::vector<std::string> done;
-    std::string node;            // whose turn it is; "" between two
-    
-    uint64_t revision = 0;       // of the act
+    std::string node;  // whose turn it is; "" between two
+
+    uint64_t revision = 0;  // of the act
     int64_t asked_wall_ms = 0;
-    bool was_away = false;       // it was seen to be not READY since
+    bool was_away = false;  // it was seen to be not READY since
   };
 
-  // driver.cc
-  bool IsReplay() const { return world_.replay_step_ms > 0; }
-  bool IsOn(const char* gate, bool fallback) const;
+  // follow.cc
   std::string WhyOff(const domain::Resource& policy) const;  // "" for on
   std::vector<std::string> ModelsOf(const domain::PolicySpec& policy,
                                     const domain::SloSpec& slo) const;
@@ -206,7 +204,9 @@ class Driver {
                                                 int64_t now_wall_ms);
   void Seed(analysis::SloWindow& window, int64_t now_ms, int64_t now_wall_ms) const;
   void Drop(const std::string& policy, Run& run);
-  void Evaluate(const domain::Resource& policy, Run& run, int64_t now_ms, int64_t now_wall_ms);
+  // driver.cc
+  bool IsReplay() const { return world_.replay_step_ms > 0; }
+  bool IsOn(const char* gate, bool fallback) const;
   void Observe(const domain::Resource& policy, const analysis::SloWatch& watch, bool is_firing);
   analysis::NodeReadings ReadNodes(int64_t now_ms);
   void Propose(const domain::Resource& policy, Run& run, Moment now,
@@ -260,11 +260,11 @@ class Driver {
   Moves dry_moves_;
   std::vector<Undo> undos_;
   std::vector<Campaign> campaigns_;
-  std::map<std::string, uint64_t> restart_numbers_;                    // by model
-  std::map<std::pair<std::string, bool>, uint64_t> actions_;           // by action, dry_run
-  std::map<std::string, std::string> end_failures_;                    // by what could not be ended
+  std::map<std::string, uint64_t> restart_numbers_;           // by model
+  std::map<std::pair<std::string, bool>, uint64_t> actions_;  // by action, dry_run
+  std::map<std::string, std::string> end_failures_;           // by what could not be ended
   codec::Json loaded_;  // of LoadState, by policy, until the policy is followed
-  int64_t now_ms_ = 0;       // of the last look
+  int64_t now_ms_ = 0;  // of the last look
   int64_t now_wall_ms_ = 0;
 };
 

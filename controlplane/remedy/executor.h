@@ -29,10 +29,10 @@ struct Moment {
 };
 
 struct Proposal {
-  std::string key;      // what the cool-down is of: the remediation and its target
-  std::string target;   // "limit/fraud", "flag/a", "rollout/r"
-  int direction = 0;    // 1 raises, -1 lowers, 0 has no opposite
-  bool is_free = false; // telling people alone: of no budget
+  std::string key;       // what the cool-down is of: the remediation and its target
+  std::string target;    // "limit/fraud", "flag/a", "rollout/r"
+  int direction = 0;     // 1 raises, -1 lowers, 0 has no opposite
+  bool is_free = false;  // telling people alone: of no budget
 };
 
 enum class Ruling { kAct, kDisabled, kBreaker, kCooldown, kBudget, kLoop };

@@ -44,17 +44,17 @@ void IntendScale(const LimitSpec& spec, const domain::EffectiveLimit& now,
     return;
   }
   const bool is_up = intent.action == "scale_up";
-  const uint64_t most =
-      spec.most_concurrent == 0 ? 4 * spec.max_concurrent : spec.most_concurrent;
+  const uint64_t most = spec.most_concurrent == 0 ? 4 * spec.max_concurrent : spec.most_concurrent;
   const uint64_t bound = is_up ? most : spec.min_concurrent;
   if (now.max_concurrent == bound) {
     intent.failure = fmt::format("{} is at its {} of {} slots already", model,
                                  is_up ? "most_concurrent" : "min_concurrent", bound);
     return;
   }
-  const double step =
-      remediation.step.value_or(std::max(1.0, std::ceil(static_cast<double>(spec.max_concurrent) / 4)));
-  const double room = std::abs(static_cast<double>(bound) - static_cast<double>(now.max_concurrent));
+  const double step = remediation.step.value_or(
+      std::max(1.0, std::ceil(static_cast<double>(spec.max_concurrent) / 4)));
+  const double room =
+      std::abs(static_cast<double>(bound) - static_cast<double>(now.max_concurrent));
   intent.value = std::min(step, room);
   intent.direction = is_up ? 1 : -1;
   intent.raises = is_up;
@@ -76,8 +76,8 @@ void IntendThrottle(const RemediationSpec& remediation, double rate, const std::
                                 intent.value, *remediation.factor, rate));
   }
   if (remediation.caller_requests_per_second)
-    parts.push_back(
-        fmt::format("{} requests a second of each caller", *remediation.caller_requests_per_second));
+    parts.push_back(fmt::format("{} requests a second of each caller",
+                                *remediation.caller_requests_per_second));
   if (remediation.caller_concurrent)
     parts.push_back(fmt::format("{} at once of each caller", *remediation.caller_concurrent));
   intent.text = fmt::format("let in of {} {}", model, fmt::join(parts, ", "));
@@ -127,9 +127,8 @@ Intent Driver::IntentOf(const Resource& policy, const SloWatch& watch,
                         const RemediationSpec& remediation, int64_t now_wall_ms) const {
   Intent intent;
   intent.action = remediation.action;
-  intent.duration_ms = remediation.duration.ms != 0
-                           ? remediation.duration.ms
-                           : domain::DefaultDurationMs(remediation.action);
+  intent.duration_ms = remediation.duration.ms != 0 ? remediation.duration.ms
+                                                    : domain::DefaultDurationMs(remediation.action);
   if (intent.action == "alert") {
     intent.target = "alert";
     intent.text = "tell people";
@@ -169,7 +168,8 @@ void Driver::IntendRollback(const SloWatch& watch, const RemediationSpec& remedi
     return;
   }
   intent.rollback = rollout->name;
-  intent.text = fmt::format("take {} back from {:.6g} %", rollout->name, rollout->status->percentage);
+  intent.text =
+      fmt::format("take {} back from {:.6g} %", rollout->name, rollout->status->percentage);
 }
 
 void Driver::IntendFlag(const RemediationSpec& remediation, Intent& intent) const {
@@ -178,9 +178,10 @@ void Driver::IntendFlag(const RemediationSpec& remediation, Intent& intent) cons
   if (remediation.target.empty() || flag == nullptr) {
     if (world_.find(Kind::kRollout, remediation.target) != nullptr) {
       intent.target = "rollout/" + remediation.target;
-      intent.failure = fmt::format("{} is for flags: the share of the rollout {} follows its phases "
-                                   "(rollback takes it to 0)",
-                                   intent.action, remediation.target);
+      intent.failure = fmt::format(
+          "{} is for flags: the share of the rollout {} follows its phases "
+          "(rollback takes it to 0)",
+          intent.action, remediation.target);
     } else {
       intent.failure = fmt::format("{} needs a flag as its target; there is no flag \"{}\"",
                                    intent.action, remediation.target);
@@ -248,7 +249,8 @@ void Driver::IntendLimit(const Resource& policy, const SloWatch& watch,
   } else {
     act.version = VersionOf(watch, remediation, model);
     if (act.version.empty()) {
-      intent.failure = fmt::format("no rollout of {} is under way: name the version to break", model);
+      intent.failure =
+          fmt::format("no rollout of {} is under way: name the version to break", model);
     } else {
       intent.value = 1;
       intent.text = fmt::format("answer nobody by {} {}", model, act.version);

@@ -87,7 +87,8 @@ Result<uint64_t> Driver::AskRestart(Campaign& campaign, const std::string& node,
     act.node = node;
     act.value = static_cast<double>(++restart_numbers_[campaign.model]);
     act.since = {now_wall_ms};
-    reason = act.reason = fmt::format("restart {} {} on {}", campaign.model, campaign.version, node);
+    reason = act.reason =
+        fmt::format("restart {} {} on {}", campaign.model, campaign.version, node);
     acts.push_back(std::move(act));
   }
   WEIR_ASSIGN_OR_RETURN(const uint64_t revision,
@@ -112,8 +113,8 @@ Result<uint64_t> Driver::BeginRestart(const Candidate& candidate, int64_t now_wa
   if (node.empty()) return FailedPrecondition(why);
   WEIR_ASSIGN_OR_RETURN(
       const uint64_t revision,
-      AskRestart(campaign, node,
-                 EvidenceOf(campaign.policy, *candidate.watch, candidate.intent), now_wall_ms));
+      AskRestart(campaign, node, EvidenceOf(campaign.policy, *candidate.watch, candidate.intent),
+                 now_wall_ms));
   campaigns_.push_back(std::move(campaign));
   return revision;
 }

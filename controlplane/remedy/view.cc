@@ -53,8 +53,8 @@ Json Driver::SaveState() const {
              {"suppressed", run.suppressed},
              {"said", run.said}};
     for (const Record& r : run.last) {
-      saved["last"].push_back({r.at_wall_ms, r.action, r.target, r.slo, r.result, r.reason,
-                               r.revision});
+      saved["last"].push_back(
+          {r.at_wall_ms, r.action, r.target, r.slo, r.result, r.reason, r.revision});
     }
     for (const auto& [key, watch] : run.watches) {
       Json one = watch.Save();
@@ -229,9 +229,9 @@ std::string Driver::Metrics(int64_t now_wall_ms) const {
   for (const auto& [name, run] : runs_) {
     for (const auto& [key, watch] : run.watches) {
       if (!watch.verdict().value) continue;
-      text += fmt::format("weir_qos_slo_value{{{},{},{}}} {}\n", Label("policy", name),
-                          Label("slo", key.first), Label("model", key.second),
-                          *watch.verdict().value);
+      text +=
+          fmt::format("weir_qos_slo_value{{{},{},{}}} {}\n", Label("policy", name),
+                      Label("slo", key.first), Label("model", key.second), *watch.verdict().value);
     }
   }
   text +=

@@ -287,8 +287,8 @@ Result<uint64_t> Driver::Obey(const std::string& name, Command command, int64_t 
   WEIR_ASSIGN_OR_RETURN(const Step step,
                         rollout::Obey(rollout->As<RolloutSpec>(), status, command, now_wall_ms));
   if (command.graceful) WEIR_RETURN_IF_ERROR(CheckGraceful(*rollout));
-  WEIR_ASSIGN_OR_RETURN(const uint64_t revision,
-                        Carry(*rollout, step, command.actor, step.reason, now_wall_ms, command.evidence));
+  WEIR_ASSIGN_OR_RETURN(const uint64_t revision, Carry(*rollout, step, command.actor, step.reason,
+                                                       now_wall_ms, command.evidence));
   if (command.emergency) {
     Notify("emergency_rollback", "critical",
            {{"rollout", name}, {"actor", command.actor}, {"reason", command.reason}});

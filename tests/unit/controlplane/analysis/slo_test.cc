@@ -302,8 +302,7 @@ TEST_F(SloTest, LongBurnWindowsComeFromWhatWasStored) {
                      Answers(965, 35));
   }
   for (int minute = 1; minute <= 360; ++minute) {
-    window_->AddPast(now_ms_ - minute * 60'000, 60'000, {"model/m", "1", "stable"},
-                     Answers(97, 3));
+    window_->AddPast(now_ms_ - minute * 60'000, 60'000, {"model/m", "1", "stable"}, Answers(97, 3));
   }
   Look();
   EXPECT_EQ(State(), SloState::kWarning) << watch_->verdict().text;

@@ -30,8 +30,11 @@ class ExecutorTest : public testing::Test {
     return ruling;
   }
   static Proposal Of(const std::string& target, int direction) {
-    return {"0 " + target + (direction > 0 ? " up" : direction < 0 ? " down" : ""), target,
-            direction, false};
+    return {"0 " + target +
+                (direction > 0   ? " up"
+                 : direction < 0 ? " down"
+                                 : ""),
+            target, direction, false};
   }
 
   domain::PolicySpec policy_;

@@ -58,8 +58,7 @@ TEST_F(RemedyPolicies, ARehearsalRecordsWhatTheTwinDoesAndChangesNothing) {
   EXPECT_EQ(dry["suppressed"], live["suppressed"]);
   EXPECT_TRUE(dry["dry_run"].get<bool>());
   EXPECT_EQ(Last(driver, "rehearsal")["result"], "suppressed");
-  EXPECT_EQ(dry["last"][1]["reason"],
-            "would turn 20 % of the callers of m away for 1m");
+  EXPECT_EQ(dry["last"][1]["reason"], "would turn 20 % of the callers of m away for 1m");
 }
 
 TEST_F(RemedyPolicies, OfTwoOnOneTargetTheHigherPriorityActs) {
