@@ -149,9 +149,9 @@ void Driver::IntendRollback(const SloWatch& watch, const RemediationSpec& remedi
   const Resource* rollout = remediation.target.empty()
                                 ? RolloutOf(watch.model())
                                 : world_.find(Kind::kRollout, remediation.target);
-  intent.target = "rollout/" + (rollout != nullptr           ? rollout->name
-                                : remediation.target.empty() ? "of " + watch.model()
-                                                             : remediation.target);
+  intent.target = rollout != nullptr           ? "rollout/" + rollout->name
+                  : remediation.target.empty() ? "rollout of " + watch.model()
+                                               : "rollout/" + remediation.target;
   intent.direction = -1;
   if (world_.replay_step_ms > 0 && rollout == nullptr) {
     intent.text = fmt::format("take the rollout of {} back, were one under way", watch.model());

@@ -150,7 +150,6 @@ TEST_F(RemedyPolicies, ARestartKeepsCooldownBudgetAndCounts) {
   EXPECT_EQ(driver.View("p")["violations"], 1) << "it was told before";
   EXPECT_EQ(driver.View("p")["slos"][0]["since"], before["slos"][0]["since"]);
   Run(driver, 30, 100, 50);
-  EXPECT_THAT(plans_, SizeIs(2));
   EXPECT_EQ(driver.View("p")["remediations"], 2);
   Run(driver, 100, 100, 50);
   EXPECT_EQ(driver.View("p")["remediations"], 2) << "the budget counts what was before";
