@@ -176,6 +176,7 @@ api::Dependencies Control::MakeDependencies() {
       .keys = MakeKeyActions(),
       .sink_status = [this](const std::string& sink) { return notifier_->StatusOf(sink); },
       .test_sink = [this](const std::string& sink) { return notifier_->Test(sink); },
+      .policies = MakePolicyActions(),
       .operations = MakeOperations(),
       .metrics = [this] { return Metrics(); },
       .problems = [this] { return Problems(); },

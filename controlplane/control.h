@@ -83,6 +83,7 @@ class Control {
   Result<codec::Json> KeyStatus() const;
   api::Bootstrap Bootstrap() const;
   api::KeyActions MakeKeyActions();
+  api::PolicyActions MakePolicyActions();
   Status SettleBootstrapToken();
   size_t CountAdmins() const;  // admin tokens that have not expired
   Status CheckSomebodyMayEnter() const;

@@ -65,6 +65,23 @@ Result<codec::Json> Control::CreateToken(int64_t lifetime_ms, const std::string&
   return codec::Json{{"token", token}, {"expires_at", FormatTimeMs(now_ms + lifetime_ms)}};
 }
 
+api::PolicyActions Control::MakePolicyActions() {
+  api::PolicyActions actions;
+  actions.status = [this](const std::string& policy) { return engine_->policies().View(policy); };
+  actions.reset = [this](const std::string& policy, const std::string& actor) {
+    return engine_->policies().Reset(policy, actor);
+  };
+  actions.backtest = [this](const std::string& policy, int64_t from_ms,
+                            int64_t to_ms) -> Result<std::function<codec::Json()>> {
+    WEIR_ASSIGN_OR_RETURN(auto input, engine_->BacktestOf(policy, from_ms, to_ms));
+    return std::function<codec::Json()>(
+        [input = std::make_shared<const remedy::BacktestInput>(std::move(input))] {
+          return remedy::Backtest(*input);
+        });
+  };
+  return actions;
+}
+
 std::string Control::Metrics() const {
   std::string text;
   const auto add = [&text](const char* name, const char* type, const char* label,
@@ -115,6 +132,7 @@ std::string Control::Metrics() const {
       text += fmt::format("weir_notifications_total{{sink=\"{}\",result=\"{}\"}} {}\n", sink,
                           result, count);
   }
+  text += engine_->policies().Metrics(clock_.WallMs());
   text += BackupMetrics();
   return text;
 }

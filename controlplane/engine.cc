@@ -18,6 +18,7 @@ namespace {
 using codec::Json;
 
 constexpr char kRolloutState[] = "rollouts";
+constexpr char kPolicyState[] = "policies";
 
 rollout::NodeFacts FactsOf(const publish::NodeStatus& node, uint64_t epoch, int64_t to_wall_ms) {
   rollout::NodeFacts facts;
@@ -42,6 +43,13 @@ rollout::NodeFacts FactsOf(const publish::NodeStatus& node, uint64_t epoch, int6
         {episode.kind, episode.subject, episode.from_wall_ms, episode.to_wall_ms, episode.detail});
   }
   return facts;
+}
+
+// Bytes; 0 where a node does not say.
+template <class Node>
+double MemoryOf(const Node& node) {
+  if constexpr (requires { node.memory_bytes; }) return static_cast<double>(node.memory_bytes);
+  return 0;
 }
 
 }  // namespace
@@ -70,6 +78,7 @@ Status Engine::StartDriver() {
   world.notify = hooks_.notify;
   world.digest = [](const std::string& text) { return wire::Sha256Hex(text).substr(0, 16); };
   driver_ = std::make_unique<rollout::Driver>(std::move(world));
+  WEIR_RETURN_IF_ERROR(StartPolicies());
   WEIR_ASSIGN_OR_RETURN(const auto state, store_->LoadStates(kRolloutState));
   const auto saved = state.find(kRolloutState);
   if (saved == state.end()) return OkStatus();
@@ -128,8 +137,14 @@ void Engine::OnApplied(const publish::AppliedEvent& event) {
 void Engine::TellDriver() {
   const int64_t to_wall_ms = clock_.WallMs() - clock_.MonotonicMs();
   std::vector<rollout::NodeFacts> facts;
-  for (const auto& node : nodes_->nodes) facts.push_back(FactsOf(*node, epoch_, to_wall_ms));
+  std::vector<remedy::NodeFacts> seen;
+  for (const auto& node : nodes_->nodes) {
+    facts.push_back(FactsOf(*node, epoch_, to_wall_ms));
+    seen.push_back({node->id, node->IsLive(), facts.back().applied_version, MemoryOf(*node),
+                    facts.back().versions});
+  }
   driver_->OnNodes(std::move(facts), published_);
+  policies_->OnNodes(std::move(seen), published_);
 }
 
 void Engine::OnTelemetry(const ingest::TelemetryTick& tick) {
@@ -139,16 +154,24 @@ void Engine::OnTelemetry(const ingest::TelemetryTick& tick) {
       hooks_.show_decision(decision);
   }
   driver_->OnTelemetry(tick.live, tick.by_node, clock_.MonotonicMs(), clock_.WallMs());
+  policies_->OnTelemetry(tick.live, clock_.MonotonicMs());
 }
 
 void Engine::Tick() {
-  const bool acted = driver_->Tick(clock_.MonotonicMs(), clock_.WallMs());
+  bool acted = driver_->Tick(clock_.MonotonicMs(), clock_.WallMs());
+  if (clock_.MonotonicMs() - looked_ms_ >= kPoliciesMs) {
+    looked_ms_ = clock_.MonotonicMs();
+    acted |= policies_->Tick(looked_ms_, clock_.WallMs());
+  }
   if (acted || ledger_->IsDue()) CommitTelemetry();
 }
 
 void Engine::CommitTelemetry() {
+  const auto text = [](const Json& state) {
+    return state.dump(-1, ' ', false, Json::error_handler_t::replace);
+  };
   const auto stored = ledger_->Commit(
-      kRolloutState, driver_->SaveState().dump(-1, ' ', false, Json::error_handler_t::replace));
+      {{kRolloutState, text(driver_->SaveState())}, {kPolicyState, text(policies_->SaveState())}});
   if (!stored.ok() && last_commit_.ok())
     Log("ingest").error("telemetry waits: {}", stored.status().ToString());
   last_commit_ = stored.status();

@@ -6,13 +6,17 @@
 #include <memory>
 #include <string>
 
+#include "controlplane/alert/observation.h"
 #include "controlplane/catalog/catalog.h"
 #include "controlplane/ingest/ledger.h"
 #include "controlplane/publish/node_status.h"
+#include "controlplane/remedy/backtest.h"
+#include "controlplane/remedy/driver.h"
 #include "controlplane/rollout/driver.h"
 #include "controlplane/store/store.h"
 #include "shared/base/clock.h"
 #include "shared/base/status.h"
+#include "shared/decision/ruleset.h"
 
 namespace weir::control {
 
@@ -28,11 +32,13 @@ struct EngineHooks {
   std::function<rollout::GateState(const domain::Resource&, uint64_t, size_t, int64_t)> gate{};
   std::function<void(const std::string& type, const std::string& severity, codec::Json)> notify{};
   std::function<void(const ingest::ShownDecision&)> show_decision{};
+  // What an evaluator says of one thing it watches.
+  std::function<void(const alert::Observation&)> observe{};
 };
 
 // What the control plane decides and remembers, in one piece: store, catalog, what was counted, and
-// the rollouts that judge by it. No sockets, no threads, and no time but the clock that it was
-// given: Control runs it on the core thread, a simulation on its own.
+// the rollouts and policies that judge by it. No sockets, no threads, and no time but the clock
+// that it was given: Control runs it on the core thread, a simulation on its own.
 //
 // Lifecycle: construct, Open, StartDriver, Follow, then the rest in any order; the owner calls Tick
 // every kTickMs and FoldSchedules every kScheduleMs. A change goes through the catalog, which tells
@@ -41,6 +47,7 @@ class Engine {
  public:
   static constexpr int64_t kTickMs = 100;
   static constexpr int64_t kScheduleMs = 1000;
+  static constexpr int64_t kPoliciesMs = 1000;
 
   Engine(const Clock& clock, EngineHooks hooks) : clock_(clock), hooks_(std::move(hooks)) {}
   Engine(const Engine&) = delete;
@@ -48,7 +55,7 @@ class Engine {
 
   // Opens the store, loads what it holds, and takes a new epoch.
   Status Open(const std::string& data_dir);
-  // Lets the rollouts go on from where they were stored.
+  // Lets the rollouts and policies go on from where they were stored.
   Status StartDriver();
   // From here on commits reach the hooks. Once whoever publishes has everything up to here.
   void Follow();
@@ -58,8 +65,8 @@ class Engine {
   // Counts, then shows and judges; acknowledged once stored.
   void OnTelemetry(const ingest::TelemetryTick& tick);
   void Tick();
-  // Counts, high waters and the rollouts' state into one transaction, then the acknowledgement. An
-  // error stays in last_commit() until the next try.
+  // Counts, high waters and the state of rollouts and policies into one transaction, then the
+  // acknowledgement. An error stays in last_commit() until the next try.
   void CommitTelemetry();
   // Writes down what was scheduled and is due. Every second, and before every change: a change that
   // comes after the moment must not be undone by what was scheduled before. Each flag by itself, so
@@ -71,6 +78,11 @@ class Engine {
   ingest::Ledger& ledger() { return *ledger_; }
   const ingest::Ledger& ledger() const { return *ledger_; }
   rollout::Driver& driver() { return *driver_; }
+  remedy::Driver& policies() { return *policies_; }
+  // What a replay of a policy needs: its telemetry, copied. NotFound; InvalidArgument for a span
+  // that is empty or of which nothing can be kept (35 days).
+  Result<remedy::BacktestInput> BacktestOf(const std::string& policy, int64_t from_wall_ms,
+                                           int64_t to_wall_ms) const;
   uint64_t epoch() const { return epoch_; }
   // How far the process before counted.
   const ingest::HighWaters& committed() const { return committed_; }
@@ -84,6 +96,9 @@ class Engine {
   Result<uint64_t> Carry(const rollout::CommitPlan& plan);
   void OnCommitted(const catalog::Committed& committed);
   void TellDriver();
+  Status StartPolicies();
+  remedy::Driver::World PoliciesWorld();
+  bool IsGateOn(const std::string& flag, bool fallback);
 
   const Clock& clock_;
   const EngineHooks hooks_;
@@ -91,6 +106,10 @@ class Engine {
   std::unique_ptr<catalog::Catalog> catalog_;
   std::unique_ptr<ingest::Ledger> ledger_;
   std::unique_ptr<rollout::Driver> driver_;
+  std::unique_ptr<remedy::Driver> policies_;
+  int64_t looked_ms_ = 0;                           // policies, at their objectives
+  std::unique_ptr<const decision::Ruleset> gates_;  // of flags that gate the control plane
+  uint64_t gates_revision_ = 0;                     // that they are of
   uint64_t epoch_ = 0;
   uint64_t published_ = 0;  // the newest version that went to nodes
   ingest::HighWaters committed_;

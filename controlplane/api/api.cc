@@ -82,6 +82,7 @@ std::vector<Route> Api::Core::Routes() {
   if (deps_.operations.has_value()) AddOperationRoutes(routes);
   AddKeyRoutes(routes);
   AddTokenRoutes(routes);
+  AddPolicyRoutes(routes);
   return routes;
 }
 
@@ -281,8 +282,10 @@ void Api::Core::AnswerOnWorker(const std::shared_ptr<http::Exchange>& exchange,
 World Api::Core::MakeWorld() const {
   static const auto kNobody = std::make_shared<const publish::NodesView>();
   std::shared_ptr<const publish::NodesView> nodes = deps_.nodes();
-  return {deps_.clock,       deps_.catalog,    deps_.rollouts, nodes == nullptr ? kNobody : nodes,
-          deps_.flag_totals, deps_.sink_status};
+  return {deps_.clock,          deps_.catalog,
+          deps_.rollouts,       nodes == nullptr ? kNobody : nodes,
+          deps_.flag_totals,    deps_.sink_status,
+          deps_.policies.status};
 }
 
 void Api::Core::OnCommitted(const catalog::Committed& committed) {

@@ -38,6 +38,18 @@
 //   POST   /v1/sinks/NAME/test   {} → 202 {id}; GET /v1/sinks/NAME has status: {waiting, delivered,
 //                                failed, dropped, last?: {id, type, at, attempts, result: delivered |
 //                                retry | failed, detail}}
+//   GET    /v1/policies/NAME     status: {state: ok | warning | violated | no_data | disabled, reason?,
+//                                dry_run, slos: [{name, model, version, state, severity, value,
+//                                comparison, threshold, samples, since?, text}], executor: {state:
+//                                ready | open, reason?, since?, executions, max_executions},
+//                                violations, remediations, dry_run_actions, suppressed: {cooldown,
+//                                budget, loop, breaker, outranked, frozen, disabled}, last: [{at,
+//                                action, target, slo, result: done | dry_run | suppressed | failed,
+//                                reason, revision?}]}, the last 20; a spell of the same is one
+//   POST   /v1/policies/NAME/reset       {} → resource; closes the executor's breaker
+//   POST   /v1/policies/NAME/backtest    (viewer) {since: "24h"} or {from, to?} → {from, to, step_ms,
+//                                slos: [{name, model, violations, first_at?, violated_ms, worst?}],
+//                                actions: [{at, action, target, slo, value, result, reason}]}
 //   GET    /v1/snapshot          {epoch, version, digest, emergency, entries: [{kind, name, entry}]}
 //   GET    /v1/nodes[/ID]        publish::ToJson
 //   GET    /v1/status            {head, version, epoch, build, nodes: {total, live, applied,
@@ -199,6 +211,17 @@ struct KeyActions {
   std::function<Result<codec::Json>()> status{};
 };
 
+// What policies say and are told; a missing function answers that it is not there.
+struct PolicyActions {
+  // Null when it is not known.
+  std::function<codec::Json(const std::string& policy)> status{};
+  std::function<Status(const std::string& policy, const std::string& actor)> reset{};
+  // What it gives takes its time, and may run on any thread. Moments are wall ms.
+  std::function<Result<std::function<codec::Json()>>(const std::string& policy, int64_t from_ms,
+                                                     int64_t to_ms)>
+      backtest{};
+};
+
 // Everything here outlives the Api and is used on the core thread only (core.Post and blobs
 // excepted).
 struct Dependencies {
@@ -234,6 +257,7 @@ struct Dependencies {
   // that status.last has once it was tried.
   std::function<codec::Json(const std::string& sink)> sink_status{};
   std::function<Result<std::string>(const std::string& sink)> test_sink{};
+  PolicyActions policies{};
   // Optional: absent, its addresses are not there.
   std::optional<Operations> operations{};
   // Optional: more lines for /metrics, in Prometheus text, each ending with a newline.

@@ -45,6 +45,7 @@ class Api::Core {
   void AddOperationRoutes(std::vector<Route>& routes);
   void AddKeyRoutes(std::vector<Route>& routes);
   void AddTokenRoutes(std::vector<Route>& routes);
+  void AddPolicyRoutes(std::vector<Route>& routes);
 
   // The one way of every request: worker → core → worker.
   void Handle(const std::shared_ptr<http::Exchange>& exchange);
@@ -110,6 +111,10 @@ class Api::Core {
   Answer Keys(const Call& call);
   Answer RotateKey(const Call& call);
   Answer FinishRotation(const Call& call);
+
+  // Policies
+  Answer ResetPolicy(const Call& call);
+  Result<Slice> BacktestPolicy(const Call& call);
 
   Answer CreateAccessToken(const Call& call);
   Answer RevokeToken(const Call& call);

@@ -166,9 +166,11 @@ Json ViewOf(const Resource& resource, const World& world) {
     case Kind::kExperiment:
     case Kind::kEmergency:
     case Kind::kObservability:
-    case Kind::kPolicy:
     case Kind::kLimit:
     case Kind::kSilence:
+      break;
+    case Kind::kPolicy:
+      if (world.policy_status) json["status"] = world.policy_status(resource.name);
       break;
     case Kind::kSink:
       if (world.sink_status) json["status"] = world.sink_status(resource.name);

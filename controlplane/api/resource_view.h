@@ -25,7 +25,8 @@ struct World {
   const rollout::Driver& rollouts;
   std::shared_ptr<const publish::NodesView> nodes;  // never null
   const ingest::FlagTotals& flag_totals;
-  std::function<codec::Json(const std::string& sink)> sink_status{};  // may be empty
+  std::function<codec::Json(const std::string& sink)> sink_status{};      // may be empty
+  std::function<codec::Json(const std::string& policy)> policy_status{};  // may be empty
 };
 
 // The catalog's ForEach as domain functions want it.

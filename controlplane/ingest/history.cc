@@ -135,6 +135,35 @@ Result<Json> History::Query(const std::string& subject, int64_t from_ms, int64_t
   return Json{{"subject", subject}, {"step_ms", step}, {"series", std::move(all)}};
 }
 
+void History::ForEach(const Tier& tier, int64_t from_wall_ms, int64_t to_wall_ms,
+                      const std::function<void(int64_t, const telemetry::Window&)>& visit) const {
+  for (size_t i = 0; i < kTiers.size(); ++i) {
+    if (kTiers[i].step_ms != tier.step_ms) continue;
+    const int64_t from_ms = from_wall_ms / tier.step_ms * tier.step_ms;
+    for (auto at = tiers_[i].lower_bound(from_ms); at != tiers_[i].end() && at->first < to_wall_ms;
+         ++at) {
+      visit(at->first, at->second);
+    }
+  }
+}
+
+const History::Tier& History::FinestSince(int64_t from_wall_ms, int64_t now_wall_ms) const {
+  constexpr size_t kFirstStored = 2;
+  static_assert(kTiers[kFirstStored].stored && !kTiers[kFirstStored - 1].stored);
+  const int64_t step_ms = kTiers[kFirstStored].step_ms;
+  const auto known = tiers_[kFirstStored].lower_bound(from_wall_ms / step_ms * step_ms);
+  const auto is_short = [&](size_t tier) {
+    if (from_wall_ms < now_wall_ms - kTiers[tier].keep_ms) return true;
+    if (kTiers[tier].stored || known == tiers_[kFirstStored].end()) return false;
+    const Windows& windows = tiers_[tier];
+    return windows.empty() ||
+           windows.begin()->first >= std::max(known->first, from_wall_ms) + step_ms;
+  };
+  size_t tier = 0;
+  while (tier + 1 < kTiers.size() && is_short(tier)) ++tier;
+  return kTiers[tier];
+}
+
 size_t History::WindowCount() const {
   size_t count = 0;
   for (const Windows& windows : tiers_) count += windows.size();

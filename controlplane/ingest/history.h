@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -51,6 +52,12 @@ class History {
   // `step_ms`. InvalidArgument for a range that is empty or has more than 10,000 points.
   Result<codec::Json> Query(const std::string& subject, int64_t from_ms, int64_t to_ms,
                             int64_t step_ms, int64_t now_wall_ms) const;
+  // Each window of a tier that starts within, ascending.
+  void ForEach(const Tier& tier, int64_t from_wall_ms, int64_t to_wall_ms,
+               const std::function<void(int64_t start_ms, const telemetry::Window&)>& visit) const;
+  // The finest tier that has what happened since a moment, as far as anything does: the unstored
+  // ones begin with the process.
+  const Tier& FinestSince(int64_t from_wall_ms, int64_t now_wall_ms) const;
   size_t WindowCount() const;
 
  private:

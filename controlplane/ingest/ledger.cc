@@ -51,7 +51,7 @@ void Ledger::Add(const TelemetryTick& tick) {
   deliveries_.Add(tick);
 }
 
-Result<HighWaters> Ledger::Commit(const std::string& state_name, const std::string& state) {
+Result<HighWaters> Ledger::Commit(const std::map<std::string, std::string>& states) {
   last_commit_ms_ = clock_.MonotonicMs();
   store::TelemetryRecord record;
   record.windows = history_.TakeDirty();
@@ -62,7 +62,9 @@ Result<HighWaters> Ledger::Commit(const std::string& state_name, const std::stri
   record.reported = deliveries_.TakeDirty();
   record.states = flags_.TakeDirty();
   trail_.TakeInto(record);
-  if (state != stored_state_) record.states.push_back({state_name, state});
+  for (const auto& [name, state] : states) {
+    if (stored_states_[name] != state) record.states.push_back({name, state});
+  }
   if (record.windows.empty() && record.high_waters.empty() && record.states.empty() &&
       record.applied.empty() && record.episodes.empty() && record.restarts.empty() &&
       record.reported.empty())
@@ -77,7 +79,7 @@ Result<HighWaters> Ledger::Commit(const std::string& state_name, const std::stri
     return status;
   }
   if (!record.high_waters.empty()) CrashPoint("ingest.after_store");
-  stored_state_ = state;
+  stored_states_ = states;
   return std::exchange(waiting_, {});
 }
 

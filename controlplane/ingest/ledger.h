@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 
 #include "controlplane/ingest/deliveries.h"
@@ -31,9 +32,9 @@ class Ledger {
   void Add(const TelemetryTick& tick);
   // A second has passed since the last commit.
   bool IsDue() const { return clock_.MonotonicMs() - last_commit_ms_ >= kCommitEveryMs; }
-  // Stores everything that waits, and `state` under `state_name` if it is another one than last
+  // Stores everything that waits, and each of `states` (by name) that is another one than last
   // time. The answer may be acknowledged. On an error nothing is lost: it waits for the next call.
-  Result<HighWaters> Commit(const std::string& state_name, const std::string& state);
+  Result<HighWaters> Commit(const std::map<std::string, std::string>& states);
   // Forgets what is older than history keeps, here and in the store.
   Status Prune();
 
@@ -51,7 +52,7 @@ class Ledger {
   NodeTrail trail_;
   Deliveries deliveries_;
   HighWaters waiting_;
-  std::string stored_state_;
+  std::map<std::string, std::string> stored_states_;
   int64_t last_commit_ms_ = 0;
 };
 

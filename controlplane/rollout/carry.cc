@@ -58,7 +58,8 @@ bool IsLeading(const Step& step) {
 }  // namespace
 
 Result<uint64_t> Driver::Carry(const Resource& rollout, const Step& step, const std::string& actor,
-                               const std::string& reason, int64_t now_wall_ms) {
+                               const std::string& reason, int64_t now_wall_ms,
+                               const Json& evidence) {
   const RolloutSpec& spec = rollout.As<RolloutSpec>();
   Step full = step;
   RolloutStatus& next = full.next;
@@ -97,6 +98,7 @@ Result<uint64_t> Driver::Carry(const Resource& rollout, const Step& step, const 
   Evidence nodes;
   if (step.kind == Step::Kind::kComplete) GatherNodes(rollout, nullptr, nodes);
   plan.evidence = EvidenceOf(full, nodes);
+  if (!evidence.is_null()) plan.evidence["policy"] = evidence;
   plan.resources[0].status = next;
   // An emergency on what was promoted is not held up by the rollout that came after it.
   if (step.restores_stable && step.blocks) {
@@ -285,8 +287,8 @@ Result<uint64_t> Driver::Obey(const std::string& name, Command command, int64_t 
   WEIR_ASSIGN_OR_RETURN(const Step step,
                         rollout::Obey(rollout->As<RolloutSpec>(), status, command, now_wall_ms));
   if (command.graceful) WEIR_RETURN_IF_ERROR(CheckGraceful(*rollout));
-  WEIR_ASSIGN_OR_RETURN(const uint64_t revision,
-                        Carry(*rollout, step, command.actor, step.reason, now_wall_ms));
+  WEIR_ASSIGN_OR_RETURN(const uint64_t revision, Carry(*rollout, step, command.actor, step.reason,
+                                                       now_wall_ms, command.evidence));
   if (command.emergency) {
     Notify("emergency_rollback", "critical",
            {{"rollout", name}, {"actor", command.actor}, {"reason", command.reason}});

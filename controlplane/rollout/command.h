@@ -9,6 +9,7 @@
 
 #include "controlplane/rollout/step.h"
 #include "shared/base/status.h"
+#include "shared/codec/json.h"
 #include "shared/domain/resource.h"
 
 namespace weir::control::rollout {
@@ -39,6 +40,9 @@ struct Command {
   bool graceful = false;
   std::string spec{};              // digest of the spec, for an approval and what goes past one
   std::vector<GateState> gates{};  // of the phase, as they stand, for what goes past them
+  // Of kRollback by a policy: what it saw. Such a rollback is "automatic".
+  std::optional<domain::VerdictRecord> verdict{};
+  codec::Json evidence{};  // the same in full, for history; null for none
 };
 Result<Step> Obey(const domain::RolloutSpec& spec, const domain::RolloutStatus& status,
                   const Command& command, int64_t now_wall_ms);

@@ -249,7 +249,8 @@ class Driver {
   const std::string& DigestOf(const domain::RolloutSpec& spec, Run& run) const;
   // carry.cc
   Result<uint64_t> Carry(const domain::Resource& rollout, const Step& step,
-                         const std::string& actor, const std::string& reason, int64_t now_wall_ms);
+                         const std::string& actor, const std::string& reason, int64_t now_wall_ms,
+                         const codec::Json& evidence = {});
   Result<domain::Resource> ModelAfter(const domain::Resource& model,
                                       const domain::Resource& rollout, const Step& step,
                                       const std::string& actor, const std::string& reason) const;

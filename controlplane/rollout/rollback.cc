@@ -93,6 +93,7 @@ std::string WhoIsMissing(const Evidence& evidence) {
 }
 
 VerdictRecord ByHand(const Command& command, int64_t now_wall_ms) {
+  if (command.verdict) return *command.verdict;
   VerdictRecord verdict;
   verdict.trigger = command.emergency ? "emergency" : command.graceful ? "graceful" : "manual";
   verdict.action = "rollback";
@@ -102,6 +103,7 @@ VerdictRecord ByHand(const Command& command, int64_t now_wall_ms) {
 }
 
 const char* KindOf(const Command& command) {
+  if (command.verdict && !command.emergency && !command.graceful) return "automatic";
   return command.emergency ? "emergency" : command.graceful ? "graceful" : "manual";
 }
 

@@ -150,7 +150,7 @@ TEST_F(LedgerOfFlags, WhatIsAcknowledgedIsThereAfterARestartAndNothingElse) {
     ledger.Add(Tick(1, {{"a", {{"off", 1}}}}));
     ledger.flags().OnChanged("a", 2, clock_.WallMs());
     ledger.Add(Tick(1, {{"a", {{"on", 3}}}, {"b", {{"off", 5}}}}));
-    const auto stored = ledger.Commit("rollouts", "{}");
+    const auto stored = ledger.Commit({{"rollouts", "{}"}});
     ASSERT_TRUE(stored.ok());
     EXPECT_EQ(stored->at({"n1", 1}).seq, 1u);
     ledger.Add(Tick(2, {{"a", {{"on", 100}}}}));  // not committed: the node sends it again
@@ -173,7 +173,7 @@ TEST_F(LedgerOfFlags, AChangeThatACrashKeptFromTheTotalsBeginsANewPeriod) {
     Ledger ledger(*store_, clock_, flags_.Find(), digest);
     ASSERT_TRUE(ledger.Load().ok());
     ledger.Add(Tick(1, {{"a", {{"on", 3}}}, {"b", {{"off", 5}}}}));
-    ASSERT_TRUE(ledger.Commit("rollouts", "{}").ok());
+    ASSERT_TRUE(ledger.Commit({{"rollouts", "{}"}}).ok());
   }
   answers_by = "20 %";
   clock_.AdvanceMs(5'000);
@@ -185,7 +185,7 @@ TEST_F(LedgerOfFlags, AChangeThatACrashKeptFromTheTotalsBeginsANewPeriod) {
     EXPECT_EQ(total.enabled, 3u) << "counted for ever";
     EXPECT_EQ(total.since_wall_ms, clock_.WallMs() - start * 1'000) << "said once";
     EXPECT_EQ(ledger.flags().Find("b")->Total(), 5u);
-    ASSERT_TRUE(ledger.Commit("rollouts", "{}").ok());
+    ASSERT_TRUE(ledger.Commit({{"rollouts", "{}"}}).ok());
     clock_.AdvanceMs(1'000);
   }
 }
@@ -194,7 +194,7 @@ TEST_F(LedgerOfFlags, WritesOnlyWhatChangedAndForgetsWhatIsGone) {
   Ledger ledger(*store_, clock_, flags_.Find());
   ASSERT_TRUE(ledger.Load().ok());
   ledger.Add(Tick(1, {{"a", {{"on", 3}}}, {"b", {{"off", 5}}}}));
-  ASSERT_TRUE(ledger.Commit("rollouts", "{}").ok());
+  ASSERT_TRUE(ledger.Commit({{"rollouts", "{}"}}).ok());
   EXPECT_THAT(ledger.flags().TakeDirty(), IsEmpty());
   ledger.Add(Tick(2, {{"b", {{"off", 5}}}}));
   const auto dirty = ledger.flags().TakeDirty();
@@ -203,14 +203,14 @@ TEST_F(LedgerOfFlags, WritesOnlyWhatChangedAndForgetsWhatIsGone) {
   ledger.flags().MarkDirty(dirty);
   flags_.Remove("b");
   ledger.flags().OnChanged("b", 2, clock_.WallMs());
-  ASSERT_TRUE(ledger.Commit("rollouts", "{}").ok());
+  ASSERT_TRUE(ledger.Commit({{"rollouts", "{}"}}).ok());
   EXPECT_EQ(store_->LoadStates("flag/")->count("flag/b"), 0u);
   EXPECT_EQ(store_->LoadStates("flag/")->count("flag/a"), 1u);
   // The flag was deleted, and the process died before the totals were committed.
   flags_.Remove("a");
   Ledger next(*store_, clock_, flags_.Find());
   ASSERT_TRUE(next.Load().ok());
-  ASSERT_TRUE(next.Commit("rollouts", "{}").ok());
+  ASSERT_TRUE(next.Commit({{"rollouts", "{}"}}).ok());
   EXPECT_THAT(*store_->LoadStates("flag/"), IsEmpty());
 }
 

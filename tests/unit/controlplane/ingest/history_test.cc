@@ -64,6 +64,36 @@ TEST(History, ShowsHowLongRequestsWaitedWhereTheyDid) {
   EXPECT_FALSE(points[1].contains("p50_queue_ms"));
 }
 
+TEST(History, WindowsAreGivenByTheFinestTierThatReachesBack) {
+  History history;
+  const auto& tiers = History::kTiers;
+  EXPECT_EQ(history.FinestSince(kNow, kNow + 1000).step_ms, tiers[0].step_ms);
+  for (int second = 0; second < 120; ++second) history.Add(kNow + second * 1000, WindowOf(10, 1));
+  const int64_t now = kNow + 120'000;
+  EXPECT_EQ(history.FinestSince(now - 30'000, now).step_ms, tiers[0].step_ms);
+  EXPECT_EQ(history.FinestSince(kNow, now).step_ms, tiers[1].step_ms);
+  EXPECT_EQ(history.FinestSince(now - 2LL * 86'400'000, now).step_ms, tiers[3].step_ms);
+  std::vector<int64_t> starts;
+  uint64_t requests = 0;
+  history.ForEach(tiers[1], kNow + 15'000, kNow + 40'000,
+                  [&](int64_t start_ms, const telemetry::Window& window) {
+                    starts.push_back(start_ms - kNow);
+                    requests += window.at(kKey).Counter(telemetry::kRequests);
+                  });
+  EXPECT_THAT(starts, testing::ElementsAre(10'000, 20'000, 30'000));
+  EXPECT_EQ(requests, 300u);
+}
+
+TEST(History, AfterARestartOnlyStoredTiersReachBack) {
+  History before;
+  for (int minute = 0; minute < 30; ++minute) before.Add(kNow + minute * 60'000, WindowOf(10, 1));
+  History history;
+  for (const store::WindowRow& row : before.TakeDirty()) ASSERT_TRUE(history.Restore(row).ok());
+  const int64_t now = kNow + 30 * 60'000;
+  history.Add(now - 1000, WindowOf(10, 1));
+  EXPECT_EQ(history.FinestSince(kNow, now).step_ms, 60'000);
+}
+
 TEST(History, RefusesRangesThatMakeNoSense) {
   const History history;
   EXPECT_EQ(history.Query("m", kNow, kNow, 1000, kNow).status().code(), Code::kInvalidArgument);
@@ -143,7 +173,7 @@ TEST_F(LedgerTest, ARestartGoesOnFromTheLastCommit) {
     Ledger ledger(*store_, clock_, NoFlag);
     ASSERT_TRUE(ledger.Load().ok());
     ledger.Add(TickOf(3, 10));
-    const auto stored = ledger.Commit("rollouts", "{\"a\":1}");
+    const auto stored = ledger.Commit({{"rollouts", "{\"a\":1}"}});
     ASSERT_TRUE(stored.ok()) << stored.status().ToString();
     EXPECT_EQ(stored->at({"n1", 5}).seq, 3u);
     ledger.Add(TickOf(4, 100));  // lost with the process: never acknowledged
@@ -163,11 +193,11 @@ TEST_F(LedgerTest, CommitsNothingWhenNothingIsNew) {
   Ledger ledger(*store_, clock_, NoFlag);
   ASSERT_TRUE(ledger.Load().ok());
   EXPECT_FALSE(ledger.IsDue() && clock_.MonotonicMs() < Ledger::kCommitEveryMs);
-  ASSERT_TRUE(ledger.Commit("rollouts", "{}").ok());
+  ASSERT_TRUE(ledger.Commit({{"rollouts", "{}"}}).ok());
   EXPECT_FALSE(ledger.IsDue());
   clock_.AdvanceMs(Ledger::kCommitEveryMs);
   EXPECT_TRUE(ledger.IsDue());
-  EXPECT_THAT(*ledger.Commit("rollouts", "{}"), IsEmpty());
+  EXPECT_THAT(*ledger.Commit({{"rollouts", "{}"}}), IsEmpty());
 }
 
 }  // namespace

@@ -50,6 +50,23 @@ TEST_F(RolloutDriverRollback, InStepsSurvivesARestartAndTakesNoTimeTwice) {
   EXPECT_EQ(evidence["by"], "alice");
 }
 
+TEST_F(RolloutDriverRollback, APolicyTakesItBackByItsOwnNameAndWithWhatItSaw) {
+  Driver driver(World());
+  Run(driver, 1, 90, 10, 0);
+  Command command{.verb = Verb::kRollback, .actor = "policy/p", .reason = "too slow"};
+  command.verdict.emplace();
+  command.verdict->trigger = "policy/p";
+  command.verdict->evidence = "p95_latency_ms is 900";
+  command.evidence = {{"slo", "p95_latency_ms"}};
+  ASSERT_TRUE(driver.Obey("r", command, now_ms_).ok());
+  EXPECT_EQ(RolloutNow().state, "rolling_back");
+  EXPECT_EQ(RolloutNow().rollback_kind, "automatic");
+  EXPECT_EQ(RolloutNow().rollback_by, "policy/p");
+  EXPECT_EQ(RolloutNow().last_verdict->trigger, "policy/p");
+  EXPECT_EQ(plans_.back().evidence["policy"]["slo"], "p95_latency_ms");
+  EXPECT_EQ(plans_.back().evidence["evidence"], "p95_latency_ms is 900");
+}
+
 TEST_F(RolloutDriverRollback, SoonAfterAStartItIsNotCompleteWithoutNodes) {
   Driver driver(World());
   nodes_.clear();
