@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "controlplane/alert/observation.h"
 #include "controlplane/catalog/catalog.h"
 #include "controlplane/ingest/ledger.h"
 #include "controlplane/publish/node_status.h"
@@ -28,6 +29,8 @@ struct EngineHooks {
   std::function<rollout::GateState(const domain::Resource&, uint64_t, size_t, int64_t)> gate{};
   std::function<void(const std::string& type, const std::string& severity, codec::Json)> notify{};
   std::function<void(const ingest::ShownDecision&)> show_decision{};
+  // What an evaluator says of one thing it watches.
+  std::function<void(const alert::Observation&)> observe{};
 };
 
 // What the control plane decides and remembers, in one piece: store, catalog, what was counted, and
