@@ -15,6 +15,7 @@ namespace {
 using codec::Json;
 
 constexpr int64_t kPruneMs = 60'000;
+constexpr int64_t kAlertsMs = 250;
 constexpr int64_t kDrainMs = 5000;
 
 }  // namespace
@@ -39,6 +40,7 @@ Status Control::StartOnCore() {
   events_ = std::make_unique<api::EventLog>(engine_->epoch(), clock_);
   MakeBackups();
   MakeNotifier();
+  WEIR_RETURN_IF_ERROR(MakeDesk());
   MakeGates();
   WEIR_RETURN_IF_ERROR(engine_->StartDriver());
   WEIR_RETURN_IF_ERROR(LoadCordons());
@@ -64,7 +66,10 @@ void Control::MakeEngine() {
   };
   hooks.notify = [this](const std::string& type, const std::string& severity, Json data) {
     data["severity"] = severity;
-    events_->Add(type, std::move(data));
+    TellOfRollout(type, std::move(data));
+  };
+  hooks.observe = [this](const alert::Observation& observation) {
+    desk_->Observe(observation, Now());
   };
   hooks.show_decision = [this](const ingest::ShownDecision& decision) {
     events_->AddDecision(ingest::ToJson(decision));
@@ -78,24 +83,29 @@ void Control::MakeNotifier() {
       [this](domain::Kind kind, const std::string& name) {
         return engine_->catalog().Find(kind, name);
       },
-      [this](domain::Kind kind, const auto& visit) { engine_->catalog().ForEach(kind, visit); }});
+      [this](domain::Kind kind, const auto& visit) { engine_->catalog().ForEach(kind, visit); },
+      [this] {
+        return notify::Surroundings{settings_.gate_commands, ApiAddress()};
+      }});
   events_->AddListener([this](const api::Event& event) {
-    if (notifier_ != nullptr && event.type != "flag_decision")
+    // Of alerts the desk knows whom to tell, and when.
+    if (notifier_ != nullptr && event.type != "flag_decision" && event.type != "alert")
       notifier_->OnEvent({event.id, event.type, event.at_wall_ms, event.data});
   });
 }
 
 void Control::MakeGates() {
-  gates_ = std::make_unique<gates::Gates>(gates::GatesOptions{
-      clock_, core_,
-      [this](domain::Kind kind, const std::string& name) {
-        return engine_->catalog().Find(kind, name);
-      },
-      settings_.gate_commands,
-      [this] {
-        if (api_ == nullptr) return std::string();
-        return (settings_.tls_cert.empty() ? "http://" : "https://") + api_->address();
-      }});
+  gates_ = std::make_unique<gates::Gates>(
+      gates::GatesOptions{clock_, core_,
+                          [this](domain::Kind kind, const std::string& name) {
+                            return engine_->catalog().Find(kind, name);
+                          },
+                          settings_.gate_commands, [this] { return ApiAddress(); }});
+}
+
+std::string Control::ApiAddress() const {
+  if (api_ == nullptr) return "";
+  return (settings_.tls_cert.empty() ? "http://" : "https://") + api_->address();
 }
 
 Status Control::StartBus() {
@@ -178,6 +188,7 @@ api::Dependencies Control::MakeDependencies() {
       .test_sink = [this](const std::string& sink) { return notifier_->Test(sink); },
       .policies = MakePolicyActions(),
       .operations = MakeOperations(),
+      .alerts = MakeAlertActions(),
       .metrics = [this] { return Metrics(); },
       .problems = [this] { return Problems(); },
       .not_ready =
@@ -208,6 +219,10 @@ void Control::StartTimers() {
     if (IsStopped()) return;
     const Status status = engine_->ledger().Prune();
     if (!status.ok()) Log("ingest").error("old telemetry stays: {}", status.ToString());
+    PruneAlerts();
+  });
+  core_.Every(kAlertsMs, [this] {
+    if (!IsStopped()) desk_->Tick(Now());
   });
 }
 
@@ -215,6 +230,7 @@ void Control::OnCommitted(const catalog::Committed& committed) {
   CrashPoint("publish.before");
   bus_->Publish(committed);
   CrashPoint("publish.after");
+  EndAlerts(committed);
   if (api_ != nullptr) api_->OnCommitted(committed);
 }
 
@@ -250,6 +266,7 @@ void Control::Stop(const std::function<void()>& wait_drain_delay) {
   core_.Call([this] {
     engine_->Tick();  // what is acknowledged has been judged
     engine_->CommitTelemetry();
+    desk_->Tick(Now());
     StopOnCore();
   });
   core_.Stop();
@@ -262,6 +279,7 @@ void Control::StopOnCore() {
   api_.reset();
   bus_.reset();
   gates_.reset();
+  desk_.reset();
   notifier_.reset();
   backups_.reset();
   engine_.reset();

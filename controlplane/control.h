@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "controlplane/alert/desk.h"
 #include "controlplane/api/api.h"
 #include "controlplane/api/event_log.h"
 #include "controlplane/backup/backups.h"
@@ -56,7 +57,9 @@ class Control {
   Status StartApi();
   void StartTimers();
   void MakeGates();
+  std::string ApiAddress() const;  // "" while it has none
   void MakeNotifier();
+  Status MakeDesk();
 
   void OnCommitted(const catalog::Committed& committed);
   void Tick();
@@ -75,6 +78,14 @@ class Control {
   Result<codec::Json> UpgradeFacts() const;
   void PublishAuditHead();
   std::string BackupMetrics() const;
+  alert::Moment Now() const;
+  void TellOfRollout(const std::string& type, codec::Json data);
+  void EndAlerts(const catalog::Committed& committed);
+  void PruneAlerts();
+  api::AlertActions MakeAlertActions();
+  Result<codec::Json> ListAlerts(const api::AlertQuery& query) const;
+  void AddAlertProblems(std::vector<api::Problem>& problems) const;
+  std::string AlertMetrics() const;
   Status Revoke(const std::string& node, const std::string& actor, const std::string& reason);
   Status OpenNext();
   Result<codec::Json> RotateKey(const std::string& actor, const std::string& reason);
@@ -107,6 +118,7 @@ class Control {
   std::unique_ptr<api::EventLog> events_;
   std::unique_ptr<backup::Backups> backups_;
   std::unique_ptr<notify::Notifier> notifier_;
+  std::unique_ptr<alert::Desk> desk_;
   std::unique_ptr<gates::Gates> gates_;
   std::unique_ptr<publish::Bus> bus_;
   std::unique_ptr<api::Api> api_;

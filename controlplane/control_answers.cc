@@ -134,6 +134,7 @@ std::string Control::Metrics() const {
   }
   text += engine_->policies().Metrics(clock_.WallMs());
   text += BackupMetrics();
+  text += AlertMetrics();
   return text;
 }
 
@@ -149,6 +150,7 @@ std::vector<api::Problem> Control::Problems() const {
     problems.push_back({"warning", fmt::format("sink {} cannot be told", trouble.sink),
                         trouble.since_wall_ms, trouble.why, "weir sink test " + trouble.sink});
   }
+  AddAlertProblems(problems);
   if (!engine_->schedule_failure().empty()) {
     problems.push_back({"warning", "a scheduled change is in force, but cannot be written down",
                         engine_->schedule_failed_wall_ms(), engine_->schedule_failure(),

@@ -49,7 +49,7 @@ CONFINED = (
 CONFINED_TOPS = ("shared", "controlplane", "dataplane", "ops")
 
 # Only these know everything of their plane.
-WIRING = ("controlplane/control.cc", "controlplane/control_access.cc", "controlplane/control_answers.cc", "controlplane/control_operations.cc", "controlplane/control.h",
+WIRING = ("controlplane/control.cc", "controlplane/control_access.cc", "controlplane/control_alerts.cc", "controlplane/control_answers.cc", "controlplane/control_operations.cc", "controlplane/control.h",
           "controlplane/engine.cc", "controlplane/engine.h", "controlplane/engine_policies.cc", "controlplane/cli/main.cc", "dataplane/node.cc", "dataplane/node.h")
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"\n]+)[>"]', re.MULTILINE)

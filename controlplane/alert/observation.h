@@ -2,6 +2,7 @@
 // What an evaluator says of one thing it watches; alert::Desk makes alerts of it.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace weir::control::alert {
@@ -18,6 +19,10 @@ struct Observation {
   std::string runbook_url;
   double value = 0;  // in the metric's unit
   double threshold = 0;
+  // Not said again for so long, it has ended; 0: kLastsMs (desk.h).
+  int64_t lasts_ms = 0;
+  // False: whoever says it tells sinks by itself; the alert is listed and can be acknowledged.
+  bool tells = true;
 };
 
 }  // namespace weir::control::alert

@@ -80,6 +80,7 @@ std::vector<Route> Api::Core::Routes() {
   AddChangeRoutes(routes);
   AddReadRoutes(routes);
   if (deps_.operations.has_value()) AddOperationRoutes(routes);
+  if (deps_.alerts.has_value()) AddAlertRoutes(routes);
   AddKeyRoutes(routes);
   AddTokenRoutes(routes);
   AddPolicyRoutes(routes);

@@ -50,6 +50,14 @@
 //   POST   /v1/policies/NAME/backtest    (viewer) {since: "24h"} or {from, to?} → {from, to, step_ms,
 //                                slos: [{name, model, violations, first_at?, violated_ms, worst?}],
 //                                actions: [{at, action, target, slo, value, result, reason}]}
+//   GET    /v1/alerts?state=&severity=&policy=&limit=
+//                                {items: [{id, state: firing | acknowledged | silenced | resolved,
+//                                severity: info | warning | high | critical, policy, slo, model,
+//                                version, summary, value, threshold, started_at, told,
+//                                acknowledged_at?, acknowledged_by?, reason?, resolved_at?,
+//                                silenced_by?, runbook_url?}]}; those that are open, the worst first,
+//                                unless state is one of these, or all: then also the last that ended
+//   POST   /v1/alerts/ID/ack     {reason?} → the alert; of one that somebody looks after already, who
 //   GET    /v1/snapshot          {epoch, version, digest, emergency, entries: [{kind, name, entry}]}
 //   GET    /v1/nodes[/ID]        publish::ToJson
 //   GET    /v1/status            {head, version, epoch, build, nodes: {total, live, applied,
@@ -188,9 +196,24 @@ struct Operations {
   std::function<Result<codec::Json>()> upgrade;
 };
 
+struct AlertQuery {
+  std::string state;     // open | firing | acknowledged | silenced | resolved | all
+  std::string severity;  // "": all
+  std::string policy;
+  uint64_t limit = 100;
+};
+
+// What is known of alerts; the answers of GET /v1/alerts (its items) and of an acknowledgement.
+struct AlertActions {
+  std::function<Result<codec::Json>(const AlertQuery&)> list;
+  std::function<Result<codec::Json>(const std::string& id, const std::string& actor,
+                                    const std::string& reason)>
+      acknowledge;
+};
+
 // Something is wrong; shown by GET /v1/status with what the Api finds itself.
 struct Problem {
-  std::string severity;  // critical | warning | info
+  std::string severity;  // critical | high | warning | info
   std::string what;
   int64_t since_wall_ms = 0;
   std::string evidence;
@@ -258,8 +281,9 @@ struct Dependencies {
   std::function<codec::Json(const std::string& sink)> sink_status{};
   std::function<Result<std::string>(const std::string& sink)> test_sink{};
   PolicyActions policies{};
-  // Optional: absent, its addresses are not there.
+  // Optional: absent, their addresses are not there.
   std::optional<Operations> operations{};
+  std::optional<AlertActions> alerts{};
   // Optional: more lines for /metrics, in Prometheus text, each ending with a newline.
   std::function<std::string()> metrics;
   // Optional: more problems for /v1/status (a resource file that was refused, …).

@@ -43,6 +43,7 @@ class Api::Core {
   void AddChangeRoutes(std::vector<Route>& routes);
   void AddReadRoutes(std::vector<Route>& routes);
   void AddOperationRoutes(std::vector<Route>& routes);
+  void AddAlertRoutes(std::vector<Route>& routes);
   void AddKeyRoutes(std::vector<Route>& routes);
   void AddTokenRoutes(std::vector<Route>& routes);
   void AddPolicyRoutes(std::vector<Route>& routes);

@@ -7,7 +7,8 @@
 // node {node, from, to}, nack {node, version, refused}, version {node, model, version, state,
 // detail}, override {node, overrides: [sentence]} (none: they ended), resource_file {file, result:
 // applied | unchanged | refused | gone, changed, errors}, emergency {kill_switch,
-// rollback_to_baseline, freeze, revision, actor, reason} when one of them changes, and
+// rollback_to_baseline, freeze, revision, actor, reason} when one of them changes,
+// alert (what GET /v1/alerts shows of it, with from and to: its states), and
 // flag_decision {node, flag, key, outcome, reason, at}: a few of the decisions that nodes make.
 // `key` is a salted hash ("#ab12…") unless the Observability resource says log_keys; `outcome` is
 // on, off, a variant, or "" where the caller's default holds; `at` is when the node decided.

@@ -10,6 +10,7 @@
 #include "controlplane/api/rollout_view.h"
 #include "shared/base/build_info.h"
 #include "shared/codec/domain_fields.h"
+#include "shared/domain/sink.h"
 
 namespace weir::control::api {
 namespace {
@@ -98,7 +99,7 @@ void AddMalformedFlags(const World& world, std::vector<Problem>& out) {
 }
 
 int Rank(const Problem& problem) {
-  return problem.severity == "critical" ? 0 : problem.severity == "warning" ? 1 : 2;
+  return -domain::SeverityRank(problem.severity);
 }
 
 Json ProblemView(const Problem& problem) {

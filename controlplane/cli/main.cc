@@ -74,6 +74,7 @@ int Main(int argc, char** argv) {
   AddFlagCommands(app, session);
   AddRolloutCommands(app, session);
   AddImportCommands(app, session);
+  AddAlertCommands(app, session);
   AddSinkCommands(app, session);
   AddTokenCommands(app, session);
   AddOperationCommands(app, session);

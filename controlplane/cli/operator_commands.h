@@ -13,6 +13,7 @@ class Session;
 void AddBackupCommands(CLI::App& app, Session& session);   // backup, restore
 void AddAuditCommands(CLI::App& app, Session& session);    // audit, telemetry
 void AddNodeCommands(CLI::App& app, Session& session);     // node drain, uncordon; `node` is there
+void AddAlertCommands(CLI::App& app, Session& session);    // alert
 void AddUpgradeCommands(CLI::App& app, Session& session);  // upgrade
 
 }  // namespace weir::control::cli

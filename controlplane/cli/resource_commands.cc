@@ -84,11 +84,15 @@ std::vector<std::string> Row(domain::Kind kind, const Json& resource) {
                         spec.value("export_metrics", true) ? "exported" : "not exported");
   } else if (kind == domain::Kind::kSink) {
     // What follows the host is often a secret.
+    const std::string format = Text(spec.value("format", Json("json")));
     const auto target = http::ParseTarget(Text(spec.value("url", Json())));
+    const Json command = spec.value("command", Json::array());
+    const std::string where = format == "log" ? ""
+                              : format == "exec"
+                                  ? " " + (command.empty() ? "?" : Text(command[0]))
+                                  : " to " + (target.ok() ? target->base : std::string("?"));
     const Json last = status.value("last", Json::object());
-    state = fmt::format("{} to {}{}{}", Text(spec.value("format", Json("json"))),
-                        target.ok() ? target->base : "?",
-                        spec.value("enabled", true) ? "" : ", disabled",
+    state = fmt::format("{}{}{}{}", format, where, spec.value("enabled", true) ? "" : ", disabled",
                         last.empty() ? "" : ", last " + Text(last["result"]));
   } else if (kind == domain::Kind::kToken) {
     state = TokenState(spec);

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -88,13 +89,44 @@ class Pipe {
   std::array<int, 2> fds_{-1, -1};
 };
 
-// What a child starts with: output into the pipe, nothing else of ours, signals as they come.
+// A text as a file of memory, which unlike a pipe takes it whole however slowly it is read.
+class Input {
+ public:
+  ~Input() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Input() = default;
+  Input(const Input&) = delete;
+  Input& operator=(const Input&) = delete;
+
+  bool Fill(const std::string& text) {
+    fd_ = ::memfd_create("input", MFD_CLOEXEC);
+    size_t written = 0;
+    while (fd_ >= 0 && written < text.size()) {
+      const ssize_t bytes = ::write(fd_, text.data() + written, text.size() - written);
+      if (bytes < 0 && errno != EINTR) return false;
+      if (bytes > 0) written += static_cast<size_t>(bytes);
+    }
+    return fd_ >= 0 && ::lseek(fd_, 0, SEEK_SET) == 0;
+  }
+  int fd() const { return fd_; }
+
+ private:
+  int fd_ = -1;
+};
+
+// What a child starts with: its input, or none (-1), output into the pipe, nothing else of ours,
+// signals as they come.
 class SpawnPlan {
  public:
-  explicit SpawnPlan(int output) {
+  SpawnPlan(int input, int output) {
     posix_spawn_file_actions_init(&actions_);
     posix_spawnattr_init(&attributes_);
-    posix_spawn_file_actions_addopen(&actions_, 0, "/dev/null", O_RDONLY, 0);
+    if (input >= 0) {
+      posix_spawn_file_actions_adddup2(&actions_, input, 0);
+    } else {
+      posix_spawn_file_actions_addopen(&actions_, 0, "/dev/null", O_RDONLY, 0);
+    }
     posix_spawn_file_actions_adddup2(&actions_, output, 1);
     posix_spawn_file_actions_adddup2(&actions_, output, 2);
     posix_spawn_file_actions_addclosefrom_np(&actions_, 3);
@@ -190,7 +222,10 @@ Result<CommandEnd> RunCommand(const CommandRun& run, const std::atomic<bool>& ca
   Pipe pipe;
   if (!pipe.Open() || ::fcntl(pipe.read_end(), F_SETFL, O_NONBLOCK) != 0)
     return Unavailable(fmt::format("no pipe for {}: {}", run.file, std::strerror(errno)));
-  WEIR_ASSIGN_OR_RETURN(const pid_t pid, SpawnPlan(pipe.write_end()).Start(run));
+  Input input;
+  if (!run.input.empty() && !input.Fill(run.input))
+    return Unavailable(fmt::format("no input for {}: {}", run.file, std::strerror(errno)));
+  WEIR_ASSIGN_OR_RETURN(const pid_t pid, SpawnPlan(input.fd(), pipe.write_end()).Start(run));
   pipe.CloseWrite();
   CommandEnd end;
   const int64_t deadline_ms = Clock::System().MonotonicMs() + run.timeout_ms;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Commands of gates: which may run, and running one. Any thread; a call blocks until the command
-// has ended.
+// Commands of gates and sinks: which may run, and running one. Any thread; a call blocks until the
+// command has ended.
 #pragma once
 
 #include <atomic>
@@ -26,6 +26,7 @@ struct CommandRun {
   std::vector<std::string> arguments;    // argv, the first is the name it goes by
   std::vector<std::string> environment;  // "NAME=value", all of it
   int64_t timeout_ms = 0;
+  std::string input{};  // what it can read; "": nothing
 };
 
 struct CommandEnd {
@@ -35,7 +36,7 @@ struct CommandEnd {
   std::string output;  // standard output and error, as they came; at most kMaxOutput
 };
 
-// In a process group and a working directory (/) of its own, with no input and none of our files.
+// In a process group and a working directory (/) of its own, with none of our files.
 // At its end, at the time-out, and once `cancelled` is set, the whole group is killed.
 // Unavailable: it could not be started.
 Result<CommandEnd> RunCommand(const CommandRun& run, const std::atomic<bool>& cancelled);

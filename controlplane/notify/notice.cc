@@ -19,17 +19,6 @@ using codec::Json;
 constexpr size_t kMaxSentence = 1000;   // bytes
 constexpr size_t kMaxSlackText = 2900;  // Slack takes 3000 characters
 
-// A field as people read it, "" if there is none.
-std::string Word(const Json& data, const char* name) {
-  const auto found = data.find(name);
-  if (found == data.end() || found->is_null()) return "";
-  if (found->is_string()) return found->get<std::string>();
-  if (!found->is_array()) return found->dump(-1, ' ', false, Json::error_handler_t::replace);
-  std::vector<std::string> words;
-  for (const Json& item : *found) words.push_back(item.is_string() ? item.get<std::string>() : "");
-  return Join(words, ", ");
-}
-
 // ": why", from the first of these that is there.
 std::string Because(const Json& data, std::initializer_list<const char*> names) {
   for (const char* name : names) {
@@ -56,11 +45,37 @@ std::string OfEmergency(const Json& data) {
                      actor.empty() ? "" : ", by " + actor, Because(data, {"reason"}));
 }
 
+// "firing: error-budget/p99 of fraud 1.2.0: p99 is 740 ms".
+std::string OfOneAlert(const Json& alert) {
+  const std::string slo = Word(alert, "slo");
+  const std::string model = Word(alert, "model");
+  const std::string version = Word(alert, "version");
+  const std::string why = Word(alert, "why");
+  const std::string state = Word(alert, "state");
+  const std::string by = state == "acknowledged" ? Word(alert, "acknowledged_by") : "";
+  return fmt::format("{}{}{}: {}{}{}{}{}", state, why == state || why.empty() ? "" : ", " + why,
+                     by.empty() ? "" : " by " + by, Word(alert, "policy"),
+                     slo.empty() ? "" : "/" + slo, model.empty() ? "" : " of " + model,
+                     version.empty() ? "" : " " + version, Because(alert, {"summary"}));
+}
+
+std::string OfAlerts(const Json& data) {
+  const auto alerts = data.find("alerts");
+  if (alerts == data.end() || !alerts->is_array() || alerts->empty())
+    return "alert" + Because(data, {"summary", "policy"});
+  if (alerts->size() == 1) return OfOneAlert(alerts->front());
+  std::vector<std::string> sentences;
+  for (const Json& alert : *alerts) sentences.push_back(OfOneAlert(alert));
+  return fmt::format("{} alerts of policy {}: {}", alerts->size(), Word(data, "policy"),
+                     Join(sentences, "; "));
+}
+
 std::string Sentence(const Notice& notice) {
   const Json& data = notice.data;
   const std::string rollout = Word(data, "rollout");
   if (notice.type == "rollout") return OfRollout(data);
   if (notice.type == "emergency") return OfEmergency(data);
+  if (notice.type == "alert") return OfAlerts(data);
   if (notice.type == "gate") {
     return fmt::format("rollout {}: gate {} of phase {} is {}{}", rollout, Word(data, "gate"),
                        Word(data, "phase"), Word(data, "to"), Because(data, {"reason"}));
@@ -109,9 +124,22 @@ Json SlackBody(const Notice& notice) {
 
 }  // namespace
 
+std::string Word(const Json& data, const char* name) {
+  const auto found = data.find(name);
+  if (found == data.end() || found->is_null()) return "";
+  if (found->is_string()) return found->get<std::string>();
+  if (!found->is_array()) return found->dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::vector<std::string> words;
+  for (const Json& item : *found) words.push_back(item.is_string() ? item.get<std::string>() : "");
+  return Join(words, ", ");
+}
+
 bool Notifies(const Notice& notice) {
   const auto& types = domain::NotifyTypes();
   if (std::find(types.begin(), types.end(), notice.type) == types.end()) return false;
+  for (const char* name : {"silenced_by", "acknowledged_by"}) {
+    if (!Word(notice.data, name).empty()) return false;
+  }
   return notice.type != "resource_file" || Word(notice.data, "result") == "refused";
 }
 

@@ -18,7 +18,11 @@ struct Notice {
   codec::Json data;
 };
 
-// Whether any sink may want it: shared/domain/sink.h.
+// A field of its data as people read it, "" if there is none.
+std::string Word(const codec::Json& data, const char* name);
+
+// Whether any sink may want it (shared/domain/sink.h): not what somebody silenced or acknowledged
+// already.
 bool Notifies(const Notice& notice);
 
 // `data.severity` if it is one, else by type: a rollout that is being taken back and an emergency
@@ -30,7 +34,8 @@ std::string Summary(const Notice& notice);
 
 bool Wants(const domain::SinkSpec& sink, const Notice& notice);
 
-// The body: {id, type, severity, at, summary, data}, or Slack's {text, blocks}.
+// The body: {id, type, severity, at, summary, data}, or Slack's {text, blocks}. Of other formats:
+// formats.h.
 std::string Body(const std::string& format, const Notice& notice);
 
 }  // namespace weir::control::notify

@@ -64,6 +64,10 @@ void Notifier::OnEvent(const Notice& notice) {
   for (const std::string& sink : told) Enqueue(sink, {shared});
 }
 
+void Notifier::Tell(const std::string& sink, Notice notice) {
+  Enqueue(sink, {std::make_shared<const Notice>(std::move(notice))});
+}
+
 Result<std::string> Notifier::Test(const std::string& sink) {
   if (options_.find(Kind::kSink, sink) == nullptr)
     return NotFound(fmt::format("sink \"{}\" does not exist", sink));
@@ -109,8 +113,9 @@ void Notifier::Pump(const std::string& sink, SinkState& state) {
   state.tried = spec;
   ++state.current->attempts;
   state.thread.Run([this, sink, spec, attempt = state.attempt, notice = state.current->notice,
-                    now_ms = options_.clock.WallMs(), alive = alive_]() -> WorkPool::Done {
-    const Sent sent = Send(spec, *notice, now_ms);
+                    now_ms = options_.clock.WallMs(), surroundings = options_.surroundings(),
+                    alive = alive_]() -> WorkPool::Done {
+    const Sent sent = Send(spec, *notice, now_ms, surroundings);
     return [this, sink, attempt, sent, alive] {
       if (*alive) OnSent(sink, attempt, sent);
     };

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -36,6 +37,7 @@ struct NotifierOptions {
   Executor& core;
   domain::Lookup find;
   domain::ForEach for_each;
+  std::function<Surroundings()> surroundings = [] { return Surroundings(); };
 };
 
 // A sink that cannot be told, for people.
@@ -59,6 +61,8 @@ class Notifier {
   Notifier& operator=(const Notifier&) = delete;
 
   void OnEvent(const Notice& notice);
+  // Tells this one, whether it wants such notices or not, in its turn.
+  void Tell(const std::string& sink, Notice notice);
   // About every 100 ms: what is due is tried again; deleted sinks are forgotten, what waits for a
   // disabled one is dropped.
   void Tick();

@@ -39,6 +39,11 @@ Query& Query::Bind(int64_t number) {
   return *this;
 }
 
+Query& Query::Bind(double number) {
+  statement_.bind(++bound_, number);
+  return *this;
+}
+
 Query& Query::BindBlob(std::string_view bytes) {
   statement_.bind(++bound_, bytes.data(), static_cast<int>(bytes.size()));
   return *this;

@@ -31,6 +31,7 @@ class Query {
   Query& Bind(const std::string& text);
   Query& Bind(int64_t number);
   Query& Bind(uint64_t number) { return Bind(static_cast<int64_t>(number)); }
+  Query& Bind(double number);
   Query& BindBlob(std::string_view bytes);
   // True while there is a row.
   bool Step() { return statement_.executeStep(); }
@@ -38,6 +39,7 @@ class Query {
   int Run() { return statement_.exec(); }
   std::string Text(int column) { return statement_.getColumn(column).getString(); }
   int64_t Number(int column) { return statement_.getColumn(column).getInt64(); }
+  double Real(int column) { return statement_.getColumn(column).getDouble(); }
   uint64_t Unsigned(int column) { return static_cast<uint64_t>(Number(column)); }
 
  private:

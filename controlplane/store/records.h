@@ -149,6 +149,38 @@ struct CordonRow {
   std::string reason;
 };
 
+// One alert, from its beginning to its end. Writing one that exists replaces it.
+struct AlertRow {
+  uint64_t id = 0;
+  // Who says it of what; of those that are open no two have the same.
+  std::string policy;
+  std::string slo;
+  std::string model;
+  std::string version;
+  std::string state;     // firing | acknowledged | silenced | resolved
+  std::string severity;  // info | warning | high | critical
+  std::string worst;     // that it has had
+  std::string summary;
+  std::string runbook_url;
+  double value = 0;
+  double threshold = 0;
+  int64_t started_wall_ms = 0;
+  int64_t unattended_wall_ms = 0;    // since when people should look at it
+  int64_t acknowledged_wall_ms = 0;  // 0: it is not
+  std::string acknowledged_by;
+  std::string reason;  // of the acknowledgement
+  std::string silenced_by;
+  int64_t resolved_wall_ms = 0;  // 0: it is open
+  uint64_t told_count = 0;       // notices about it, to all sinks
+  std::string told;              // JSON; which sink knows what
+};
+
+struct AlertFilter {
+  std::string severity{};  // empty: all
+  std::string policy{};
+  int limit = 100;  // 1..1000
+};
+
 // Where the audit's hash chain ends.
 struct AuditHead {
   int64_t rows = 0;

@@ -67,6 +67,18 @@ CREATE TABLE cordons (
   node TEXT PRIMARY KEY, since_wall_ms INTEGER NOT NULL, actor TEXT NOT NULL,
   reason TEXT NOT NULL) WITHOUT ROWID;
 )sql",
+    // 5: alerts, open and closed.
+    R"sql(
+CREATE TABLE alerts (
+  id INTEGER PRIMARY KEY, policy TEXT NOT NULL, slo TEXT NOT NULL, model TEXT NOT NULL,
+  version TEXT NOT NULL, state TEXT NOT NULL, severity TEXT NOT NULL, worst TEXT NOT NULL,
+  summary TEXT NOT NULL, runbook_url TEXT NOT NULL, value REAL NOT NULL, threshold REAL NOT NULL,
+  started_wall_ms INTEGER NOT NULL, unattended_wall_ms INTEGER NOT NULL,
+  acknowledged_wall_ms INTEGER NOT NULL, acknowledged_by TEXT NOT NULL, reason TEXT NOT NULL,
+  silenced_by TEXT NOT NULL, resolved_wall_ms INTEGER NOT NULL, told_count INTEGER NOT NULL,
+  told TEXT NOT NULL);
+CREATE INDEX alerts_by_end ON alerts (resolved_wall_ms);
+)sql",
 };
 
 }  // namespace

@@ -140,6 +140,22 @@ class Store {
   Status Uncordon(const std::string& node, const std::string& actor, const std::string& reason);
   Result<std::vector<CordonRow>> Cordons();
 
+  // Alerts
+  // --------------------------------------------------------------------------
+
+  // All of them, in one transaction.
+  Status SaveAlerts(const std::vector<AlertRow>& alerts);
+  // In order of their ids.
+  Result<std::vector<AlertRow>> OpenAlerts();
+  // The last that ended first.
+  Result<std::vector<AlertRow>> ClosedAlerts(const AlertFilter& filter);
+  // NotFound when there is none.
+  Result<AlertRow> Alert(uint64_t id);
+  // 0: there was none yet, or all are forgotten.
+  Result<uint64_t> LastAlert();
+  // Forgets those that ended before a moment.
+  Status PruneAlerts(int64_t before_wall_ms);
+
   // Small things by name
   // --------------------------------------------------------------------------
 

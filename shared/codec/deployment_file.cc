@@ -8,6 +8,7 @@
 #include <set>
 
 #include "shared/base/text.h"
+#include "shared/codec/deployment_alerts.h"
 #include "shared/codec/deployment_fields.h"
 #include "shared/codec/document_check.h"
 #include "shared/codec/rollout_text.h"
@@ -15,14 +16,19 @@
 namespace weir::codec {
 namespace {
 
-// "dir/production_deployment.yaml" → "production_deployment"; what no name may hold becomes "-".
-std::string StemOf(const std::string& file) {
-  std::string stem = std::filesystem::path(file).stem().string();
-  for (char& c : stem) {
+// What no name may hold becomes "-"; `fallback` where that is no name either.
+std::string NameOf(std::string text, const char* fallback) {
+  for (char& c : text) {
     const bool is_plain = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.';
     if (!is_plain) c = '-';
   }
-  return IsResourceName(stem) && stem != "stdin" ? stem : "deployment";
+  return IsResourceName(text) ? text : fallback;
+}
+
+// "dir/production_deployment.yaml" → "production_deployment".
+std::string StemOf(const std::string& file) {
+  const std::string stem = NameOf(std::filesystem::path(file).stem().string(), "deployment");
+  return stem == "stdin" ? "deployment" : stem;
 }
 
 constexpr std::array kSections = {"experiments", "monitoring", "rollback", "emergency_contacts"};
@@ -51,6 +57,8 @@ class DeploymentFile {
     name_ = deployment_.name.empty() ? StemOf(file_) : deployment_.name;
     if (deployment_.model.empty() && deployment_.flag.empty()) MakeFlag();
     MakeRollout();
+    MakePolicy();
+    MakeSinks();
     Experiments();
   }
 
@@ -185,18 +193,21 @@ class DeploymentFile {
     return needs_approval;
   }
 
-  static void Contacts(const Json& contacts, const std::string& path, ResourceDocument& rollout,
-                       Errors& errors) {
+  void Contacts(const Json& contacts, const std::string& path, ResourceDocument& rollout,
+                Errors& errors) {
     if (contacts.is_null()) return;
     std::vector<Contact> list;
     JsonReader::Read(contacts, path, list, errors);
     std::vector<std::string> names;
     for (const Contact& contact : list)
       names.push_back(contact.team + (contact.oncall ? " (on call)" : ""));
+    if (contacts_.empty()) contacts_path_ = path;
+    contacts_.insert(contacts_.end(), list.begin(), list.end());
     if (!names.empty()) rollout.metadata["annotations"]["emergency_contacts"] = Join(names, ", ");
   }
 
-  // Each level becomes a trigger that alerts, after those that roll back.
+  // What a Policy can watch goes into one. Of anything else each level becomes a trigger that
+  // alerts, after those that roll back.
   void Alerts(Json& spec, WrittenPaths& paths, Errors& errors) {
     if (deployment_.monitoring.is_null()) return;
     const auto monitoring = FromJson<Monitoring>(deployment_.monitoring, At("monitoring"), errors);
@@ -206,12 +217,15 @@ class DeploymentFile {
                        "/metrics show what they would",
                        Join(monitoring.dashboards, ", ")));
     }
-    if (monitoring.alerts.empty()) return;
+    std::map<std::string, Levels> others;
+    for (const auto& [metric, levels] : monitoring.alerts)
+      (IsWatchedByPolicies(metric) ? alerts_ : others)[metric] = levels;
+    if (others.empty()) return;
     Json& rollback = spec["rollback"];
     const char* key = rollback.contains("automatic_triggers") ? "automatic_triggers" : "triggers";
     if (!rollback.contains(key)) rollback[key] = Json::array();
     if (!rollback[key].is_array()) return;  // refused when the spec is read
-    for (const auto& [metric, levels] : monitoring.alerts) {
+    for (const auto& [metric, levels] : others) {
       for (const auto& [severity, threshold] :
            {std::pair("warning", levels.warning), std::pair("critical", levels.critical)}) {
         if (threshold.is_null()) continue;
@@ -228,6 +242,40 @@ class DeploymentFile {
                                  {"do", "alert"}});
       }
     }
+  }
+
+  void MakePolicy() {
+    if (alerts_.empty()) return;
+    Errors errors;
+    WrittenPaths paths;
+    const std::string at = At("monitoring") + ".alerts";
+    ResourceDocument policy = Document(domain::Kind::kPolicy, name_, at);
+    policy.spec = PolicyOfAlerts(alerts_, deployment_.model, at, paths, errors);
+    if (!errors.empty()) return Fail(errors);
+    if (policy.spec["slos"].empty()) return;
+    policy.spec["description"] = "the alerts of " + file_;
+    paths.emplace_back("metadata.name", "deployment.name");
+    paths.emplace_back("spec", at);
+    Add(std::move(policy), paths, {});
+  }
+
+  void MakeSinks() {
+    std::vector<std::string> made;
+    for (const Contact& contact : contacts_) {
+      const std::string name = NameOf(contact.team, "contact");
+      if (std::find(made.begin(), made.end(), name) != made.end()) continue;
+      ResourceDocument sink = Document(domain::Kind::kSink, name, contacts_path_);
+      sink.spec = SinkOfContact(contact);
+      sink.only_if_absent = true;  // somebody gives it an address
+      Add(std::move(sink), {{"spec", contacts_path_}}, {});
+      made.push_back(name);
+    }
+    if (made.empty()) return;
+    Warn(contacts_path_,
+         fmt::format("name no address, so {} {} told in the control plane's log, unless sinks of "
+                     "{} stand already: give the sink{} a format and a url",
+                     Join(made, ", "), made.size() == 1 ? "is" : "are",
+                     made.size() == 1 ? "this name" : "these names", made.size() == 1 ? "" : "s"));
   }
 
   bool Phases(Json& spec, bool needs_approval, WrittenPaths& paths, Errors& errors) {
@@ -309,6 +357,9 @@ class DeploymentFile {
   Deployment deployment_;
   std::set<std::string> beside_;  // sections that stand beside `deployment`
   std::string name_;
+  std::map<std::string, Levels> alerts_;  // that a Policy watches
+  std::vector<Contact> contacts_;
+  std::string contacts_path_;
 };
 
 }  // namespace

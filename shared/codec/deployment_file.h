@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The source documents' production_deployment.yaml: `deployment:` with phases, experiments,
 // monitoring, rollback and emergency_contacts. It becomes a Rollout named after the file, an
-// Experiment for each of `experiments`, and, unless `deployment.model` and `candidate` or
-// `deployment.flag` name a subject, a Flag named after the file too. What Weir has nothing for is
+// Experiment for each of `experiments`, a Policy named after the file that watches
+// `monitoring.alerts`, a Sink that writes to the log for each team of `emergency_contacts`, unless
+// one of its name stands, and, unless `deployment.model` and `candidate` or `deployment.flag` name
+// a subject, a Flag named after the file too. What Weir has nothing for is
 // kept as annotations or, as dashboards, left out: a warning says which.
 #pragma once
 

@@ -2,6 +2,7 @@
 // What sinks may ask for by name.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,5 +17,10 @@ const std::vector<std::string>& NotifyTypes();
 const std::vector<std::string>& Severities();
 // Index in Severities; -1 for another word.
 int SeverityRank(std::string_view severity);
+
+struct SinkSpec;
+// How often it is told again of what goes on: its repeat_every, and of an Alertmanager, which
+// forgets what is not repeated, a minute where it says nothing. 0: never.
+int64_t RepeatEveryMs(const SinkSpec& sink);
 
 }  // namespace weir::domain

@@ -101,6 +101,12 @@ void FillDefaults(Resource& resource, int64_t now_wall_ms) {
     if (experiment->hash_seed.empty()) experiment->hash_seed = resource.name;
   } else if (auto* policy = std::get_if<PolicySpec>(&resource.spec)) {
     FillDefaults(*policy);
+  } else if (auto* sink = std::get_if<SinkSpec>(&resource.spec)) {
+    sink->min_severity = CanonicalSeverity(sink->min_severity);
+  } else if (auto* silence = std::get_if<SilenceSpec>(&resource.spec)) {
+    const auto severity = silence->matchers.find("severity");
+    if (severity != silence->matchers.end())
+      severity->second = CanonicalSeverity(severity->second);
   } else if (auto* model = std::get_if<ModelSpec>(&resource.spec)) {
     for (auto& [name, version] : model->versions) {
       if (version.runtime.empty()) version.runtime = "xgboost";

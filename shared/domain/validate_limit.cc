@@ -6,6 +6,7 @@
 #include <set>
 
 #include "shared/domain/checker.h"
+#include "shared/domain/sink.h"
 
 namespace weir::domain {
 namespace {
@@ -75,6 +76,8 @@ void Check(Checker& c, const SilenceSpec& spec) {
                             "version or severity");
   c.Count("spec.matchers", spec.matchers.size(), kMaxMatchers);
   for (const auto& [name, value] : spec.matchers) c.OneOf("spec.matchers." + name, name, kMatchers);
+  if (const auto severity = spec.matchers.find("severity"); severity != spec.matchers.end())
+    c.OneOf("spec.matchers.severity", severity->second, Severities());
   if (spec.until.ms <= spec.starts.ms) c.Fail("spec.until", "is not after its start");
 }
 

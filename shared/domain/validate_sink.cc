@@ -18,6 +18,7 @@ constexpr size_t kMaxTeam = 253;        // bytes
 constexpr size_t kMaxArguments = 64;
 constexpr size_t kMaxArgument = 4096;  // bytes
 constexpr int64_t kShortestPauseMs = 1'000;
+constexpr int64_t kAlertmanagerRepeatMs = 60'000;
 constexpr int64_t kLongestPauseMs = 30LL * 86'400'000;
 
 void CheckAddress(Checker& c, const std::string& url) {
@@ -86,6 +87,11 @@ int SeverityRank(std::string_view severity) {
   const auto& all = Severities();
   const auto found = std::find(all.begin(), all.end(), severity);
   return found == all.end() ? -1 : static_cast<int>(found - all.begin());
+}
+
+int64_t RepeatEveryMs(const SinkSpec& sink) {
+  if (sink.repeat_every.ms > 0 || sink.format != "alertmanager") return sink.repeat_every.ms;
+  return kAlertmanagerRepeatMs;
 }
 
 void Check(Checker& c, const SinkSpec& spec) {

@@ -46,6 +46,24 @@ TEST(Notice, HasOneSentence) {
             "node n1: breaker of model/m/1.1.0 began: 12 of 20 failed");
   EXPECT_EQ(Summary(Of("rollout_trend", {{"rollout", "r"}, {"trend", "p99 grows"}})),
             "rollout_trend of rollout r: p99 grows");
+  Json alert = {{"state", "firing"},
+                {"why", "firing"},
+                {"policy", "checkout"},
+                {"slo", "p99"},
+                {"model", "fraud"},
+                {"version", "1.2.0"},
+                {"summary", "740 ms, above 500 ms"}};
+  EXPECT_EQ(Summary(Of("alert", {{"policy", "checkout"}, {"alerts", {alert}}})),
+            "firing: checkout/p99 of fraud 1.2.0: 740 ms, above 500 ms");
+  Json known = alert;
+  known.update({{"state", "acknowledged"}, {"why", "acknowledged"}, {"acknowledged_by", "alice"}});
+  alert.update({{"why", "escalated"}, {"version", ""}});
+  EXPECT_EQ(Summary(Of("alert", {{"policy", "checkout"}, {"alerts", {alert, known}}})),
+            "2 alerts of policy checkout: firing, escalated: checkout/p99 of fraud: 740 ms, above "
+            "500 ms; acknowledged by alice: checkout/p99 of fraud 1.2.0: 740 ms, above 500 ms");
+  EXPECT_EQ(Summary(Of("alert", nullptr)), "alert") << "whatever comes";
+  EXPECT_EQ(Summary(Of("remediation", {{"summary", "throttled fraud"}})),
+            "remediation: throttled fraud");
   EXPECT_EQ(Summary(Of("drift", nullptr)).find("rollout "), 0u) << "whatever comes";
   EXPECT_LE(Summary(Of("drift", {{"rollout", std::string(5000, 'x')}})).size(), 1004u);
 }
@@ -75,6 +93,13 @@ TEST(Notice, GoesToSinksThatWantIt) {
   sink.events = {"emergency"};
   EXPECT_FALSE(Wants(sink, Rollout("rolling_back")));
   EXPECT_TRUE(Wants(sink, Of("emergency", {{"freeze", true}})));
+  sink.events.clear();
+  sink.min_severity = "high";
+  EXPECT_TRUE(Wants(sink, Of("remediation", {{"severity", "high"}})));
+  EXPECT_TRUE(Wants(sink, Of("remediation", {{"severity", "critical"}})));
+  EXPECT_FALSE(Wants(sink, Of("remediation", {{"severity", "warning"}})));
+  for (const char* quiet : {"silenced_by", "acknowledged_by"})
+    EXPECT_FALSE(Wants(sink, Of("drift", {{"severity", "critical"}, {quiet, "alice"}}))) << quiet;
   sink.enabled = false;
   EXPECT_FALSE(Wants(sink, Of("emergency", {{"freeze", true}})));
 }

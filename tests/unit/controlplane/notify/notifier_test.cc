@@ -184,6 +184,18 @@ TEST_F(NotifierTest, ADeletedSinkIsForgottenAndADisabledOneToldNothing) {
   EXPECT_EQ(receiver.posts().size(), 1u);
 }
 
+TEST_F(NotifierTest, WhatIsForOneSinkGoesToNoOther) {
+  Receiver pager;
+  Receiver chat;
+  AddSink("pager", pager.url()).min_severity = "critical";
+  AddSink("chat", chat.url());
+  notifier_.Tell("pager", {"alert-1", "alert", clock_.WallMs(), {{"severity", "info"}}});
+  notifier_.Tell("gone", {"alert-2", "alert", clock_.WallMs(), {{"severity", "info"}}});
+  ASSERT_TRUE(core_.RunAll(1));
+  EXPECT_EQ(Ids(pager), std::vector<std::string>{"alert-1"});
+  EXPECT_TRUE(chat.posts().empty());
+}
+
 TEST_F(NotifierTest, ATestGoesBeforeWhatWaitsAndIsTriedOnce) {
   EXPECT_EQ(notifier_.Test("nowhere").status().code(), Code::kNotFound);
   Receiver receiver;

@@ -112,5 +112,87 @@ TEST(Send, TellsWhatIsWorthAnotherAttempt) {
   EXPECT_EQ(away.detail.find("secret-path"), std::string::npos) << away.detail;
 }
 
+class SendToCommand : public testing::Test {
+ protected:
+  std::string Script(const std::string& body) {
+    const std::string path = dir_.path() + "/told";
+    EXPECT_TRUE(WriteFileAtomic(path, "#!/bin/sh\n" + body, 0755).ok());
+    return path;
+  }
+  Sent Run(const std::string& script, const Notice& notice, int64_t timeout_ms = 5000) {
+    return Send({.format = "exec", .timeout = {timeout_ms}, .command = {script, "now"}}, notice, 0,
+                {.commands = {dir_.path()}});
+  }
+  fakes::TempDir dir_;
+};
+
+TEST_F(SendToCommand, GivesTheNoticeAsInputAndItsHeadAsEnvironment) {
+  const std::string out = dir_.path() + "/out";
+  const std::string script = Script("cat > " + out + ".in; env | grep WEIR_ALERT_ | sort > " + out +
+                                    ".env; echo $1 > " + out);
+  Notice notice{"alert-1",
+                "alert",
+                0,
+                {{"policy", "checkout"},
+                 {"status", "firing"},
+                 {"severity", "high"},
+                 {"alerts",
+                  {{{"id", "a1"},
+                    {"slo", "p99"},
+                    {"state", "firing"},
+                    {"model", "fraud"},
+                    {"summary", std::string(200'000, 'x')}}}}}};
+  const Sent sent = Run(script, notice);
+  EXPECT_EQ(sent.result, Result::kDelivered) << sent.detail;
+  EXPECT_EQ(*ReadFile(out), "now\n");
+  EXPECT_EQ(*ReadFile(out + ".in"), Body("json", notice)) << "more than a pipe holds";
+  notice.data["alerts"][0]["summary"] = "slow";
+  ASSERT_EQ(Run(script, notice).result, Result::kDelivered);
+  EXPECT_EQ(*ReadFile(out + ".env"),
+            "WEIR_ALERT_DELIVERY=alert-1\nWEIR_ALERT_ID=a1\nWEIR_ALERT_MODEL=fraud\n"
+            "WEIR_ALERT_POLICY=checkout\nWEIR_ALERT_SEVERITY=high\nWEIR_ALERT_SLO=p99\n"
+            "WEIR_ALERT_STATUS=firing\n"
+            "WEIR_ALERT_SUMMARY=firing: /p99 of fraud: slow\nWEIR_ALERT_TYPE=alert\n");
+}
+
+TEST_F(SendToCommand, AFailureSaysWhatItPrintedAndIsTriedAgain) {
+  const Sent failed = Run(Script("echo no such pager >&2; exit 3"), kNotice);
+  EXPECT_EQ(failed.result, Result::kRetry);
+  EXPECT_EQ(failed.detail, "exit code 3: no such pager");
+  const Sent slow = Run(Script("sleep 60"), kNotice, 100);
+  EXPECT_EQ(slow.result, Result::kRetry);
+  EXPECT_EQ(slow.detail, "killed after 100ms");
+}
+
+TEST_F(SendToCommand, WhatIsNotAllowedIsNotRun) {
+  const std::string ran = dir_.path() + "/ran";
+  const std::string script = Script("touch " + ran);
+  const domain::SinkSpec sink{.format = "exec", .command = {script}};
+  const Sent sent = Send(sink, kNotice, 0);
+  EXPECT_EQ(sent.result, Result::kRetry);
+  EXPECT_NE(sent.detail.find("gate_commands"), std::string::npos) << sent.detail;
+  EXPECT_FALSE(ReadFile(ran).ok());
+}
+
+TEST(Send, TheLogIsAlwaysThere) {
+  EXPECT_EQ(Send({.format = "log", .team = "risk", .on_call = true}, kNotice, 0).result,
+            Result::kDelivered);
+}
+
+TEST(Send, PagerDutysKeyIsInTheBodyAndSignsNothing) {
+  const fakes::TempDir dir;
+  const std::string file = dir.path() + "/key";
+  ASSERT_TRUE(WriteFileAtomic(file, "R0UT1NG\n").ok());
+  Receiver receiver;
+  receiver.AnswerWith(202);
+  const Sent sent =
+      Send({.url = receiver.url(), .format = "pagerduty", .secret_file = file}, kNotice, 0);
+  EXPECT_EQ(sent.result, Result::kDelivered) << sent.detail;
+  const Receiver::Post post = receiver.posts().at(0);
+  EXPECT_EQ(post.target, "/v2/enqueue");
+  EXPECT_EQ(codec::Json::parse(post.body)["routing_key"], "R0UT1NG");
+  EXPECT_FALSE(post.headers.contains("X-Weir-Signature"));
+}
+
 }  // namespace
 }  // namespace weir::control::notify

@@ -53,7 +53,7 @@ TEST(DeploymentFile, TheBlockOfTheDocumentsBecomesARollout) {
   const FileContent content = ReadResources(*ReadFile(std::string(kBlocks) + "003_01.yaml"),
                                             "deploy/production_deployment.yaml");
   EXPECT_THAT(Texts(content.errors), IsEmpty());
-  ASSERT_EQ(content.documents.size(), 3u);
+  ASSERT_EQ(content.documents.size(), 6u);
   const ResourceDocument& flag = *Find(content, domain::Kind::kFlag);
   EXPECT_EQ(flag.name, "production_deployment");
   EXPECT_EQ(flag.spec, (Json{{"enabled", true}, {"rollout_percentage", 0}}));
@@ -82,19 +82,12 @@ TEST(DeploymentFile, TheBlockOfTheDocumentsBecomesARollout) {
   EXPECT_EQ(satisfaction.condition, "> 0.95");
 
   const auto& triggers = rollout.rollback.triggers;
-  ASSERT_EQ(triggers.size(), 9u);
+  ASSERT_EQ(triggers.size(), 3u);
   EXPECT_EQ(triggers[0].metric, "error_rate");
   EXPECT_EQ(triggers[0].comparison, ">");
   EXPECT_EQ(triggers[0].threshold, 0.02);
   EXPECT_EQ(triggers[0].action, "") << "rolls back";
   EXPECT_EQ(triggers[2].metric, "system_failure");
-  const domain::TriggerSpec& slow = triggers[8];
-  EXPECT_EQ(slow.name, "response_time_critical");
-  EXPECT_EQ(slow.metric, "p95_latency_ms");
-  EXPECT_EQ(slow.threshold, 10'000);
-  EXPECT_EQ(slow.severity, "critical");
-  EXPECT_EQ(slow.action, "alert");
-  EXPECT_EQ(triggers[7].severity, "warning");
 
   const ResourceDocument& experiment = *Find(content, domain::Kind::kExperiment);
   EXPECT_EQ(experiment.name, "dspy_vs_traditional");
@@ -106,8 +99,62 @@ TEST(DeploymentFile, TheBlockOfTheDocumentsBecomesARollout) {
   EXPECT_THAT(
       Texts(content.warnings),
       ElementsAre(HasSubstr("2: deployment names no subject, so flag \"production_deployme"),
+                  HasSubstr("engineering, product are told in the control plane's log, unless"),
                   HasSubstr("26: deployment.experiments.dspy_vs_traditional keeps configur"),
                   HasSubstr("dashboards are left out (production_overview, experiment_r")));
+}
+
+TEST(DeploymentFile, ItsAlertsBecomeAPolicyAndItsContactsSinks) {
+  const FileContent content = ReadResources(*ReadFile(std::string(kBlocks) + "003_01.yaml"),
+                                            "deploy/production_deployment.yaml");
+  const ResourceDocument* policy = Find(content, domain::Kind::kPolicy);
+  ASSERT_NE(policy, nullptr);
+  EXPECT_EQ(policy->name, "production_deployment");
+  Errors errors;
+  const domain::Spec spec = SpecFromJson(domain::Kind::kPolicy, policy->spec, errors);
+  EXPECT_THAT(errors, IsEmpty());
+  const auto& slos = std::get<domain::PolicySpec>(spec).slos;
+  ASSERT_EQ(slos.size(), 3u);
+  EXPECT_EQ(slos[0].name, "error_rate");
+  EXPECT_EQ(slos[0].warning, 0.01);
+  EXPECT_EQ(slos[0].threshold, 0.02);
+  EXPECT_EQ(slos[0].severity, "critical");
+  EXPECT_EQ(slos[1].metric, "performance_degradation");
+  EXPECT_EQ(slos[2].name, "response_time");
+  EXPECT_EQ(slos[2].metric, "p95_latency_ms");
+  EXPECT_EQ(slos[2].warning, 5000);
+  EXPECT_EQ(slos[2].threshold, 10'000);
+
+  std::map<std::string, bool> on_call;
+  for (const ResourceDocument& document : content.documents) {
+    if (document.kind != domain::Kind::kSink) continue;
+    EXPECT_TRUE(document.only_if_absent) << "who gave it an address keeps that";
+    EXPECT_EQ(document.spec["format"], "log");
+    EXPECT_EQ(document.spec["team"], document.name);
+    on_call[document.name] = document.spec.value("on_call", false);
+  }
+  EXPECT_EQ(on_call, (std::map<std::string, bool>{{"engineering", true}, {"product", false}}));
+}
+
+TEST(DeploymentFile, OneLevelAloneIsTheLimitAndOtherMetricsAreTriggers) {
+  const std::string head =
+      "deployment:\n  model: m\n  candidate: '2'\n  phases: {all: {percentage: 100}}\n"
+      "  monitoring:\n    alerts:\n";
+  const FileContent content = ReadResources(
+      head + "      error_rate: {warning: 5%}\n      user_satisfaction: {critical: 0.9}\n", "f");
+  EXPECT_THAT(Texts(content.errors), IsEmpty());
+  const ResourceDocument* policy = Find(content, domain::Kind::kPolicy);
+  ASSERT_NE(policy, nullptr);
+  ASSERT_EQ(policy->spec["slos"].size(), 1u);
+  EXPECT_EQ(policy->spec["slos"][0]["threshold"], 0.05);
+  EXPECT_EQ(policy->spec["slos"][0]["severity"], "warning");
+  EXPECT_EQ(policy->spec["slos"][0]["model"], "m");
+  EXPECT_FALSE(policy->spec["slos"][0].contains("warning"));
+  ASSERT_EQ(RolloutOf(content).rollback.triggers.size(), 1u);
+  EXPECT_EQ(RolloutOf(content).rollback.triggers[0].name, "user_satisfaction_critical");
+  EXPECT_THAT(Texts(ReadResources(head + "      response_time: {critical: soon}\n", "f").errors),
+              ElementsAre(HasSubstr("7: deployment.monitoring.alerts.response_time.critical "
+                                    "\"soon\" is text, but a number of ms, or such as 500ms, is")));
 }
 
 TEST(DeploymentFile, NamesItsSubjectAndMayWantApprovals) {

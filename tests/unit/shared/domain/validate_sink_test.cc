@@ -46,13 +46,69 @@ TEST(SinkRules, NameWhatIsNotAllowed) {
   EXPECT_THAT(Wrong({.url = "http://h",
                      .format = "xml",
                      .events = {"rollout", "rolout", "rollout"},
-                     .min_severity = "high",
+                     .min_severity = "urgent",
                      .secret_file = "key",
                      .timeout = {0}}),
               ElementsAre(HasSubstr("spec.format: \"xml\""), HasSubstr("spec.min_severity: "),
                           HasSubstr("spec.events[1]: \"rolout\""),
                           HasSubstr("spec.events[2]: \"rollout\" is repeated"),
                           HasSubstr("spec.secret_file: \"key\""), HasSubstr("spec.timeout: ")));
+}
+
+TEST(SinkRules, EachFormatSaysWhereToAndNothingElse) {
+  EXPECT_THAT(Wrong({.format = "log"}), IsEmpty());
+  EXPECT_THAT(Wrong({.format = "exec", .command = {"/opt/page", "now"}}), IsEmpty());
+  EXPECT_THAT(Wrong({.url = "http://am:9093", .format = "alertmanager"}), IsEmpty());
+  EXPECT_THAT(Wrong({.url = "https://h", .format = "pagerduty", .secret_file = "/etc/key"}),
+              IsEmpty());
+  EXPECT_THAT(Wrong({.url = "http://h", .format = "log"}), ElementsAre(HasSubstr("spec.url: ")));
+  EXPECT_THAT(Wrong({.format = "exec"}), ElementsAre(HasSubstr("spec.command: ")));
+  EXPECT_THAT(Wrong({.format = "exec", .command = {"page"}}),
+              ElementsAre(HasSubstr("spec.command: begins with the absolute path")));
+  EXPECT_THAT(Wrong({.url = "http://h", .command = {"/opt/page"}}),
+              ElementsAre(HasSubstr("spec.command: is for the format exec")));
+  EXPECT_THAT(Wrong({.format = "alertmanager"}), ElementsAre(HasSubstr("spec.url: ")));
+  EXPECT_THAT(Wrong({.url = "https://h", .format = "pagerduty"}),
+              ElementsAre(HasSubstr("spec.secret_file: is missing")));
+}
+
+TEST(SinkRules, EverydayWordsForSeveritiesAreKnown) {
+  Resource sink;
+  sink.kind = Kind::kSink;
+  sink.name = "hook";
+  sink.spec = SinkSpec{.url = "http://h", .min_severity = "medium"};
+  FillDefaults(sink, 0);
+  EXPECT_EQ(sink.As<SinkSpec>().min_severity, "warning");
+  EXPECT_THAT(Validate(sink), IsEmpty());
+}
+
+TEST(SinkRules, OfAnAlertmanagerEveryMinuteUnlessItSaysSo) {
+  EXPECT_EQ(RepeatEveryMs({.format = "json"}), 0);
+  EXPECT_EQ(RepeatEveryMs({.format = "alertmanager"}), 60'000);
+  EXPECT_EQ(RepeatEveryMs({.format = "alertmanager", .repeat_every = {5'000}}), 5'000);
+}
+
+TEST(SilenceRules, NameWhatIsSilentAndUntilWhen) {
+  const auto wrong = [](SilenceSpec spec) {
+    Resource silence;
+    silence.kind = Kind::kSilence;
+    silence.name = "s";
+    silence.spec = std::move(spec);
+    FillDefaults(silence, 0);
+    std::vector<std::string> out;
+    for (const Violation& violation : Validate(silence))
+      out.push_back(violation.path + ": " + violation.message);
+    return out;
+  };
+  EXPECT_THAT(wrong({.matchers = {{"policy", "p"}, {"severity", "medium"}}, .until = {10}}),
+              IsEmpty());
+  EXPECT_THAT(wrong({.until = {10}}), ElementsAre(HasSubstr("spec.matchers: is empty")));
+  EXPECT_THAT(wrong({.matchers = {{"polici", "p"}}, .until = {10}}),
+              ElementsAre(HasSubstr("spec.matchers.polici: ")));
+  EXPECT_THAT(wrong({.matchers = {{"severity", "urgent"}}, .until = {10}}),
+              ElementsAre(HasSubstr("spec.matchers.severity: \"urgent\"")));
+  EXPECT_THAT(wrong({.matchers = {{"slo", "p99"}}, .starts = {10}, .until = {10}}),
+              ElementsAre(HasSubstr("spec.until: is not after its start")));
 }
 
 }  // namespace
