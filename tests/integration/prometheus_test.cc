@@ -106,6 +106,8 @@ TEST_F(PrometheusRules, StandOnWhatTheProgramsExport) {
       201);
   ASSERT_NO_FATAL_FAILURE(StartPrometheus());
   Traffic traffic(Addresses(), 100);
+  ASSERT_TRUE(WaitFor("both programs are scraped", [&] { return Query("up == 1").size() == 2; }))
+      << Api(address_).Get("/api/v1/targets");
   ASSERT_TRUE(WaitFor("every rule is evaluated", [&] { return EveryRuleIsHealthy(); }));
 
   std::set<std::string> metrics;
