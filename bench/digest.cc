@@ -39,7 +39,7 @@ std::vector<Distribution> Distributions(size_t count) {
   std::vector<Distribution> all = {
       make("uniform", [&] { return uniform(random); }),
       make("log-normal", [&] { return skewed(random); }),
-      make("bimodal", [&] { return uniform(random) < 0.5 ? quick(random) : slow(random); }),
+      make("bimodal", [&] { return uniform(random) < 0.6 ? quick(random) : slow(random); }),
       make("sorted", [&] { return uniform(random); })};
   std::sort(all.back().values.begin(), all.back().values.end());
   return all;
