@@ -36,7 +36,7 @@ void ListPolicies(Session& session, const std::string& selector) {
     const Json executor = status.value("executor", Json::object());
     const bool is_open = executor.value("state", "ready") == "open";
     rows.push_back({name, Text(status.value("state", Json())),
-                    PolicyMode(policy["spec"]) + (is_open ? ", executor OPEN" : ""),
+                    PolicyMode(policy) + (is_open ? ", executor OPEN" : ""),
                     PolicyObjectives(policy), Text(policy["spec"].value("priority", Json(0))),
                     PolicyLastAct(policy)});
   }
@@ -102,7 +102,7 @@ void Set(Session& session, const std::string& name, const char* field, bool valu
                          {{"spec", {{field, value}}}});
   if (!answer.ok()) return session.Fail(answer.status());
   if (!session.PrintData(*answer)) {
-    const std::string mode = PolicyMode((*answer)["spec"]);
+    const std::string mode = PolicyMode(*answer);
     std::printf("policy/%s: %s\n", name.c_str(),
                 mode == "acts"  ? "acts"
                 : mode == "off" ? "off, watches nothing"

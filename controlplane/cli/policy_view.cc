@@ -91,7 +91,6 @@ void PrintStates(const Json& spec, const Json& status) {
 
 void PrintSpec(const Json& spec) {
   PrintLine("description", Text(Part(spec, "description", "")));
-  PrintLine("mode", PolicyMode(spec));
   PrintLine("priority", Text(Part(spec, "priority", 0)));
   std::string selector;
   const Json labels = Part(spec, "selector", Json::object());
@@ -163,9 +162,12 @@ void PrintActs(const Json& spec, const Json& acts) {
 
 }  // namespace
 
-std::string PolicyMode(const Json& spec) {
+std::string PolicyMode(const Json& policy) {
+  const Json spec = Part(policy, "spec", Json::object());
   if (!Part(spec, "enabled", true).get<bool>()) return "off";
-  return Part(spec, "dry_run", false).get<bool>() ? "dry run" : "acts";
+  const bool rehearses = Part(spec, "dry_run", false).get<bool>() ||
+                         Part(Part(policy, "status", Json::object()), "dry_run", false).get<bool>();
+  return rehearses ? "dry run" : "acts";
 }
 
 std::string PolicyObjectives(const Json& policy) {
@@ -209,7 +211,9 @@ void PrintPolicy(const Json& policy) {
   const Json metadata = Part(policy, "metadata", Json::object());
   const std::string name = Text(Part(metadata, "name", ""));
   PrintLine("name", name);
-  PrintLine("state", Text(Part(status, "state", "")));
+  const std::string reason = Text(Part(status, "reason", ""));
+  PrintLine("state", Text(Part(status, "state", "")) + (reason.empty() ? "" : ": " + reason));
+  PrintLine("mode", PolicyMode(policy));
   PrintSpec(spec);
   PrintLine("changed", fmt::format("{} by {}, revision {}", Text(Part(metadata, "updated_at", "")),
                                    Text(Part(metadata, "updated_by", "")),

@@ -8,8 +8,8 @@
 
 namespace weir::control::cli {
 
-// "acts", "dry run" or "off".
-std::string PolicyMode(const codec::Json& spec);
+// "acts", "dry run" (its own, or by the flag that makes every policy rehearse) or "off".
+std::string PolicyMode(const codec::Json& policy);
 // A row for `weir policy list`: how many objectives hold, and what was done last.
 std::string PolicyObjectives(const codec::Json& policy);
 std::string PolicyLastAct(const codec::Json& policy);

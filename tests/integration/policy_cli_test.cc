@@ -138,6 +138,18 @@ TEST_F(PolicyCli, ShowsValuesBesideWhatMustHold) {
   EXPECT_EQ(Weir({"show", "quick", "-o", "json"}).Json(), Policy());
 }
 
+TEST_F(PolicyCli, SaysWhatSwitchesItOffOrMakesItRehearse) {
+  Json policy = Policy();
+  policy["spec"]["dry_run"] = false;  // the flag of all policies says otherwise
+  fake_.Set("GET /v1/policies/quick", policy);
+  EXPECT_THAT(Weir({"show", "quick"}).out, HasSubstr("mode           dry run"));
+  policy["status"]["state"] = "disabled";
+  policy["status"]["reason"] = "the flag qos_monitor is off";
+  fake_.Set("GET /v1/policies/quick", policy);
+  EXPECT_THAT(Weir({"show", "quick"}).out,
+              HasSubstr("state          disabled: the flag qos_monitor is off"));
+}
+
 TEST_F(PolicyCli, AnOpenExecutorNamesTheCommandThatHelps) {
   Json open = Policy();
   open["status"]["executor"] = {{"state", "open"},
@@ -185,6 +197,7 @@ TEST_F(PolicyCli, ABacktestSaysWhatItWouldHaveSeenAndDone) {
 TEST_F(PolicyCli, SwitchesChangeOneFieldWithAReason) {
   Json acting = Policy();
   acting["spec"]["dry_run"] = false;
+  acting["status"]["dry_run"] = false;
   const std::string patch = "PATCH /v1/policies/quick?reason=a%20quiet%20week";
   fake_.Set(patch, acting);
   const Output output = Weir({"dry-run", "quick", "off", "--reason", "a quiet week"});
