@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bench/decisions.h"
+#include "bench/digest.h"
 #include "bench/false_rollbacks.h"
 #include "bench/flags.h"
 #include "bench/ofrep.h"
@@ -43,6 +44,11 @@ Rounds MicroRounds(const Options& options) {
 
 Status Decisions(const Options& options, Report& report) {
   MeasureDecisions(MicroRounds(options), report);
+  return OkStatus();
+}
+
+Status Digest(const Options& options, Report& report) {
+  MeasureDigest(options.smoke ? 10'000 : options.quick ? 100'000 : 1'000'000, report);
   return OkStatus();
 }
 
@@ -155,6 +161,7 @@ constexpr Group kGroups[] = {
     {"overload", Overload, true},
     {"build", Build, true},
     {"false_rollbacks", FalseRollbacks, true},
+    {"digest", Digest, true},
 };
 
 bool IsWanted(const Group& group, const std::vector<std::string>& only) {

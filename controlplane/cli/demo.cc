@@ -16,6 +16,7 @@
 
 #include "controlplane/cli/api_client.h"
 #include "controlplane/cli/cluster.h"
+#include "controlplane/cli/demo_qos.h"
 #include "controlplane/cli/load.h"
 #include "shared/base/clock.h"
 #include "shared/base/text.h"
@@ -100,6 +101,7 @@ class Demo {
   Result<Json> Follow(const std::string& name, const std::vector<std::string>& ends);
   Status PromoteHealthy();
   Status TakeBackBroken();
+  Status MendSlow(const std::vector<std::string>& bodies);
   Status Conclude();
   Result<Json> HistoryOf(const std::string& name);
   void Print(const std::string& line) const {
@@ -289,6 +291,22 @@ Status Demo::TakeBackBroken() {
   return OkStatus();
 }
 
+Status Demo::MendSlow(const std::vector<std::string>& bodies) {
+  QosScene scene;
+  scene.api = api_.get();
+  scene.model = kModel;
+  scene.version = "1.1.0";
+  scene.bodies = bodies;
+  for (const Process& node : cluster_->nodes()) scene.nodes.push_back(node.http);
+  scene.show = [this](const std::string& key, const std::string& text) {
+    progress_.Show(key, text);
+  };
+  scene.is_interrupted = [] { return g_interrupted.load(); };
+  WEIR_ASSIGN_OR_RETURN(result_["qos"], PlayQosScene(scene));
+  progress_.Done(QosSummary(result_["qos"]));
+  return OkStatus();
+}
+
 Status Demo::Conclude() {
   const Json& back = result_["rolled_back"];
   Print("\nThe broken version, in milliseconds after its first bad answer:");
@@ -299,6 +317,7 @@ Status Demo::Conclude() {
   Print(fmt::format("  last node returned {:>6}  {} of {} requests failed",
                     back["last_node_ms"].dump(), back["failed_requests"].dump(),
                     back["requests"].dump()));
+  for (const std::string& line : QosLines(result_["qos"])) Print(line);
   Print("\nHistory:");
   WEIR_ASSIGN_OR_RETURN(const Json history, api_->Get("/v1/history?limit=50"));
   Json items = history["items"];
@@ -333,13 +352,15 @@ Status Demo::Play() {
   LoadOptions load;
   load.model = kModel;
   load.requests_per_second = kRequestsPerSecond;
-  load.bodies = Split(requests, '\n');
-  std::erase(load.bodies, "");
+  std::vector<std::string> bodies = Split(requests, '\n');
+  std::erase(bodies, "");
+  load.bodies = bodies;
   for (const Process& node : cluster_->nodes()) load.nodes.push_back(node.http);
   load_ = std::make_unique<Load>(std::move(load));
   WEIR_RETURN_IF_ERROR(PromoteHealthy());
   WEIR_RETURN_IF_ERROR(TakeBackBroken());
   load_->Stop();
+  WEIR_RETURN_IF_ERROR(MendSlow(bodies));
   return Conclude();
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `weir demo`: the whole story in under a minute, with the real programs, real models and real
-// requests: one rollout that is promoted, one that is taken back by itself.
+// requests: one rollout that is promoted, one that is taken back by itself, and a policy that mends
+// a latency.
 #pragma once
 
 #include <string>

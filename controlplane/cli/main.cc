@@ -7,6 +7,7 @@
 
 #include "controlplane/cli/key_commands.h"
 #include "controlplane/cli/operator_commands.h"
+#include "controlplane/cli/policy_commands.h"
 #include "controlplane/cli/session.h"
 #include "shared/base/build_info.h"
 #include "shared/base/clock.h"
@@ -73,6 +74,7 @@ int Main(int argc, char** argv) {
   AddModelCommands(app, session);
   AddFlagCommands(app, session);
   AddRolloutCommands(app, session);
+  AddPolicyCommands(app, session);
   AddImportCommands(app, session);
   AddAlertCommands(app, session);
   AddSinkCommands(app, session);

@@ -11,6 +11,8 @@
 #include "shared/codec/flagd_file.h"
 #include "shared/codec/flags_file.h"
 #include "shared/codec/json_lines.h"
+#include "shared/codec/openslo_file.h"
+#include "shared/codec/policy_file.h"
 #include "shared/codec/rollout_text.h"
 #include "shared/codec/yaml.h"
 
@@ -121,15 +123,17 @@ class Reader {
  public:
   using LineOf = std::function<int(const std::string&)>;
 
-  Reader(const std::string& file, FileContent& out) : file_(file), out_(out) {}
+  Reader(const std::string& file, FileContent& out) : file_(file), out_(out), openslo_(file) {}
 
+  // `document` lives until Finish.
   void Document(const YamlDocument& document) {
-    const LineOf line_of = [&](const std::string& path) { return document.LineOf(path); };
+    const LineOf line_of = [&document](const std::string& path) { return document.LineOf(path); };
     if (!LooksLikeDeploymentFile(document.value)) return Tree(document.value, "", line_of);
     ReadDeploymentFile(document, file_, out_);
   }
   // After the last document.
   void Finish() {
+    openslo_.Finish(out_);
     const bool holds_something = !out_.documents.empty() || !out_.errors.empty() ||
                                  !out_.warnings.empty() || !out_.disabled.empty() ||
                                  out_.reload.has_value();
@@ -146,6 +150,10 @@ class Reader {
         Tree(items[i], fmt::format("{}[{}].", base, i), line_of);
     } else if (LooksLikeAlertRule(value)) {
       Fail({path.empty() ? "" : path.substr(0, path.size() - 1), kAlertRule}, line_of);
+    } else if (LooksLikeOpenSlo(value)) {
+      openslo_.Add(value, path, line_of);
+    } else if (LooksLikePolicyFile(value)) {
+      ReadPolicyFile(value, path, file_, line_of, out_);
     } else if (LooksLikeFlagdFile(value)) {
       ReadFlagdFile(value, file_, line_of, out_);
     } else if (LooksLikeFlagsFile(value)) {
@@ -207,6 +215,7 @@ class Reader {
 
   const std::string& file_;
   FileContent& out_;
+  OpenSloFile openslo_;
 };
 
 // "not JSON: parse error at line 3, column 7: …" → 3. Column 0 is the end of the line before.
@@ -280,9 +289,9 @@ FileContent ReadResources(std::string_view text, const std::string& file) {
     content.errors.push_back({file, error.line, error.path, error.message});
   Reader reader(file, content);
   for (const YamlDocument& document : stream.documents) reader.Document(document);
+  reader.Finish();
   ApplyRolloutDefaults(content);
   CheckDuplicates(content);
-  reader.Finish();
   for (auto* errors : {&content.errors, &content.warnings, &content.disabled}) {
     std::stable_sort(errors->begin(), errors->end(),
                      [](const FileError& a, const FileError& b) { return a.line < b.line; });

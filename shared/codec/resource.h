@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Resources as documents: {apiVersion, kind, metadata, spec, status}, and the files people write.
 // A file may hold several YAML documents, one JSON document, a list {items: […]}, a
-// feature-flags.yaml of the source documents (flags_file.h) or flagd's flag definitions
-// (flagd_file.h).
+// feature-flags.yaml of the source documents (flags_file.h), their policies (policy_file.h), flagd's
+// flag definitions (flagd_file.h) or OpenSLO documents (openslo_file.h).
 #pragma once
 
 #include <optional>

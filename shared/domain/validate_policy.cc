@@ -86,6 +86,11 @@ void CheckSlo(Checker& c, const std::string& path, const SloSpec& slo) {
   c.OneOf(path + ".comparison", slo.comparison, {"<=", "<", ">=", ">"});
   if (!slo.severity.empty()) c.OneOf(path + ".severity", slo.severity, Severities());
   CheckThreshold(c, path + ".threshold", slo, slo.threshold);
+  const bool is_measured_from_zero = IsLatencyMetric(slo.metric) || slo.metric == "staleness_s" ||
+                                     slo.metric == "memory_bytes";
+  if (is_measured_from_zero && slo.threshold == 0 && !slo.target &&
+      slo.comparison.starts_with('<'))
+    c.Fail(path + ".threshold", fmt::format("is missing: what {} stays within", slo.metric));
   CheckWarning(c, path, slo);
   CheckBudget(c, path, slo);
   if (slo.window.ms < kShortestWindowMs || slo.window.ms > kLongestWindowMs)
