@@ -18,7 +18,6 @@ namespace {
 using codec::Json;
 
 constexpr char kRolloutState[] = "rollouts";
-constexpr char kPolicyState[] = "policies";
 
 rollout::NodeFacts FactsOf(const publish::NodeStatus& node, uint64_t epoch, int64_t to_wall_ms) {
   rollout::NodeFacts facts;

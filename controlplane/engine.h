@@ -93,6 +93,7 @@ class Engine {
   int64_t schedule_failed_wall_ms() const { return schedule_failed_wall_ms_; }
 
  private:
+  static constexpr char kPolicyState[] = "policies";  // its name in the store
   Result<uint64_t> Carry(const rollout::CommitPlan& plan);
   void OnCommitted(const catalog::Committed& committed);
   void TellDriver();

@@ -18,7 +18,6 @@ using codec::Json;
 using domain::Kind;
 using domain::Resource;
 
-constexpr char kPolicyState[] = "policies";
 constexpr char kGateKey[] = "control";
 constexpr char kGates[] = "qos_monitor";
 constexpr int64_t kDayMs = 86'400'000;

@@ -13,8 +13,8 @@
 namespace weir::control::analysis {
 namespace {
 
-constexpr int64_t kMinuteMs = 60'000;
-constexpr int64_t kHourMs = 3'600'000;
+constexpr int64_t kMinuteOfMs = 60'000;
+constexpr int64_t kHourOfMs = 3'600'000;
 
 bool IsFloor(const std::string& comparison) { return comparison.starts_with('>'); }
 
@@ -134,8 +134,9 @@ std::vector<BurnReading> BurnPairs() {
   const auto pair = [](int64_t long_ms, int64_t short_ms, double factor, bool is_page) {
     return BurnReading{long_ms, short_ms, factor, is_page, {}, {}};
   };
-  return {pair(kHourMs, 5 * kMinuteMs, 14.4, true), pair(6 * kHourMs, 30 * kMinuteMs, 6, true),
-          pair(24 * kHourMs, 2 * kHourMs, 3, false), pair(72 * kHourMs, 6 * kHourMs, 1, false)};
+  return {
+      pair(kHourOfMs, 5 * kMinuteOfMs, 14.4, true), pair(6 * kHourOfMs, 30 * kMinuteOfMs, 6, true),
+      pair(24 * kHourOfMs, 2 * kHourOfMs, 3, false), pair(72 * kHourOfMs, 6 * kHourOfMs, 1, false)};
 }
 
 SloVerdict JudgeSlo(const domain::SloSpec& slo, const SloReading& reading) {

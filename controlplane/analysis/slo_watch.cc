@@ -11,7 +11,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr uint64_t kSlots = 20;
+constexpr uint64_t kWatchSlots = 20;
 
 json ToJson(const BurnCount& count) { return {{"total", count.total}, {"bad", count.bad}}; }
 
@@ -103,7 +103,7 @@ SloReading SloWatch::Read(const NodeReadings& nodes, int64_t now_ms) const {
   reading.shed = sums.shed;
   reading.tokens = sums.tokens;
   if (slo_.horizon.ms > 0) {
-    const uint64_t least = std::max<uint64_t>(1, MinSamplesOf(slo_) / kSlots);
+    const uint64_t least = std::max<uint64_t>(1, MinSamplesOf(slo_) / kWatchSlots);
     reading.trend = FindTrend(window_->Points(now_ms, least), slo_.threshold,
                               slo_.comparison.starts_with('<'), slo_.horizon.ms);
   }

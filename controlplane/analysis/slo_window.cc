@@ -8,11 +8,11 @@
 namespace weir::control::analysis {
 namespace {
 
-constexpr int64_t kSlots = 20;
-constexpr int64_t kMinuteMs = 60'000;
-constexpr int64_t kHourMs = 3'600'000;
-constexpr int64_t kLongestOfMinutesMs = 6 * kHourMs;
-constexpr int64_t kLongestMs = 72 * kHourMs;
+constexpr int64_t kSlotsOfWindow = 20;
+constexpr int64_t kRingMinuteMs = 60'000;
+constexpr int64_t kRingHourMs = 3'600'000;
+constexpr int64_t kLongestOfMinutesMs = 6 * kRingHourMs;
+constexpr int64_t kLongestMs = 72 * kRingHourMs;
 
 int64_t Floor(int64_t at_ms, int64_t step_ms) {
   const int64_t rest = at_ms % step_ms;
@@ -43,17 +43,17 @@ bool SloSubject::Takes(const telemetry::SeriesKey& key, const SloMetric& metric)
 }
 
 void BurnRing::AddMinute(int64_t at_ms, const BurnCount& count) {
-  AddTo(minutes_, at_ms, kMinuteMs, kLongestOfMinutesMs, count);
+  AddTo(minutes_, at_ms, kRingMinuteMs, kLongestOfMinutesMs, count);
 }
 
 void BurnRing::AddHour(int64_t at_ms, const BurnCount& count) {
-  AddTo(hours_, at_ms, kHourMs, kLongestMs, count);
+  AddTo(hours_, at_ms, kRingHourMs, kLongestMs, count);
 }
 
 BurnCount BurnRing::Over(int64_t now_ms, int64_t window_ms) const {
   const bool is_short = window_ms <= kLongestOfMinutesMs;
   const auto& slots = is_short ? minutes_ : hours_;
-  const int64_t step_ms = is_short ? kMinuteMs : kHourMs;
+  const int64_t step_ms = is_short ? kRingMinuteMs : kRingHourMs;
   BurnCount sum;
   for (auto at = slots.lower_bound(Floor(now_ms - window_ms, step_ms)); at != slots.end(); ++at) {
     sum.total += at->second.total;
@@ -66,7 +66,7 @@ SloWindow::SloWindow(SloSubject subject, SloMetric metric, int64_t window_ms, in
     : subject_(std::move(subject)),
       metric_(metric),
       window_ms_(window_ms),
-      slot_ms_(std::max<int64_t>(1, window_ms / kSlots)),
+      slot_ms_(std::max<int64_t>(1, window_ms / kSlotsOfWindow)),
       began_ms_(began_ms) {}
 
 void SloWindow::Add(int64_t at_ms, const telemetry::SeriesKey& key,
@@ -82,7 +82,7 @@ void SloWindow::AddPast(int64_t at_ms, int64_t step_ms, const telemetry::SeriesK
   if (!subject_.Takes(key, metric_)) return;
   if (!subject_.budget_ms) return AddTo(at_ms, key, series);
   const BurnCount count = BurnOf(series, metric_, *subject_.budget_ms);
-  if (step_ms >= kHourMs) return ring_.AddHour(at_ms, count);
+  if (step_ms >= kRingHourMs) return ring_.AddHour(at_ms, count);
   ring_.AddMinute(at_ms, count);
 }
 

@@ -53,7 +53,7 @@ std::string AlertOf(const Json& alert) {
   return text;
 }
 
-void List(Session& session, const ListOptions& options) {
+void ListAlerts(Session& session, const ListOptions& options) {
   const std::string state = !options.state.empty() ? options.state : options.all ? "all" : "";
   const Result<Json> answer =
       session.api().Get("/v1/alerts" + Query({{"state", state},
@@ -258,7 +258,7 @@ void AddList(CLI::App& alert, Session& session) {
       "  weir alert list\n"
       "  weir alert list --all --policy checkout -o json\n"
       "  weir alert list --state resolved --severity critical --limit 10");
-  list->callback([&session, options] { List(session, *options); });
+  list->callback([&session, options] { ListAlerts(session, *options); });
 }
 
 void AddAck(CLI::App& alert, Session& session) {

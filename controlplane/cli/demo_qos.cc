@@ -20,15 +20,15 @@ constexpr char kPolicy[] = "quick-answers";
 // Four at once, 40 ms each, are 100 requests a second; 12 callers a node then wait for 120 ms. With
 // 12 at once nobody waits.
 constexpr int kSendersPerNode = 12;
-constexpr int kRequestsPerSecond = 600;
+constexpr int kQosRequestsPerSecond = 600;
 constexpr int kSlots = 4;
 constexpr int kStep = 8;
 constexpr int kDelayMs = 40;
 constexpr int kAllowedMs = 80;
 constexpr int64_t kDeadlineMs = 40'000;
-constexpr std::chrono::milliseconds kLookEvery{50};
+constexpr std::chrono::milliseconds kQosLookEvery{50};
 
-int64_t NowMs() { return Clock::System().WallMs(); }
+int64_t ClockMs() { return Clock::System().WallMs(); }
 
 // The policy as it stands.
 struct Look {
@@ -64,7 +64,7 @@ class Scene {
     LoadOptions options;
     options.model = scene_.model;
     options.bodies = scene_.bodies;
-    options.requests_per_second = kRequestsPerSecond;
+    options.requests_per_second = kQosRequestsPerSecond;
     for (int i = 0; i < kSendersPerNode; ++i)
       options.nodes.insert(options.nodes.end(), scene_.nodes.begin(), scene_.nodes.end());
     Load load(std::move(options));
@@ -72,7 +72,7 @@ class Scene {
         Wait("calm", "the objective holds", [](const Look& look) { return look.state == "ok"; }));
     load.Mark();
     WEIR_RETURN_IF_ERROR(SetFault({{"delay", fmt::format("{}ms", kDelayMs)}, {"expires", "10m"}}));
-    slow_at_ms_ = NowMs();
+    slow_at_ms_ = ClockMs();
     const Status mended = Follow();
     load.Stop();
     const Status restored = SetFault(nullptr);
@@ -117,9 +117,9 @@ class Scene {
 
   template <class Done>
   Status Wait(const std::string& key, const std::string& what, const Done& done) {
-    const int64_t end_ms = NowMs() + kDeadlineMs;
+    const int64_t end_ms = ClockMs() + kDeadlineMs;
     Look look;
-    while (NowMs() < end_ms) {
+    while (ClockMs() < end_ms) {
       if (scene_.is_interrupted()) return FailedPrecondition("interrupted");
       WEIR_ASSIGN_OR_RETURN(const Json policy, api_.Get(std::string("/v1/policies/") + kPolicy));
       look = LookOf(policy);
@@ -128,12 +128,12 @@ class Scene {
           key,
           fmt::format("{}: waiting until {}; p95 {} where {} ms are allowed", kPolicy, what,
                       look.p95 ? fmt::format("{:.0f} ms", *look.p95) : "not known", kAllowedMs));
-      std::this_thread::sleep_for(kLookEvery);
+      std::this_thread::sleep_for(kQosLookEvery);
     }
     return Unavailable(fmt::format("{}: not within {}: {} ({}: {})", kPolicy,
                                    FormatDurationMs(kDeadlineMs), what, look.state, look.text));
   }
-  int64_t SinceSlow() const { return NowMs() - slow_at_ms_; }
+  int64_t SinceSlow() const { return ClockMs() - slow_at_ms_; }
 
   // From the first slow answer until the objective holds again.
   Status Follow() {

@@ -95,8 +95,8 @@ void Reset(Session& session, const std::string& name, const std::string& reason)
 }
 
 // Changes one field of its spec.
-void Set(Session& session, const std::string& name, const char* field, bool value,
-         const std::string& reason) {
+void SetPolicy(Session& session, const std::string& name, const char* field, bool value,
+               const std::string& reason) {
   const Result<Json> answer =
       session.api().Send("PATCH", PolicyPath(name) + "?reason=" + http::PercentEncode(reason),
                          {{"spec", {{field, value}}}});
@@ -166,7 +166,7 @@ void AddPolicyCommands(CLI::App& app, Session& session) {
                                     : "Stop watching; what it did goes on until it ends");
     command->add_option("--reason", options->reason, "Why; shown in history");
     command->callback([&session, options, enabled] {
-      Set(session, options->name, "enabled", enabled, options->reason);
+      SetPolicy(session, options->name, "enabled", enabled, options->reason);
     });
   }
   CLI::App* dry_run = add("dry-run", "on: only record what it would do; off: act");
@@ -175,7 +175,7 @@ void AddPolicyCommands(CLI::App& app, Session& session) {
       ->check(CLI::IsMember({"on", "off"}));
   dry_run->add_option("--reason", options->reason, "Why; shown in history");
   dry_run->callback([&session, options] {
-    Set(session, options->name, "dry_run", options->on_off == "on", options->reason);
+    SetPolicy(session, options->name, "dry_run", options->on_off == "on", options->reason);
   });
 }
 

@@ -15,7 +15,7 @@ namespace {
 
 using codec::Json;
 
-void PrintLine(const char* label, const std::string& value) {
+void PrintField(const char* label, const std::string& value) {
   if (!value.empty()) std::printf("%-14s %s\n", label, value.c_str());
 }
 
@@ -90,15 +90,15 @@ void PrintStates(const Json& spec, const Json& status) {
 }
 
 void PrintSpec(const Json& spec) {
-  PrintLine("description", Text(Part(spec, "description", "")));
-  PrintLine("priority", Text(Part(spec, "priority", 0)));
+  PrintField("description", Text(Part(spec, "description", "")));
+  PrintField("priority", Text(Part(spec, "priority", 0)));
   std::string selector;
   const Json labels = Part(spec, "selector", Json::object());
   for (const auto& [key, value] : labels.items())
     selector += fmt::format("{}{}={}", selector.empty() ? "" : ", ", key, Text(value));
-  PrintLine("models", selector.empty() ? "all" : "with " + selector);
+  PrintField("models", selector.empty() ? "all" : "with " + selector);
   for (const Json& slo : Part(spec, "slos", Json::array())) {
-    PrintLine("objective", fmt::format("{}: {}", Text(Part(slo, "name", "")), ObjectiveText(slo)));
+    PrintField("objective", fmt::format("{}: {}", Text(Part(slo, "name", "")), ObjectiveText(slo)));
   }
   for (const Json& remediation : Part(spec, "remediations", Json::array())) {
     const std::string target = Text(Part(remediation, "target", ""));
@@ -106,20 +106,20 @@ void PrintSpec(const Json& spec) {
     std::string only;
     for (const Json& slo : Part(remediation, "slos", Json::array()))
       only += (only.empty() ? "" : ", ") + Text(slo);
-    PrintLine("remediation", fmt::format("{}{}{}{}", Text(Part(remediation, "action", "")),
-                                         target.empty() ? "" : " " + target,
-                                         duration.empty() ? "" : " for " + duration,
-                                         only.empty() ? "" : ", only of " + only));
+    PrintField("remediation", fmt::format("{}{}{}{}", Text(Part(remediation, "action", "")),
+                                          target.empty() ? "" : " " + target,
+                                          duration.empty() ? "" : " for " + duration,
+                                          only.empty() ? "" : ", only of " + only));
   }
-  PrintLine(
+  PrintField(
       "limits",
       fmt::format("once in {} each, {} times in {}", Text(Part(spec, "cooldown", "1m")),
                   Text(Part(spec, "max_executions", 5)), Text(Part(spec, "budget_window", "5m"))));
-  PrintLine("runbook", Text(Part(spec, "runbook_url", "")));
+  PrintField("runbook", Text(Part(spec, "runbook_url", "")));
 }
 
-void PrintCounts(const std::string& name, const Json& status) {
-  PrintLine(
+void PrintTotals(const std::string& name, const Json& status) {
+  PrintField(
       "counted",
       fmt::format("{} violations, {} acts, {} in dry run", Text(Part(status, "violations", 0)),
                   Text(Part(status, "remediations", 0)), Text(Part(status, "dry_run_actions", 0))));
@@ -129,16 +129,16 @@ void PrintCounts(const std::string& name, const Json& status) {
     if (count == 0) continue;
     held_back += fmt::format("{}{} by {}", held_back.empty() ? "" : ", ", Text(count), reason);
   }
-  PrintLine("held back", held_back);
+  PrintField("held back", held_back);
   const Json executor = Part(status, "executor", Json::object());
   if (Text(Part(executor, "state", "ready")) == "open") {
-    PrintLine("EXECUTOR OPEN",
-              fmt::format("since {} ({}): nothing is done until `weir policy reset {}`",
-                          Text(Part(executor, "since", Json())), Text(Part(executor, "reason", "")),
-                          name));
+    PrintField("EXECUTOR OPEN",
+               fmt::format("since {} ({}): nothing is done until `weir policy reset {}`",
+                           Text(Part(executor, "since", Json())),
+                           Text(Part(executor, "reason", "")), name));
   } else if (executor.contains("executions")) {
-    PrintLine("budget", fmt::format("{} of {} acts used", Text(Part(executor, "executions", 0)),
-                                    Text(Part(executor, "max_executions", 0))));
+    PrintField("budget", fmt::format("{} of {} acts used", Text(Part(executor, "executions", 0)),
+                                     Text(Part(executor, "max_executions", 0))));
   }
 }
 
@@ -210,16 +210,16 @@ void PrintPolicy(const Json& policy) {
   const Json status = Part(policy, "status", Json::object());
   const Json metadata = Part(policy, "metadata", Json::object());
   const std::string name = Text(Part(metadata, "name", ""));
-  PrintLine("name", name);
+  PrintField("name", name);
   const std::string reason = Text(Part(status, "reason", ""));
-  PrintLine("state", Text(Part(status, "state", "")) + (reason.empty() ? "" : ": " + reason));
-  PrintLine("mode", PolicyMode(policy));
+  PrintField("state", Text(Part(status, "state", "")) + (reason.empty() ? "" : ": " + reason));
+  PrintField("mode", PolicyMode(policy));
   PrintSpec(spec);
-  PrintLine("changed", fmt::format("{} by {}, revision {}", Text(Part(metadata, "updated_at", "")),
-                                   Text(Part(metadata, "updated_by", "")),
-                                   Text(Part(metadata, "revision", 0))));
+  PrintField("changed", fmt::format("{} by {}, revision {}", Text(Part(metadata, "updated_at", "")),
+                                    Text(Part(metadata, "updated_by", "")),
+                                    Text(Part(metadata, "revision", 0))));
   if (status.empty()) return;
-  PrintCounts(name, status);
+  PrintTotals(name, status);
   PrintStates(spec, status);
   PrintActs(spec, Part(status, "last", Json::array()));
 }

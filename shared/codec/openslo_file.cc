@@ -19,7 +19,7 @@ namespace {
 constexpr char kVersion[] = "openslo/v1";
 constexpr char kPrefix[] = "weir.dev/";
 constexpr int64_t kDayMs = 86'400'000;
-constexpr double kParts = 1e9;  // of a percent; further digits are those of binary fractions
+constexpr double kSloParts = 1e9;  // of a percent; further digits are those of binary fractions
 constexpr int64_t kLongestWindowMs = 35 * kDayMs;
 constexpr char kBurnRates[] =
     "an error budget is watched at 14.4 times over 1h and 5m, 6 over 6h and 30m, 3 over 1d and 2h "
@@ -30,12 +30,12 @@ const Json& Nothing() {
   return kNothing;
 }
 // A member of a mapping, null where there is none.
-const Json& Member(const Json& mapping, const std::string& name) {
+const Json& SloMember(const Json& mapping, const std::string& name) {
   if (!mapping.is_object()) return Nothing();
   const auto found = mapping.find(name);
   return found == mapping.end() ? Nothing() : *found;
 }
-std::string TextOf(const Json& value) { return value.is_string() ? value.get<std::string>() : ""; }
+std::string SloText(const Json& value) { return value.is_string() ? value.get<std::string>() : ""; }
 
 // "1w", "28d", "1M": a month has 30 days, a quarter 90, a year 365. 0: no such length.
 int64_t WindowMs(const std::string& text) {
@@ -70,15 +70,15 @@ class SloDocument {
         file_(file),
         indicators_(indicators),
         out_(out),
-        spec_(Member(value, "spec")),
-        annotations_(Member(Member(value, "metadata"), "annotations")) {}
+        spec_(SloMember(value, "spec")),
+        annotations_(SloMember(SloMember(value, "metadata"), "annotations")) {}
 
   void Read() {
     Metadata();
     CheckKeys(spec_, path_ + "spec",
               {"description", "service", "indicator", "indicatorRef", "timeWindow",
                "budgetingMethod", "objectives", "alertPolicies"});
-    const std::string description = TextOf(Member(spec_, "description"));
+    const std::string description = SloText(SloMember(spec_, "description"));
     if (!description.empty()) document_.spec["description"] = description;
     Window();
     Budgeting();
@@ -106,13 +106,13 @@ class SloDocument {
   }
 
   void Metadata() {
-    const Json& metadata = Member(value_, "metadata");
+    const Json& metadata = SloMember(value_, "metadata");
     document_.kind = domain::Kind::kPolicy;
-    document_.name = NameFromTitle(TextOf(Member(metadata, "name")));
+    document_.name = NameFromTitle(SloText(SloMember(metadata, "name")));
     document_.file = file_;
     document_.line = line_of_(path_ + "kind");
     if (document_.name.empty()) Error(path_ + "metadata.name", "is missing: the policy's name");
-    const Json& labels = Member(metadata, "labels");
+    const Json& labels = SloMember(metadata, "labels");
     if (labels.is_object()) {
       for (const auto& [key, value] : labels.items()) Label(key, value);
     }
@@ -124,19 +124,19 @@ class SloDocument {
     const Json& first = value.is_array() && !value.empty() ? value[0] : value;
     document_.metadata["labels"][key] = first;
     if (value.is_array() && value.size() > 1) {
-      Warn(
-          path_ + "metadata.labels." + key,
-          fmt::format("has {} values; the label keeps the first, {}", value.size(), TextOf(first)));
+      Warn(path_ + "metadata.labels." + key,
+           fmt::format("has {} values; the label keeps the first, {}", value.size(),
+                       SloText(first)));
     }
   }
 
   void Window() {
     const std::string path = path_ + "spec.timeWindow";
-    const Json& windows = Member(spec_, "timeWindow");
+    const Json& windows = SloMember(spec_, "timeWindow");
     if (windows.is_null()) return;
     if (!windows.is_array() || windows.size() != 1)
       return Error(path, Show(windows) + ", but a list of one window is expected");
-    const std::string text = TextOf(Member(windows[0], "duration"));
+    const std::string text = SloText(SloMember(windows[0], "duration"));
     const int64_t ms = WindowMs(text);
     if (ms == 0) {
       return Error(path + "[0].duration",
@@ -147,18 +147,18 @@ class SloDocument {
                    fmt::format("{} is longer than the 35 days that telemetry is kept", text));
     }
     window_ = fmt::format("{}ms", ms);
-    if (Member(windows[0], "isRolling") == false || !Member(windows[0], "calendar").is_null())
+    if (SloMember(windows[0], "isRolling") == false || !SloMember(windows[0], "calendar").is_null())
       Warn(path + "[0]", "follows the calendar; Weir's windows roll");
   }
   void Budgeting() {
-    const std::string method = TextOf(Member(spec_, "budgetingMethod"));
+    const std::string method = SloText(SloMember(spec_, "budgetingMethod"));
     if (!method.empty() && method != "Occurrences") {
       Warn(path_ + "spec.budgetingMethod",
            fmt::format("is {}; Weir counts requests, as Occurrences does", method));
     }
   }
   void AlertPolicies() {
-    const Json& policies = Member(spec_, "alertPolicies");
+    const Json& policies = SloMember(spec_, "alertPolicies");
     if (!policies.is_array() || policies.empty()) return;
     Warn(path_ + "spec.alertPolicies",
          fmt::format("are left out: {}; a Policy tells of what it sees by itself, to the Sinks",
@@ -170,27 +170,27 @@ class SloDocument {
     const std::optional<Indicator> indicator = FindIndicator();
     if (!indicator) return false;
     const Json& source = SourceOf(indicator->spec);
-    const std::string type = TextOf(Member(source, "type"));
-    const Json& ours = type == "Weir" || type == "weir" ? Member(source, "spec") : Nothing();
+    const std::string type = SloText(SloMember(source, "type"));
+    const Json& ours = type == "Weir" || type == "weir" ? SloMember(source, "spec") : Nothing();
     for (const char* key : {"metric", "model", "version", "arm", "tenant"}) {
       const std::string annotation = std::string(kPrefix) + key;
-      std::string text = TextOf(Member(annotations_, annotation));
+      std::string text = SloText(SloMember(annotations_, annotation));
       where_[key] = text.empty() ? indicator->path : path_ + "metadata.annotations." + annotation;
-      if (text.empty()) text = TextOf(Member(ours, key));
+      if (text.empty()) text = SloText(SloMember(ours, key));
       if (!text.empty()) watched_[key] = text;
     }
     if (!watched_.contains("metric")) {
       Error(indicator->path, Unmapped(source));
       return false;
     }
-    watched_["metric"] = domain::CanonicalPolicyMetric(TextOf(watched_["metric"]));
+    watched_["metric"] = domain::CanonicalPolicyMetric(SloText(watched_["metric"]));
     Model();
     return true;
   }
   void Model() {
-    const std::string model = TextOf(Member(watched_, "model"));
+    const std::string model = SloText(SloMember(watched_, "model"));
     if (model == "*") watched_.erase("model");
-    const std::string service = TextOf(Member(spec_, "service"));
+    const std::string service = SloText(SloMember(spec_, "service"));
     if (!model.empty() || service.empty()) return;
     watched_["model"] = service;
     where_["model"] = path_ + "spec.service";
@@ -200,11 +200,11 @@ class SloDocument {
                      service, kPrefix));
   }
   std::optional<Indicator> FindIndicator() {
-    if (const std::string name = TextOf(Member(spec_, "indicatorRef")); !name.empty()) {
+    if (const std::string name = SloText(SloMember(spec_, "indicatorRef")); !name.empty()) {
       const auto found = indicators_.find(name);
       if (found != indicators_.end()) return found->second;
       // The annotations say enough.
-      if (!TextOf(Member(annotations_, std::string(kPrefix) + "metric")).empty())
+      if (!SloText(SloMember(annotations_, std::string(kPrefix) + "metric")).empty())
         return Indicator{Json::object(), path_ + "spec.indicatorRef"};
       Error(path_ + "spec.indicatorRef",
             fmt::format("there is no SLI \"{}\" in this file, and no annotation {}metric says what "
@@ -212,26 +212,26 @@ class SloDocument {
                         name, kPrefix));
       return std::nullopt;
     }
-    const Json& indicator = Member(spec_, "indicator");
+    const Json& indicator = SloMember(spec_, "indicator");
     if (indicator.is_object())
-      return Indicator{Member(indicator, "spec"), path_ + "spec.indicator.spec"};
+      return Indicator{SloMember(indicator, "spec"), path_ + "spec.indicator.spec"};
     Error(path_ + "spec.indicator", "is missing: what is measured (or indicatorRef)");
     return std::nullopt;
   }
   // The first metricSource of the indicator, null if there is none.
   static const Json& SourceOf(const Json& indicator) {
-    const Json& threshold = Member(indicator, "thresholdMetric");
-    if (!threshold.is_null()) return Member(threshold, "metricSource");
-    const Json& ratio = Member(indicator, "ratioMetric");
+    const Json& threshold = SloMember(indicator, "thresholdMetric");
+    if (!threshold.is_null()) return SloMember(threshold, "metricSource");
+    const Json& ratio = SloMember(indicator, "ratioMetric");
     for (const char* part : {"good", "bad", "raw", "total"}) {
-      const Json& source = Member(Member(ratio, part), "metricSource");
+      const Json& source = SloMember(SloMember(ratio, part), "metricSource");
       if (!source.is_null()) return source;
     }
     return Nothing();
   }
   std::string Unmapped(const Json& source) const {
-    std::string type = TextOf(Member(source, "type"));
-    if (type.empty()) type = TextOf(Member(source, "metricSourceRef"));
+    std::string type = SloText(SloMember(source, "type"));
+    if (type.empty()) type = SloText(SloMember(source, "metricSourceRef"));
     return fmt::format(
         "is asked of {}, and Weir watches its own metrics: say which is meant, with "
         "metadata.annotations: {{{}metric: error_rate, {}model: NAME}}; metrics: {}",
@@ -241,7 +241,7 @@ class SloDocument {
 
   void Objectives() {
     const std::string path = path_ + "spec.objectives";
-    const Json& objectives = Member(spec_, "objectives");
+    const Json& objectives = SloMember(spec_, "objectives");
     if (!objectives.is_array() || objectives.empty())
       return Error(path, "is missing: a list of one objective or more");
     for (size_t i = 0; i < objectives.size(); ++i)
@@ -260,7 +260,7 @@ class SloDocument {
         Warn(path + "." + key, "is left out: requests are counted, not slices of time");
     }
     Json slo = watched_;
-    const std::string name = NameFromTitle(TextOf(Member(objective, "displayName")));
+    const std::string name = NameFromTitle(SloText(SloMember(objective, "displayName")));
     if (!name.empty()) slo["name"] = name;
     if (!window_.empty()) slo["window"] = window_;
     const std::string to = fmt::format("spec.slos[{}]", index);
@@ -273,7 +273,7 @@ class SloDocument {
     document_.spec["slos"].push_back(std::move(slo));
   }
   void Threshold(const Json& objective, const std::string& path, const std::string& to, Json& slo) {
-    const std::string metric = TextOf(slo["metric"]);
+    const std::string metric = SloText(slo["metric"]);
     if (objective.contains("value")) {
       slo["threshold"] = objective["value"];
       written_.emplace_back(to + ".threshold", path + ".value");
@@ -283,31 +283,31 @@ class SloDocument {
     }
     // Of a ratio `op` would compare the target.
     if (!objective.contains("op") || !objective.contains("value")) return;
-    slo["comparison"] = CanonicalComparison(TextOf(objective["op"]));
+    slo["comparison"] = CanonicalComparison(SloText(objective["op"]));
     written_.emplace_back(to + ".comparison", path + ".op");
-    const bool is_ceiling = TextOf(slo["comparison"]).starts_with('<');
+    const bool is_ceiling = SloText(slo["comparison"]).starts_with('<');
     if (is_ceiling != std::string_view(domain::DefaultComparison(metric)).starts_with('<') &&
         metric != "throughput" && metric != "tokens_per_second") {
       Error(path + ".op", fmt::format("{} would want {} to be high; what must hold is lt or lte",
-                                      TextOf(objective["op"]), metric));
+                                      SloText(objective["op"]), metric));
     }
   }
   void Target(const Json& objective, const std::string& path, const std::string& to, Json& slo) {
     const bool is_percent = !objective.contains("target");
     const char* key = is_percent ? "targetPercent" : "target";
-    const Json& target = Member(objective, key);
+    const Json& target = SloMember(objective, key);
     const std::string at = fmt::format("{}.{}", path, key);
     if (!target.is_number())
       return Error(at, target.is_null() ? "is missing: the share that must be good, such as 0.999"
                                         : Show(target) + ", but a number is expected");
-    const std::string metric = TextOf(slo["metric"]);
+    const std::string metric = SloText(slo["metric"]);
     if (metric != "error_rate" && !metric.ends_with("_ms")) {
       Warn(at, fmt::format("is left out: an error budget is of error_rate or of a latency; {} is "
                            "held to the value",
                            metric));
       return;
     }
-    slo["target"] = is_percent ? std::round(target.get<double>() * kParts) / (100 * kParts)
+    slo["target"] = is_percent ? std::round(target.get<double>() * kSloParts) / (100 * kSloParts)
                                : target.get<double>();
     written_.emplace_back(to + ".target", at);
   }
@@ -359,7 +359,7 @@ std::string NotCarriedOver(const std::string& kind) {
 }  // namespace
 
 bool LooksLikeOpenSlo(const Json& value) {
-  return value.is_object() && TextOf(Member(value, "apiVersion")).starts_with("openslo/");
+  return value.is_object() && SloText(SloMember(value, "apiVersion")).starts_with("openslo/");
 }
 
 void OpenSloFile::Add(const Json& value, const std::string& path, const LineOf& line_of) {
@@ -369,17 +369,17 @@ void OpenSloFile::Add(const Json& value, const std::string& path, const LineOf& 
 void OpenSloFile::Finish(FileContent& out) {
   Indicators indicators;
   for (const Document& document : documents_) {
-    if (TextOf(Member(document.value, "kind")) != "SLI") continue;
-    indicators[TextOf(Member(Member(document.value, "metadata"), "name"))] = {
-        Member(document.value, "spec"), document.path + "spec"};
+    if (SloText(SloMember(document.value, "kind")) != "SLI") continue;
+    indicators[SloText(SloMember(SloMember(document.value, "metadata"), "name"))] = {
+        SloMember(document.value, "spec"), document.path + "spec"};
   }
   for (const Document& document : documents_) {
     const auto fail = [&](const std::string& key, std::string message) {
       const std::string path = document.path + key;
       out.errors.push_back({file_, document.line_of(path), path, std::move(message)});
     };
-    const std::string version = TextOf(Member(document.value, "apiVersion"));
-    const std::string kind = TextOf(Member(document.value, "kind"));
+    const std::string version = SloText(SloMember(document.value, "apiVersion"));
+    const std::string kind = SloText(SloMember(document.value, "kind"));
     if (version != kVersion) {
       fail("apiVersion", fmt::format("\"{}\" is not {}", version, kVersion));
     } else if (kind == "SLO") {

@@ -17,11 +17,10 @@ constexpr size_t kMaxMatchers = 16;
 constexpr int64_t kLongestTargetDelayMs = 60'000;
 
 void CheckSlots(Checker& c, const std::string& path, uint64_t slots) {
-  if (slots > kMostSlots)
-    c.Fail(path, fmt::format("{} is above {}", slots, kMostSlots));
+  if (slots > kMostSlots) c.Fail(path, fmt::format("{} is above {}", slots, kMostSlots));
 }
 
-void CheckRate(Checker& c, const std::string& path, double rate) {
+void CheckLimitRate(Checker& c, const std::string& path, double rate) {
   if (!std::isfinite(rate) || rate < 0)
     c.Fail(path, fmt::format("{} is not a number from 0 on (0: no limit)", rate));
 }
@@ -32,13 +31,13 @@ void Check(Checker& c, const LimitSpec& spec) {
   CheckSlots(c, "spec.max_concurrent", spec.max_concurrent);
   CheckSlots(c, "spec.max_queue", spec.max_queue);
   CheckSlots(c, "spec.caller_concurrent", spec.caller_concurrent);
-  CheckRate(c, "spec.requests_per_second", spec.requests_per_second);
-  CheckRate(c, "spec.caller_requests_per_second", spec.caller_requests_per_second);
+  CheckLimitRate(c, "spec.requests_per_second", spec.requests_per_second);
+  CheckLimitRate(c, "spec.caller_requests_per_second", spec.caller_requests_per_second);
   if (spec.min_concurrent == 0)
     c.Fail("spec.min_concurrent", "is 0: a model that answers nobody is not a limit");
   if (spec.max_concurrent > 0 && spec.min_concurrent > spec.max_concurrent) {
-    c.Fail("spec.min_concurrent", fmt::format("{} is above max_concurrent, {}", spec.min_concurrent,
-                                              spec.max_concurrent));
+    c.Fail("spec.min_concurrent",
+           fmt::format("{} is above max_concurrent, {}", spec.min_concurrent, spec.max_concurrent));
   }
   if (spec.most_concurrent > 0 && spec.most_concurrent < spec.max_concurrent) {
     c.Fail("spec.most_concurrent", fmt::format("{} is below max_concurrent, {}",
@@ -53,9 +52,11 @@ void Check(Checker& c, const LimitSpec& spec) {
   for (size_t i = 0; i < spec.acts.size(); ++i) {
     const std::string path = fmt::format("spec.acts[{}]", i);
     if (!IsLimitAction(spec.acts[i].action))
-      c.Fail(path + ".action", fmt::format("\"{}\" lays nothing over a limit", spec.acts[i].action));
-    CheckRate(c, path + ".value", spec.acts[i].value);
-    CheckRate(c, path + ".caller_requests_per_second", spec.acts[i].caller_requests_per_second);
+      c.Fail(path + ".action",
+             fmt::format("\"{}\" lays nothing over a limit", spec.acts[i].action));
+    CheckLimitRate(c, path + ".value", spec.acts[i].value);
+    CheckLimitRate(c, path + ".caller_requests_per_second",
+                   spec.acts[i].caller_requests_per_second);
   }
 }
 
@@ -64,16 +65,18 @@ void CheckLimitReferences(Checker& c, const Resource& limit, const Lookup& find,
   if (find(Kind::kModel, limit.name) != nullptr) return;
   std::vector<std::string> names;
   for_each(Kind::kModel, [&](const Resource& model) { names.push_back(model.name); });
-  c.Fail("metadata.name", fmt::format("a Limit is named after its model; there is no model \"{}\"{}",
-                                      limit.name, DidYouMean(limit.name, names)));
+  c.Fail("metadata.name",
+         fmt::format("a Limit is named after its model; there is no model \"{}\"{}", limit.name,
+                     DidYouMean(limit.name, names)));
 }
 
 void Check(Checker& c, const SilenceSpec& spec) {
   static const std::vector<std::string> kMatchers = {"policy", "slo", "model", "version",
                                                      "severity"};
   if (spec.matchers.empty())
-    c.Fail("spec.matchers", "is empty: it would silence everything; name a policy, slo, model, "
-                            "version or severity");
+    c.Fail("spec.matchers",
+           "is empty: it would silence everything; name a policy, slo, model, "
+           "version or severity");
   c.Count("spec.matchers", spec.matchers.size(), kMaxMatchers);
   for (const auto& [name, value] : spec.matchers) c.OneOf("spec.matchers." + name, name, kMatchers);
   if (const auto severity = spec.matchers.find("severity"); severity != spec.matchers.end())

@@ -15,8 +15,8 @@ namespace {
 
 constexpr size_t kMaxSlos = 64;
 constexpr size_t kMaxRemediations = 32;
-constexpr int64_t kShortestWindowMs = 1'000;
-constexpr int64_t kLongestWindowMs = 35LL * 86'400'000;
+constexpr int64_t kShortestSloWindowMs = 1'000;
+constexpr int64_t kLongestSloWindowMs = 35LL * 86'400'000;
 constexpr int64_t kLongestDurationMs = 30LL * 86'400'000;
 constexpr uint64_t kMostExecutions = 1'000;
 
@@ -49,19 +49,20 @@ bool IsRatioMetric(const std::string& metric) {
 
 bool IsLatencyMetric(const std::string& metric) { return metric.ends_with("_ms"); }
 
-void CheckThreshold(Checker& c, const std::string& path, const SloSpec& slo, double value) {
+void CheckSloThreshold(Checker& c, const std::string& path, const SloSpec& slo, double value) {
   if (!std::isfinite(value) || value < 0)
     return c.Fail(path, fmt::format("{} is not a number from 0 on", value));
   if (IsRatioMetric(slo.metric) && value > 1) {
-    c.Fail(path, fmt::format("{} is not in 0..1{}", value,
-                             value <= 100 ? fmt::format(" (a ratio: {} % is {})", value, value / 100)
-                                          : ""));
+    c.Fail(
+        path,
+        fmt::format("{} is not in 0..1{}", value,
+                    value <= 100 ? fmt::format(" (a ratio: {} % is {})", value, value / 100) : ""));
   }
 }
 
 void CheckWarning(Checker& c, const std::string& path, const SloSpec& slo) {
   if (!slo.warning) return;
-  CheckThreshold(c, path + ".warning", slo, *slo.warning);
+  CheckSloThreshold(c, path + ".warning", slo, *slo.warning);
   const bool is_ceiling = slo.comparison.starts_with('<');
   if (is_ceiling ? *slo.warning > slo.threshold : *slo.warning < slo.threshold) {
     c.Fail(path + ".warning", fmt::format("{} is past the threshold {}: a warning comes before it",
@@ -72,12 +73,12 @@ void CheckWarning(Checker& c, const std::string& path, const SloSpec& slo) {
 void CheckBudget(Checker& c, const std::string& path, const SloSpec& slo) {
   if (!slo.target) return;
   if (!(*slo.target > 0 && *slo.target < 1)) {
-    c.Fail(path + ".target",
-           fmt::format("{} is not between 0 and 1, such as 0.999", *slo.target));
+    c.Fail(path + ".target", fmt::format("{} is not between 0 and 1, such as 0.999", *slo.target));
   }
   if (slo.metric != "error_rate" && !(IsLatencyMetric(slo.metric) && slo.threshold > 0)) {
-    c.Fail(path + ".target", "an error budget is of error_rate, or of a latency with a threshold "
-                             "that good requests stay within");
+    c.Fail(path + ".target",
+           "an error budget is of error_rate, or of a latency with a threshold "
+           "that good requests stay within");
   }
 }
 
@@ -85,15 +86,14 @@ void CheckSlo(Checker& c, const std::string& path, const SloSpec& slo) {
   c.OneOf(path + ".metric", slo.metric, PolicyMetrics());
   c.OneOf(path + ".comparison", slo.comparison, {"<=", "<", ">=", ">"});
   if (!slo.severity.empty()) c.OneOf(path + ".severity", slo.severity, Severities());
-  CheckThreshold(c, path + ".threshold", slo, slo.threshold);
-  const bool is_measured_from_zero = IsLatencyMetric(slo.metric) || slo.metric == "staleness_s" ||
-                                     slo.metric == "memory_bytes";
-  if (is_measured_from_zero && slo.threshold == 0 && !slo.target &&
-      slo.comparison.starts_with('<'))
+  CheckSloThreshold(c, path + ".threshold", slo, slo.threshold);
+  const bool is_measured_from_zero =
+      IsLatencyMetric(slo.metric) || slo.metric == "staleness_s" || slo.metric == "memory_bytes";
+  if (is_measured_from_zero && slo.threshold == 0 && !slo.target && slo.comparison.starts_with('<'))
     c.Fail(path + ".threshold", fmt::format("is missing: what {} stays within", slo.metric));
   CheckWarning(c, path, slo);
   CheckBudget(c, path, slo);
-  if (slo.window.ms < kShortestWindowMs || slo.window.ms > kLongestWindowMs)
+  if (slo.window.ms < kShortestSloWindowMs || slo.window.ms > kLongestSloWindowMs)
     c.Fail(path + ".window", "is not in 1s..35d");
   if (slo.for_ms.ms < 0 || slo.for_ms.ms > kLongestDurationMs)
     c.Fail(path + ".for", "is not in 0s..30d");
@@ -160,9 +160,10 @@ void CheckRemediation(Checker& c, const std::string& path, const RemediationSpec
 
 const std::vector<std::string>& PolicyMetrics() {
   static const std::vector<std::string> kMetrics = {
-      "error_rate",     "p50_latency_ms", "p95_latency_ms", "p99_latency_ms",
-      "p50_ttft_ms",    "p95_ttft_ms",    "p99_ttft_ms",    "p50_queue_ms",
-      "p95_queue_ms",   "p99_queue_ms",   "throughput",     "tokens_per_second",
+      "error_rate",     "p50_latency_ms",   "p95_latency_ms",
+      "p99_latency_ms", "p50_ttft_ms",      "p95_ttft_ms",
+      "p99_ttft_ms",    "p50_queue_ms",     "p95_queue_ms",
+      "p99_queue_ms",   "throughput",       "tokens_per_second",
       "shed_rate",      "prediction_drift", "performance_degradation",
       "staleness_s",    "memory_bytes"};
   return kMetrics;
@@ -178,12 +179,15 @@ const std::vector<std::string>& PolicyActions() {
 }
 
 std::string CanonicalPolicyMetric(const std::string& metric) {
-  static const std::map<std::string, std::string> kAliases = {
-      {"ttft", "p95_ttft_ms"},         {"latency", "p95_latency_ms"},
-      {"response_time", "p95_latency_ms"}, {"queue_time", "p95_queue_ms"},
-      {"tokens_per_s", "tokens_per_second"}, {"requests_per_second", "throughput"},
-      {"drift", "prediction_drift"},   {"staleness", "staleness_s"},
-      {"memory", "memory_bytes"}};
+  static const std::map<std::string, std::string> kAliases = {{"ttft", "p95_ttft_ms"},
+                                                              {"latency", "p95_latency_ms"},
+                                                              {"response_time", "p95_latency_ms"},
+                                                              {"queue_time", "p95_queue_ms"},
+                                                              {"tokens_per_s", "tokens_per_second"},
+                                                              {"requests_per_second", "throughput"},
+                                                              {"drift", "prediction_drift"},
+                                                              {"staleness", "staleness_s"},
+                                                              {"memory", "memory_bytes"}};
   const auto alias = kAliases.find(metric);
   if (alias != kAliases.end()) return alias->second;
   // latency_p99 and p99_latency, ttft_p99 …
@@ -191,7 +195,8 @@ std::string CanonicalPolicyMetric(const std::string& metric) {
     for (const char* q : {"p50", "p95", "p99"}) {
       const std::string ours = fmt::format(
           "{}_{}_ms", q, std::string_view(quantity) == "queue_time" ? "queue" : quantity);
-      if (metric == fmt::format("{}_{}", quantity, q) || metric == fmt::format("{}_{}", q, quantity) ||
+      if (metric == fmt::format("{}_{}", quantity, q) ||
+          metric == fmt::format("{}_{}", q, quantity) ||
           metric == fmt::format("{}_{}_ms", quantity, q))
         return ours;
     }
@@ -254,7 +259,7 @@ void Check(Checker& c, const PolicySpec& spec) {
     c.Fail("spec.max_executions", fmt::format("{} is not in 1..{}; enabled: false or dry_run: true "
                                               "keep a policy from acting",
                                               spec.max_executions, kMostExecutions));
-  if (spec.budget_window.ms < kShortestWindowMs || spec.budget_window.ms > kLongestDurationMs)
+  if (spec.budget_window.ms < kShortestSloWindowMs || spec.budget_window.ms > kLongestDurationMs)
     c.Fail("spec.budget_window", "is not in 1s..30d");
   if (!spec.runbook_url.empty()) CheckUrl(c, "spec.runbook_url", spec.runbook_url);
 }
