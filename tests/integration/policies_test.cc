@@ -148,6 +148,28 @@ TEST_F(Policies, ActsEndByThemselvesAndAKilledControlPlaneKeepsTheCooldown) {
   EXPECT_EQ(Count("shed", "violations"), 1u) << "the same violation, told once";
 }
 
+TEST_F(Policies, FlagsOfTheDocumentsSwitchPartsOff) {
+  ASSERT_NO_FATAL_FAILURE(StartCluster(0));
+  ASSERT_TRUE(PushVersion(api(), "1.0.0", ModelFile("1.0.0")).ok());
+  ASSERT_NO_FATAL_FAILURE(PutPolicy(PolicyResource("p", {{"action", "alert"}})));
+  const auto apply = [&](bool evaluator, bool dry_run) {
+    const Answer answer =
+        api().Call("POST", "/v1/apply?source=runtime",
+                   fmt::format("qos_monitor:\n  enabled: true\n  evaluator: {{enabled: {}}}\n"
+                               "  executor: {{enabled: true, dry_run: {}}}\n",
+                               evaluator, dry_run),
+                   {{"content-type", "application/yaml"}});
+    ASSERT_EQ(answer.status, 200) << answer;
+  };
+  ASSERT_NO_FATAL_FAILURE(apply(false, true));
+  EXPECT_EQ(Status("p")["state"], "disabled");
+  EXPECT_EQ(Status("p")["reason"], "the flag qos_monitor.evaluator is off");
+  EXPECT_EQ(Status("p")["dry_run"], true);
+  ASSERT_NO_FATAL_FAILURE(apply(true, false));
+  EXPECT_EQ(Status("p")["state"], "no_data");
+  EXPECT_EQ(Status("p")["dry_run"], false);
+}
+
 TEST_F(Policies, RefusesWhatMakesNoSense) {
   ASSERT_NO_FATAL_FAILURE(StartCluster(0));
   EXPECT_EQ(api().Post("/v1/policies/none/reset", Json::object()).status, 404);
