@@ -56,10 +56,22 @@ std::unique_ptr<const decision::Ruleset> GatesOf(const catalog::Catalog& catalog
   return rules;
 }
 
+// The documents' `executor: {dry_run: true}` is a setting of that feature, which its flag carries
+// in its metadata.
+bool RehearsesByMetadata(const catalog::Catalog& catalog) {
+  const Resource* executor = catalog.Find(Kind::kFlag, remedy::kGateExecutor);
+  if (executor == nullptr) return false;
+  const auto metadata = codec::ParseJson(executor->As<domain::FlagSpec>().metadata.text);
+  if (!metadata.ok() || !metadata->is_object()) return false;
+  const auto dry_run = metadata->find("dry_run");
+  return dry_run != metadata->end() && *dry_run == true;
+}
+
 }  // namespace
 
 bool Engine::IsGateOn(const std::string& flag, bool fallback) {
-  if (catalog_->Find(Kind::kFlag, flag) == nullptr) return fallback;
+  if (catalog_->Find(Kind::kFlag, flag) == nullptr)
+    return (flag == remedy::kGateDryRun && RehearsesByMetadata(*catalog_)) || fallback;
   if (gates_ == nullptr || gates_revision_ != catalog_->revision()) {
     gates_ = GatesOf(*catalog_);
     gates_revision_ = catalog_->revision();

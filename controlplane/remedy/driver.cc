@@ -102,7 +102,6 @@ void Driver::ForEachWatch(const std::string& policy,
 
 bool Driver::Tick(int64_t now_ms, int64_t now_wall_ms) {
   now_ms_ = now_ms;
-  now_wall_ms_ = now_wall_ms;
   for (auto& [model, rate] : rates_) {
     while (!rate.empty() &&
            now_ms - rate.front().first >= std::max(kRateWindowMs, world_.replay_step_ms))
@@ -157,6 +156,10 @@ void Driver::Observe(const Resource& policy, const SloWatch& watch, bool is_firi
 
 void Driver::Propose(const Resource& policy, Run& run, Moment now,
                      std::vector<Candidate>& candidates) {
+  const bool is_any = std::any_of(run.watches.begin(), run.watches.end(), [](const auto& watch) {
+    return watch.second.verdict().state == SloState::kViolated;
+  });
+  if (!is_any) return run.said.clear();
   const auto shared = std::make_shared<const Resource>(policy);
   const auto& spec = shared->As<PolicySpec>();
   const bool is_dry = spec.dry_run || IsOn(kGateDryRun, false);
@@ -204,7 +207,7 @@ void Driver::Outrank(std::vector<Candidate>& candidates) const {
     for (const Candidate& other : candidates) {
       if (other.policy->name == candidate.policy->name || !contends(other)) continue;
       if (other.intent.target != candidate.intent.target) continue;
-      if (!above(other, candidate) || (other.is_dry && !candidate.is_dry)) continue;
+      if (!above(other, candidate) || other.is_dry != candidate.is_dry) continue;
       outranked.emplace_back(&candidate, other.policy->name);
       break;
     }

@@ -8,8 +8,8 @@
 // of what is violated is proposed. A violation is a level: one that persists is proposed again at
 // every look, and the executor (executor.h) lets it act again after its cool-down. Of policies that
 // would act on one target at once, the one with the highest priority does, by name where those are
-// equal; one in its cool-down still keeps the others off, since its act is in force. A policy that
-// only rehearses stands back for others, and no other stands back for it.
+// equal; one in its cool-down still keeps the others off, since its act is in force. Policies that
+// only rehearse contend with each other alone, as if no other were there.
 //
 // What survives a restart goes into the same group commit as the telemetry: SaveState, LoadState
 // before the first Tick. Windows are filled again from the history where they are long enough.
@@ -265,7 +265,6 @@ class Driver {
   std::map<std::string, std::string> end_failures_;           // by what could not be ended
   codec::Json loaded_;  // of LoadState, by policy, until the policy is followed
   int64_t now_ms_ = 0;  // of the last look
-  int64_t now_wall_ms_ = 0;
 };
 
 // {policy, slo, spec, model, verdict: {state, severity, value, threshold, text}, reading, action,

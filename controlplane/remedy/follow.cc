@@ -143,6 +143,7 @@ void Driver::Seed(SloWindow& window, int64_t now_ms, int64_t now_wall_ms) const 
 // Nobody is told any more of what is not watched.
 void Driver::Drop(const std::string& policy, Run& run) {
   for (const auto& [key, watch] : run.watches) {
+    run.reminded_ms.erase(key);
     if (!watch.IsFiring() || !world_.observe) continue;
     world_.observe({policy, key.first, key.second, watch.slo().version, false,
                     watch.told_severity(), "is not watched any more", "", 0, 0});

@@ -16,13 +16,13 @@ class Policies : public ClusterTest {
     ASSERT_TRUE(PushVersion(api(), version, ModelFile(version), fault).ok());
     ASSERT_TRUE(WaitFor("it is READY", [&] { return VersionIs(version, "READY"); }));
   }
-  // At most 5 % errors over 3 s.
+  // At most 5 % errors over 2 s.
   Json PolicyResource(const std::string& name, const Json& remediation, const Json& more = {}) {
     Json spec = {
         {"slos",
-         {{{"metric", "error_rate"}, {"threshold", 0.05}, {"window", "3s"}, {"model", kModel}}}},
+         {{{"metric", "error_rate"}, {"threshold", 0.05}, {"window", "2s"}, {"model", kModel}}}},
         {"remediations", {remediation}},
-        {"cooldown", "8s"}};
+        {"cooldown", "6s"}};
     if (more.is_object()) spec.update(more);
     return {{"apiVersion", "weir/v1"},
             {"kind", "Policy"},
@@ -60,14 +60,14 @@ class Policies : public ClusterTest {
 TEST_F(Policies, TakesABadRolloutBackWhileItsTwinOnlyRehearses) {
   ASSERT_NO_FATAL_FAILURE(StartCluster(2));
   ASSERT_NO_FATAL_FAILURE(Push({"1.0.0"}));
-  ASSERT_NO_FATAL_FAILURE(PushWithErrors("1.1.0", 1.0));
+  ASSERT_NO_FATAL_FAILURE(PushWithErrors("1.1.0", 0.3));
   ASSERT_NO_FATAL_FAILURE(PutPolicy(PolicyResource("guard", {{"action", "rollback"}})));
   ASSERT_NO_FATAL_FAILURE(PutPolicy(
       PolicyResource("twin", {{"action", "rollback"}}, {{"dry_run", true}, {"priority", 100}})));
   Traffic traffic(Addresses(), 300);
-  // Its own triggers are off: only the policy can take it back.
+  // Its own triggers are off, and nodes leave only what fails most of the time: the policy is left.
   ASSERT_EQ(
-      PutRollout(api(), RolloutResource("bad", "1.1.0", {{.percentage = 25, .duration = "1h"}},
+      PutRollout(api(), RolloutResource("bad", "1.1.0", {{.percentage = 50, .duration = "1h"}},
                                         {{"enabled", false}}))
           .status,
       201);
@@ -110,20 +110,28 @@ TEST_F(Policies, TakesABadRolloutBackWhileItsTwinOnlyRehearses) {
   EXPECT_EQ(replay.json["actions"][0]["action"], "rollback") << replay;
 }
 
-TEST_F(Policies, AnActEndsByItselfAndAKilledControlPlaneKeepsTheCooldown) {
+TEST_F(Policies, ActsEndByThemselvesAndAKilledControlPlaneKeepsTheCooldown) {
   ASSERT_NO_FATAL_FAILURE(StartCluster(1));
   ASSERT_NO_FATAL_FAILURE(PushWithErrors("1.0.0", 0.5));
+  ASSERT_TRUE(PutFlag("fancy", 100).ok());
   Traffic traffic(Addresses(), 200);
   ASSERT_NO_FATAL_FAILURE(PutPolicy(
-      PolicyResource("shed", {{"action", "shed_load"}, {"share", 0.3}, {"duration", "2s"}})));
+      PolicyResource("calm", {{"action", "disable_flag"}, {"target", "fancy"}, {"duration", "1s"}},
+                     {{"cooldown", "10m"}})));
+  ASSERT_NO_FATAL_FAILURE(PutPolicy(
+      PolicyResource("shed", {{"action", "shed_load"}, {"share", 0.3}, {"duration", "1s"}})));
   ASSERT_TRUE(WaitFor("the act", [&] { return Acts().size() == 1; })) << Status("shed");
   const int64_t acted_ms = NowMs();
   const Json act = Acts()[0];
   EXPECT_EQ(act["action"], "shed_load");
   EXPECT_EQ(act["value"], 0.3);
   EXPECT_EQ(act["policy"], "shed");
-  ASSERT_TRUE(WaitFor("nodes have it", [&] { return EveryoneIsAtHead(); }));
+  ASSERT_TRUE(WaitFor("off on the node", [&] { return Threshold(node(0), "fancy") <= 0; }))
+      << Status("calm");
   ASSERT_TRUE(WaitFor("its end", [&] { return Acts().empty(); })) << Acts();
+  ASSERT_TRUE(WaitFor("on again", [&] { return Threshold(node(0), "fancy") == 100'000; }))
+      << Status("calm");
+  EXPECT_EQ(RevisionsBy("policy/calm").size(), 2u);
   const auto revisions = RevisionsBy("policy/shed");
   ASSERT_EQ(revisions.size(), 2u) << "the act and its end";
   EXPECT_TRUE(revisions[1].contains("evidence"));
@@ -135,24 +143,31 @@ TEST_F(Policies, AnActEndsByItselfAndAKilledControlPlaneKeepsTheCooldown) {
   EXPECT_EQ(after["remediations"], 1) << after;
   EXPECT_EQ(after["violations"], 1) << after;
   ASSERT_TRUE(WaitFor("it acts again", [&] { return Acts().size() == 1; })) << Status("shed");
-  EXPECT_GE(NowMs() - acted_ms, 7'500) << "the cool-down went on over the restart";
+  EXPECT_GE(NowMs() - acted_ms, 5'500) << "the cool-down went on over the restart";
   EXPECT_EQ(Count("shed", "remediations"), 2u);
   EXPECT_EQ(Count("shed", "violations"), 1u) << "the same violation, told once";
 }
 
-TEST_F(Policies, AFlagIsSwitchedOffForAWhile) {
-  ASSERT_NO_FATAL_FAILURE(StartCluster(1));
-  ASSERT_NO_FATAL_FAILURE(PushWithErrors("1.0.0", 0.5));
-  ASSERT_TRUE(PutFlag("fancy", 100).ok());
-  Traffic traffic(Addresses(), 200);
-  ASSERT_NO_FATAL_FAILURE(PutPolicy(
-      PolicyResource("calm", {{"action", "disable_flag"}, {"target", "fancy"}, {"duration", "2s"}},
-                     {{"cooldown", "10m"}})));
-  ASSERT_TRUE(WaitFor("off on the node", [&] { return Threshold(node(0), "fancy") <= 0; }))
-      << Status("calm");
-  ASSERT_TRUE(WaitFor("on again", [&] { return Threshold(node(0), "fancy") == 100'000; }))
-      << Status("calm");
-  EXPECT_EQ(RevisionsBy("policy/calm").size(), 2u);
+TEST_F(Policies, FlagsOfTheDocumentsSwitchPartsOff) {
+  ASSERT_NO_FATAL_FAILURE(StartCluster(0));
+  ASSERT_TRUE(PushVersion(api(), "1.0.0", ModelFile("1.0.0")).ok());
+  ASSERT_NO_FATAL_FAILURE(PutPolicy(PolicyResource("p", {{"action", "alert"}})));
+  const auto apply = [&](bool evaluator, bool dry_run) {
+    const Answer answer =
+        api().Call("POST", "/v1/apply?source=runtime",
+                   fmt::format("qos_monitor:\n  enabled: true\n  evaluator: {{enabled: {}}}\n"
+                               "  executor: {{enabled: true, dry_run: {}}}\n",
+                               evaluator, dry_run),
+                   {{"content-type", "application/yaml"}});
+    ASSERT_EQ(answer.status, 200) << answer;
+  };
+  ASSERT_NO_FATAL_FAILURE(apply(false, true));
+  EXPECT_EQ(Status("p")["state"], "disabled");
+  EXPECT_EQ(Status("p")["reason"], "the flag qos_monitor.evaluator is off");
+  EXPECT_EQ(Status("p")["dry_run"], true);
+  ASSERT_NO_FATAL_FAILURE(apply(true, false));
+  EXPECT_EQ(Status("p")["state"], "no_data");
+  EXPECT_EQ(Status("p")["dry_run"], false);
 }
 
 TEST_F(Policies, RefusesWhatMakesNoSense) {

@@ -259,12 +259,14 @@ TEST_F(SloTest, BurnRatesPageOnlyWhereBothWindowsExceed) {
   SloSpec slo = Slo("error_rate", 0);
   slo.target = 0.999;
   const SeriesKey key{"model/m", "1", "stable"};
+  const Series hour_well = Answers(60'000, 0);
+  const Series minute_well = Answers(1000, 0);
   const auto begin = [&](uint64_t bad) {
     Watch(slo);
     for (int hour = 0; hour < 72; ++hour)
-      window_->AddPast(now_ms_ - hour * 3'600'000, 3'600'000, key, Answers(60'000, 0));
+      window_->AddPast(now_ms_ - hour * 3'600'000, 3'600'000, key, hour_well);
     for (int minute = 0; minute < 360; ++minute)
-      window_->AddPast(now_ms_ - minute * 60'000, 60'000, key, Answers(1000, 0));
+      window_->AddPast(now_ms_ - minute * 60'000, 60'000, key, minute_well);
     Add(Answers(0, bad));
   };
   begin(850);  // about 14 times too fast over an hour, more over 5 minutes

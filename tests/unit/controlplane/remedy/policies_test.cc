@@ -42,7 +42,6 @@ TEST_F(RemedyPolicies, ARehearsalRecordsWhatTheTwinDoesAndChangesNothing) {
   domain::PolicySpec policy = Shed(Policy("shed_load"), 0.2);
   policy.priority = 1;
   PutPolicy("live", policy);
-  policy.priority = 2;
   policy.dry_run = true;
   PutPolicy("rehearsal", policy);
   Driver driver(World());
