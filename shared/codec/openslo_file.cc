@@ -2,7 +2,6 @@
 #include "shared/codec/openslo_file.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <optional>
 #include <utility>
@@ -301,9 +300,11 @@ class SloDocument {
       return Error(at, target.is_null() ? "is missing: the share that must be good, such as 0.999"
                                         : Show(target) + ", but a number is expected");
     const std::string metric = TextOf(slo["metric"]);
-    if (metric != "error_rate" && !metric.ends_with("_ms")) {
-      Warn(at, fmt::format("is left out: an error budget is of error_rate or of a latency; {} is "
-                           "held to the value",
+    const bool is_budget =
+        metric == "error_rate" ? !objective.contains("value") : metric.ends_with("_ms");
+    if (!is_budget) {
+      Warn(at, fmt::format("is left out: an error budget is of error_rate without a value, or of a "
+                           "latency; {} is held to the value at any time",
                            metric));
       return;
     }
