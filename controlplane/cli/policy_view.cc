@@ -182,14 +182,14 @@ std::string PolicyObjectives(const Json& policy) {
 }
 
 std::string PolicyLastAct(const Json& policy) {
-  const Json last = Part(Part(policy, "status", Json::object()), "last", Json::array());
-  if (last.empty()) return "-";
-  // Newest first or last: the later one.
-  const Json& first_at = Part(last.front(), "at", "");
-  const Json& last_at = Part(last.back(), "at", "");
-  const Json& act = Text(first_at) > Text(last_at) ? last.front() : last.back();
-  return fmt::format("{} {} {} ago", Text(Part(act, "action", "")), Text(Part(act, "result", "")),
-                     Age(Part(act, "at", Json())));
+  Json last;
+  for (const Json& act : Part(Part(policy, "status", Json::object()), "last", Json::array())) {
+    if (Text(Part(act, "result", "")) == "suppressed") continue;
+    if (last.is_null() || Text(Part(act, "at", "")) > Text(Part(last, "at", ""))) last = act;
+  }
+  if (last.is_null()) return "-";
+  return fmt::format("{} {} {} ago", Text(Part(last, "action", "")), Text(Part(last, "result", "")),
+                     Age(Part(last, "at", Json())));
 }
 
 std::string MetricValue(const std::string& metric, const Json& value) {

@@ -2,7 +2,6 @@
 #include "shared/codec/openslo_file.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <optional>
 #include <utility>
@@ -124,9 +123,9 @@ class SloDocument {
     const Json& first = value.is_array() && !value.empty() ? value[0] : value;
     document_.metadata["labels"][key] = first;
     if (value.is_array() && value.size() > 1) {
-      Warn(path_ + "metadata.labels." + key,
-           fmt::format("has {} values; the label keeps the first, {}", value.size(),
-                       SloText(first)));
+      Warn(
+          path_ + "metadata.labels." + key,
+          fmt::format("has {} values; the label keeps the first, {}", value.size(), SloText(first)));
     }
   }
 
@@ -301,9 +300,11 @@ class SloDocument {
       return Error(at, target.is_null() ? "is missing: the share that must be good, such as 0.999"
                                         : Show(target) + ", but a number is expected");
     const std::string metric = SloText(slo["metric"]);
-    if (metric != "error_rate" && !metric.ends_with("_ms")) {
-      Warn(at, fmt::format("is left out: an error budget is of error_rate or of a latency; {} is "
-                           "held to the value",
+    const bool is_budget =
+        metric == "error_rate" ? !objective.contains("value") : metric.ends_with("_ms");
+    if (!is_budget) {
+      Warn(at, fmt::format("is left out: an error budget is of error_rate without a value, or of a "
+                           "latency; {} is held to the value at any time",
                            metric));
       return;
     }

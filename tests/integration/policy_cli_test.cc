@@ -43,7 +43,10 @@ const Json& Policy() {
       "executor": {"state": "ready", "executions": 1, "max_executions": 5},
       "violations": 3, "remediations": 0, "dry_run_actions": 2,
       "suppressed": {"cooldown": 4, "budget": 0, "loop": 0, "outranked": 1},
-      "last": [{"at": "2026-11-28T20:01:00.000Z", "action": "shed_load",
+      "last": [{"at": "2026-11-28T20:01:30.000Z", "action": "shed_load",
+                "target": "fraud_detection", "slo": "p95", "result": "suppressed",
+                "reason": "cooldown"},
+               {"at": "2026-11-28T20:01:00.000Z", "action": "shed_load",
                 "target": "fraud_detection", "slo": "p95", "result": "dry_run",
                 "reason": "p95 above 200 ms", "revision": 0}]}})");
   return kPolicy;

@@ -158,6 +158,21 @@ TEST(OpenSlo, WhatHasNoBudgetIsHeldToItsValue) {
               testing::Contains(HasSubstr("spec.objectives[0].target is left out")));
 }
 
+TEST(OpenSlo, AnErrorRateWithAValueIsHeldToIt) {
+  std::string text = kLatency;
+  text.replace(text.find("latency_p99"), 11, "error_rate ");
+  text.replace(text.find("value: 200"), 10, "value: 0.1");
+  text.replace(text.find("value: 1000"), 11, "value: 0.05");
+  const FileContent content = ReadResources(text, "slo.yaml");
+  EXPECT_THAT(Texts(content.errors), IsEmpty());
+  const domain::PolicySpec spec = SpecOf(content.documents.at(0));
+  EXPECT_EQ(spec.slos[1].threshold, 0.05);
+  EXPECT_EQ(spec.slos[1].comparison, "<");
+  EXPECT_EQ(spec.slos[1].target, std::nullopt);
+  EXPECT_THAT(Texts(content.warnings),
+              testing::Contains(HasSubstr("spec.objectives[1].targetPercent is left out")));
+}
+
 TEST(OpenSlo, ErrorsStandWhereTheFileHasThem) {
   const auto errors_of = [](const std::string& from, const std::string& to) {
     std::string text = kLatency;
