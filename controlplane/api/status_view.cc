@@ -98,9 +98,7 @@ void AddMalformedFlags(const World& world, std::vector<Problem>& out) {
                  0, "", "weir flag list"});
 }
 
-int Rank(const Problem& problem) {
-  return -domain::SeverityRank(problem.severity);
-}
+int Rank(const Problem& problem) { return -domain::SeverityRank(problem.severity); }
 
 Json ProblemView(const Problem& problem) {
   Json since;

@@ -23,8 +23,8 @@ std::string PathFor(const std::string& format, const std::string& path);
 //   to the next repetition ahead, so that it also ends when nobody repeats it.
 // pagerduty: an event each (Events API v2), triggered, acknowledged or resolved under one
 //   dedup_key.
-// A notice of another type is an alert named after it, which the next one about the same that is
-// info ends.
+// A notice of another type is an alert named after it. PagerDuty's ends with the next one about the
+// same that is info; Alertmanager's, whose severity is part of its identity, by itself.
 std::vector<std::string> Bodies(const domain::SinkSpec& sink, const Notice& notice,
                                 const std::string& secret, const std::string& address);
 

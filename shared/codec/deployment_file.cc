@@ -253,7 +253,7 @@ class DeploymentFile {
     policy.spec = PolicyOfAlerts(alerts_, deployment_.model, at, paths, errors);
     if (!errors.empty()) return Fail(errors);
     if (policy.spec["slos"].empty()) return;
-    policy.spec["description"] = "the alerts of " + file_;
+    policy.spec["description"] = "the alerts of the deployment " + name_;
     paths.emplace_back("metadata.name", "deployment.name");
     paths.emplace_back("spec", at);
     Add(std::move(policy), paths, {});

@@ -105,8 +105,7 @@ void FillDefaults(Resource& resource, int64_t now_wall_ms) {
     sink->min_severity = CanonicalSeverity(sink->min_severity);
   } else if (auto* silence = std::get_if<SilenceSpec>(&resource.spec)) {
     const auto severity = silence->matchers.find("severity");
-    if (severity != silence->matchers.end())
-      severity->second = CanonicalSeverity(severity->second);
+    if (severity != silence->matchers.end()) severity->second = CanonicalSeverity(severity->second);
   } else if (auto* model = std::get_if<ModelSpec>(&resource.spec)) {
     for (auto& [name, version] : model->versions) {
       if (version.runtime.empty()) version.runtime = "xgboost";

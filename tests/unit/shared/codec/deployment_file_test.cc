@@ -99,9 +99,9 @@ TEST(DeploymentFile, TheBlockOfTheDocumentsBecomesARollout) {
   EXPECT_THAT(
       Texts(content.warnings),
       ElementsAre(HasSubstr("2: deployment names no subject, so flag \"production_deployme"),
-                  HasSubstr("engineering, product are told in the control plane's log, unless"),
                   HasSubstr("26: deployment.experiments.dspy_vs_traditional keeps configur"),
-                  HasSubstr("dashboards are left out (production_overview, experiment_r")));
+                  HasSubstr("dashboards are left out (production_overview, experiment_r"),
+                  HasSubstr("engineering, product are told in the control plane's log, unless")));
 }
 
 TEST(DeploymentFile, ItsAlertsBecomeAPolicyAndItsContactsSinks) {
