@@ -43,6 +43,12 @@ class LoaderTest : public testing::Test {
     loader_->Start();
   }
 
+  static LoaderOptions OfNode() {
+    LoaderOptions options;
+    options.node = "n1";
+    return options;
+  }
+
   Result<std::string> Fetch(const std::string& sha256) {
     const std::lock_guard lock(mutex_);
     ++fetches_;
@@ -184,7 +190,7 @@ TEST_F(LoaderTest, AVersionUnloadsAfterItsLastUserLetGo) {
 }
 
 TEST_F(LoaderTest, ARestartLoadsTheVersionAnewOnceAndServesMeanwhile) {
-  Start({.node = "n1"});
+  Start(OfNode());
   const domain::VersionEntry entry = Entry("1", Put(ModelFile("1.0.0")));
   Want({entry});
   const auto before = tables_.WaitForState("1", State::kReady)->Find("fraud", "1");
@@ -219,7 +225,7 @@ TEST_F(LoaderTest, ARestartLoadsTheVersionAnewOnceAndServesMeanwhile) {
 }
 
 TEST_F(LoaderTest, WhatIsLoadedForTheFirstTimeNeedsNoRestart) {
-  Start({.node = "n1"});
+  Start(OfNode());
   domain::LimitEntry limit;
   limit.name = "fraud";
   domain::LimitActEntry act;
