@@ -12,6 +12,7 @@
 
 #include "bench/decisions.h"
 #include "bench/digest.h"
+#include "bench/evaluator.h"
 #include "bench/false_rollbacks.h"
 #include "bench/flags.h"
 #include "bench/ofrep.h"
@@ -49,6 +50,14 @@ Status Decisions(const Options& options, Report& report) {
 
 Status Digest(const Options& options, Report& report) {
   MeasureDigest(options.smoke ? 10'000 : options.quick ? 100'000 : 1'000'000, report);
+  return OkStatus();
+}
+
+Status Evaluator(const Options& options, Report& report) {
+  EvaluatorEffort effort;
+  if (options.quick) effort.seconds = 5;
+  if (options.smoke) effort = {.models = 10, .policies = 4, .warm_up_s = 2, .seconds = 2};
+  MeasureEvaluator(effort, report);
   return OkStatus();
 }
 
@@ -162,6 +171,7 @@ constexpr Group kGroups[] = {
     {"build", Build, true},
     {"false_rollbacks", FalseRollbacks, true},
     {"digest", Digest, true},
+    {"evaluator", Evaluator, true},
 };
 
 bool IsWanted(const Group& group, const std::vector<std::string>& only) {
