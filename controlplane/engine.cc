@@ -44,13 +44,6 @@ rollout::NodeFacts FactsOf(const publish::NodeStatus& node, uint64_t epoch, int6
   return facts;
 }
 
-// Bytes; 0 where a node does not say.
-template <class Node>
-double MemoryOf(const Node& node) {
-  if constexpr (requires { node.memory_bytes; }) return static_cast<double>(node.memory_bytes);
-  return 0;
-}
-
 }  // namespace
 
 Status Engine::Open(const std::string& data_dir) {

@@ -22,18 +22,6 @@ SloMetric QuantileOf(Quantity quantity, double q, uint64_t min_samples) {
   return {Kind::kQuantile, quantity, q, min_samples};
 }
 
-// Counted with requests of models that give tokens or wait; a series of another program lacks them.
-template <class S>
-const TDigest* TtftOf(const S& series) {
-  if constexpr (requires { series.ttft; }) return &series.ttft;
-  return nullptr;
-}
-template <class S>
-const TDigest* QueueOf(const S& series) {
-  if constexpr (requires { series.queue; }) return &series.queue;
-  return nullptr;
-}
-
 std::optional<double> Share(uint64_t part, uint64_t whole) {
   if (whole == 0) return std::nullopt;
   return static_cast<double>(std::min(part, whole)) / static_cast<double>(whole);
@@ -77,9 +65,9 @@ const TDigest* DigestOf(const Series& series, Quantity quantity) {
     case Quantity::kOutputs:
       return &series.outputs;
     case Quantity::kTtft:
-      return TtftOf(series);
+      return &series.ttft;
     case Quantity::kQueue:
-      return QueueOf(series);
+      return &series.queue;
     case Quantity::kNone:
       break;
   }
