@@ -170,7 +170,7 @@ TEST(GateLoad, BelowItsCapacityAGovernorTurnsNobodyAway) {
 
 TEST(GateLoad, AStaticLimitKeepsTheQueueBounded) {
   const Figures figures = Steady(false, 10);
-  EXPECT_GE(figures.goodput, 0.99);
+  EXPECT_GE(figures.goodput, 0.98);  // what came last is not answered yet
   EXPECT_EQ(figures.most_waiting, 2 * kSlots);
   EXPECT_LE(figures.p99_ms, 50 + 2 * 50 + 1);
 }
