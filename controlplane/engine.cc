@@ -132,8 +132,8 @@ void Engine::TellDriver() {
   std::vector<remedy::NodeFacts> seen;
   for (const auto& node : nodes_->nodes) {
     facts.push_back(FactsOf(*node, epoch_, to_wall_ms));
-    seen.push_back({node->id, node->IsLive(), facts.back().applied_version, MemoryOf(*node),
-                    facts.back().versions});
+    seen.push_back({node->id, node->IsLive(), facts.back().applied_version,
+                    static_cast<double>(node->memory_bytes), facts.back().versions});
   }
   driver_->OnNodes(std::move(facts), published_);
   policies_->OnNodes(std::move(seen), published_);
