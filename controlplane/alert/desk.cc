@@ -173,6 +173,16 @@ void Desk::EndAll(const std::string& policy, const Moment& now) {
   }
 }
 
+bool Desk::IsInForce(const std::string& name, int64_t now_wall_ms) const {
+  bool is_in_force = false;
+  options_.for_each(domain::Kind::kSilence, [&](const domain::Resource& silence) {
+    const auto& spec = silence.As<domain::SilenceSpec>();
+    if (silence.name == name)
+      is_in_force = spec.starts.ms <= now_wall_ms && now_wall_ms < spec.until.ms;
+  });
+  return is_in_force;
+}
+
 bool Desk::ApplySilence(Alert& alert, int64_t now_wall_ms) {
   std::string by;
   options_.for_each(domain::Kind::kSilence, [&](const domain::Resource& silence) {
@@ -180,7 +190,8 @@ bool Desk::ApplySilence(Alert& alert, int64_t now_wall_ms) {
       by = silence.name;
   });
   if (by == alert.row.silenced_by) return false;
-  const bool is_over = by.empty();
+  // A severity that left its silence, and may come back to it, is no end of the silence.
+  const bool is_over = by.empty() && !IsInForce(alert.row.silenced_by, now_wall_ms);
   alert.row.silenced_by = std::move(by);
   if (is_over) {
     alert.row.unattended_wall_ms = now_wall_ms;

@@ -106,6 +106,7 @@ class Desk {
   void Take(const Observation& observation, Alert& alert, const Moment& now);
   void End(Alert& alert, const Moment& now);
   // Whether another Silence fits it now, or none.
+  bool IsInForce(const std::string& name, int64_t now_wall_ms) const;
   bool ApplySilence(Alert& alert, int64_t now_wall_ms);
   // Works out its state, notes that it is to be stored, and shows it.
   void Changed(Alert& alert, const std::string& from);

@@ -8,6 +8,7 @@
 #include "shared/codec/domain_fields.h"
 #include "shared/codec/resource.h"
 #include "shared/domain/entries.h"
+#include "shared/domain/limit.h"
 #include "shared/domain/token.h"
 #include "shared/telemetry/series.h"
 
@@ -103,6 +104,26 @@ Json ModelStatus(const Resource& model, const World& world) {
   return status;
 }
 
+// What holds on each node now; what is 0 or empty is left out, as no limit.
+Json LimitStatus(const Resource& limit, int64_t now_wall_ms) {
+  const domain::EffectiveLimit now =
+      domain::EffectiveLimitAt(domain::LimitEntryOf(limit), now_wall_ms);
+  Json status = Json::object();
+  const auto add = [&](const char* name, auto value) {
+    if (value > 0) status[name] = value;
+  };
+  add("max_concurrent", now.max_concurrent);
+  add("max_queue", now.max_queue);
+  add("requests_per_second", now.requests_per_second);
+  add("caller_requests_per_second", now.caller_requests_per_second);
+  add("caller_concurrent", now.caller_concurrent);
+  add("shed", now.shed);
+  for (const auto& broken : now.broken)
+    status["broken"].push_back({{"version", broken.version}, {"reason", broken.why}});
+  if (now.changes_at_wall_ms > 0) status["changes_at"] = FormatTimeMs(now.changes_at_wall_ms);
+  return status;
+}
+
 }  // namespace
 
 domain::ForEach ForEachOf(const catalog::Catalog& catalog) {
@@ -166,8 +187,10 @@ Json ViewOf(const Resource& resource, const World& world) {
     case Kind::kExperiment:
     case Kind::kEmergency:
     case Kind::kObservability:
-    case Kind::kLimit:
     case Kind::kSilence:
+      break;
+    case Kind::kLimit:
+      json["status"] = LimitStatus(resource, world.clock.WallMs());
       break;
     case Kind::kPolicy:
       if (world.policy_status) json["status"] = world.policy_status(resource.name);

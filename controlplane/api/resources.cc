@@ -159,6 +159,10 @@ Answer Api::Core::CommitOne(Resource resource, const Call& call) {
     return *std::move(refusal);
   // What the system worked out is nobody's to write.
   resource.status = before == nullptr ? std::nullopt : before->status;
+  if (auto* limit = std::get_if<domain::LimitSpec>(&resource.spec)) {
+    const bool says_acts = call.json.contains("spec") && call.json["spec"].contains("acts");
+    if (before != nullptr && !says_acts) limit->acts = before->As<domain::LimitSpec>().acts;
+  }
   if (const auto* model = std::get_if<domain::ModelSpec>(&resource.spec))
     WEIR_RETURN_IF_ERROR(CheckBlobs(*model, name, "spec.versions"));
   const bool is_new = before == nullptr;

@@ -348,6 +348,17 @@ Status CheckResource(const Resource& resource) {
   return resource.kind == Kind::kRollout ? CheckRolloutStatus(resource) : OkStatus();
 }
 
+// What stood already may outlive what it speaks of: a policy must be there to be switched off, and
+// the acts on a limit to be ended.
+bool SpeaksOfTheSame(const Resource* before, const Resource& resource) {
+  if (before == nullptr) return false;
+  if (resource.kind == Kind::kLimit) return true;
+  if (resource.kind != Kind::kPolicy) return false;
+  const auto& was = before->As<domain::PolicySpec>();
+  const auto& is = resource.As<domain::PolicySpec>();
+  return was.slos == is.slos && was.remediations == is.remediations;
+}
+
 Status CheckProposal(const Proposal& proposal, bool force_removal) {
   for (const auto& [key, resource] : proposal.changed()) {
     const Resource* before = proposal.Before(key);
@@ -359,7 +370,7 @@ Status CheckProposal(const Proposal& proposal, bool force_removal) {
     // A rollout that is over may outlive what it spoke of.
     const bool is_over = key.kind == Kind::kRollout && before != nullptr &&
                          before->spec == resource->spec && !IsRunning(*resource);
-    if (!is_over) {
+    if (!is_over && !SpeaksOfTheSame(before, *resource)) {
       WEIR_RETURN_IF_ERROR(
           Explained(*resource,
                     domain::ValidateReferences(*resource, proposal.lookup(), proposal.for_each())));

@@ -153,7 +153,7 @@ const History::Tier& History::FinestSince(int64_t from_wall_ms, int64_t now_wall
   const int64_t step_ms = kTiers[kFirstStored].step_ms;
   const auto known = tiers_[kFirstStored].lower_bound(from_wall_ms / step_ms * step_ms);
   const auto is_short = [&](size_t tier) {
-    if (from_wall_ms < now_wall_ms - kTiers[tier].keep_ms) return true;
+    if (from_wall_ms < now_wall_ms - kTiers[tier].keep_ms - kTiers[tier].step_ms) return true;
     if (kTiers[tier].stored || known == tiers_[kFirstStored].end()) return false;
     const Windows& windows = tiers_[tier];
     return windows.empty() ||

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -129,6 +130,7 @@ Sent Post(const domain::SinkSpec& sink, const Notice& notice, int64_t now_wall_m
   options.max_body = kMaxAnswer;
   http::Client client(target->base, std::move(options));
   Sent sent;
+  std::optional<Sent> failed;
   for (const std::string& body : Bodies(sink, notice, secret, address)) {
     std::vector<http::Header> headers = {{"Content-Type", "application/json"},
                                          {"User-Agent", "weir"},
@@ -141,10 +143,12 @@ Sent Post(const domain::SinkSpec& sink, const Notice& notice, int64_t now_wall_m
           {"X-Weir-Signature", "sha256=" + HmacSha256Hex(secret, timestamp + "." + body)});
     }
     sent = Judge(client.Do("POST", PathFor(sink.format, target->path), headers, body));
-    // What was taken already is taken again at the next attempt, and known by its key.
-    if (sent.result != Sent::Result::kDelivered) return sent;
+    // What was taken already is taken again at the next attempt, and known by its key; what is
+    // refused for good keeps the others from nobody.
+    if (sent.result == Sent::Result::kRetry) return sent;
+    if (sent.result == Sent::Result::kFailed) failed = sent;
   }
-  return sent;
+  return failed.value_or(sent);
 }
 
 }  // namespace

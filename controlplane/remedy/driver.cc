@@ -284,7 +284,8 @@ void Driver::Note(Candidate& candidate, const std::string& result, const std::st
   if (!IsReplay())
     Log("remedy").info("{}: {} {}: {} ({})", candidate.policy->name, candidate.intent.action,
                        candidate.intent.target, result, reason);
-  if (!world_.notify) return;
+  // Of `alert` the alert itself tells people, and knows who is not to be told.
+  if (!world_.notify || candidate.intent.action == "alert") return;
   Json data = {{"policy", candidate.policy->name},
                {"slo", candidate.watch->slo().name},
                {"model", candidate.watch->model()},

@@ -253,6 +253,8 @@ class DeploymentFile {
     policy.spec = PolicyOfAlerts(alerts_, deployment_.model, at, paths, errors);
     if (!errors.empty()) return Fail(errors);
     if (policy.spec["slos"].empty()) return;
+    if (deployment_.model.empty())
+      Warn(at, "watch every model, since the deployment names none");
     policy.spec["description"] = "the alerts of the deployment " + name_;
     paths.emplace_back("metadata.name", "deployment.name");
     paths.emplace_back("spec", at);

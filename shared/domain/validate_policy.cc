@@ -99,6 +99,7 @@ void CheckSlo(Checker& c, const std::string& path, const SloSpec& slo) {
     c.Fail(path + ".for", "is not in 0s..30d");
   if (slo.horizon.ms < 0 || slo.horizon.ms > kLongestDurationMs)
     c.Fail(path + ".horizon", "is not in 0s..30d");
+  if (!slo.arm.empty()) c.OneOf(path + ".arm", slo.arm, {"stable", "canary", "pinned", "shadow"});
   if (slo.model.empty() && !slo.version.empty())
     c.Fail(path + ".version", "needs a model beside it");
 }
@@ -120,6 +121,8 @@ std::set<std::string> FieldsOf(const RemediationSpec& r) {
 void CheckNumbers(Checker& c, const std::string& path, const RemediationSpec& r) {
   if (r.action == "set_percentage" && !r.percentage)
     c.Fail(path + ".percentage", "is missing: the percentage to set, 0..100");
+  if ((r.action == "set_percentage" || r.action == "disable_flag") && r.target.empty())
+    c.Fail(path + ".target", "is missing: the flag");
   if (r.percentage) c.Percent(path + ".percentage", *r.percentage);
   if (r.step && !(*r.step >= 1 && *r.step <= 1e6))
     c.Fail(path + ".step", fmt::format("{} is not in 1..1000000 slots", *r.step));
@@ -132,6 +135,7 @@ void CheckNumbers(Checker& c, const std::string& path, const RemediationSpec& r)
   if (r.action == "shed_load" && !r.share)
     c.Fail(path + ".share", "is missing: of the callers turned away, 0..1");
   if (r.share) c.Ratio(path + ".share", *r.share);
+  if (r.share && *r.share == 0) c.Fail(path + ".share", "is 0: nobody would be turned away");
   if (r.caller_requests_per_second && !(*r.caller_requests_per_second > 0))
     c.Fail(path + ".caller_requests_per_second", "is not above 0");
   if (r.caller_concurrent && *r.caller_concurrent == 0)

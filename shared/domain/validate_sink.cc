@@ -14,7 +14,7 @@ namespace {
 constexpr size_t kMaxUrl = 2048;  // bytes
 constexpr int64_t kShortestTimeoutMs = 100;
 constexpr int64_t kLongestTimeoutMs = 60'000;
-constexpr size_t kMaxTeam = 253;        // bytes
+constexpr size_t kMaxTeam = 253;  // bytes
 constexpr size_t kMaxArguments = 64;
 constexpr size_t kMaxArgument = 4096;  // bytes
 constexpr int64_t kShortestPauseMs = 1'000;
@@ -114,7 +114,8 @@ void Check(Checker& c, const SinkSpec& spec) {
   if (spec.format == "pagerduty" && spec.secret_file.empty())
     c.Fail("spec.secret_file", "is missing: the file that holds PagerDuty's routing key");
   if (spec.team.size() > kMaxTeam)
-    c.Fail("spec.team", fmt::format("{} bytes; at most {} are allowed", spec.team.size(), kMaxTeam));
+    c.Fail("spec.team",
+           fmt::format("{} bytes; at most {} are allowed", spec.team.size(), kMaxTeam));
   const auto check_pause = [&](const char* path, int64_t ms) {
     if (ms != 0 && (ms < kShortestPauseMs || ms > kLongestPauseMs))
       c.Fail(path, "is not in 1s..30d");

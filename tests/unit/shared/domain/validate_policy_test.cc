@@ -123,7 +123,12 @@ TEST(PolicyRules, TimesHaveTheirLimits) {
 
 TEST(PolicyRules, EveryActionTakesItsFieldsAndNoOthers) {
   EXPECT_THAT(WrongAction("rollback"), IsEmpty());
-  EXPECT_THAT(WrongAction("set_percentage", [](auto& r) { r.percentage = 5; }), IsEmpty());
+  EXPECT_THAT(WrongAction("set_percentage",
+                          [](auto& r) {
+                            r.target = "f";
+                            r.percentage = 5;
+                          }),
+              IsEmpty());
   EXPECT_THAT(WrongAction("disable_flag",
                           [](auto& r) {
                             r.target = "f";
@@ -152,7 +157,8 @@ TEST(PolicyRules, EveryActionTakesItsFieldsAndNoOthers) {
               ElementsAre(HasSubstr("spec.remediations[0].factor: has no meaning for restart"),
                           HasSubstr("spec.remediations[0].step: has no meaning for restart")));
   EXPECT_THAT(WrongAction("set_percentage"),
-              ElementsAre(HasSubstr("spec.remediations[0].percentage: is missing")));
+              ElementsAre(HasSubstr("spec.remediations[0].percentage: is missing"),
+                          HasSubstr("spec.remediations[0].target: is missing: the flag")));
   EXPECT_THAT(WrongAction("throttle"),
               ElementsAre(HasSubstr("spec.remediations[0].factor: is missing")));
   EXPECT_THAT(WrongAction("shed_load"),
