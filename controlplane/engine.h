@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "controlplane/alert/observation.h"
@@ -100,6 +101,7 @@ class Engine {
   Status StartPolicies();
   remedy::Driver::World PoliciesWorld();
   bool IsGateOn(const std::string& flag, bool fallback);
+  bool IsKept(const telemetry::SeriesKey& key);
 
   const Clock& clock_;
   const EngineHooks hooks_;
@@ -110,6 +112,8 @@ class Engine {
   std::unique_ptr<remedy::Driver> policies_;
   int64_t looked_ms_ = 0;                           // policies, at their objectives
   std::unique_ptr<const decision::Ruleset> gates_;  // of flags that gate the control plane
+  std::set<std::string> tenants_;                   // that objectives name
+  uint64_t tenants_revision_ = 0;                   // as of then
   uint64_t gates_revision_ = 0;                     // that they are of
   uint64_t epoch_ = 0;
   uint64_t published_ = 0;  // the newest version that went to nodes

@@ -69,6 +69,23 @@ bool RehearsesByMetadata(const catalog::Catalog& catalog) {
 
 }  // namespace
 
+// Anybody may name a tenant in a header; only what an objective is about is worth a history.
+bool Engine::IsKept(const telemetry::SeriesKey& key) {
+  constexpr std::string_view kPrefix = telemetry::kTenantSubject;
+  if (!key.subject.starts_with(kPrefix)) return true;
+  if (tenants_revision_ != catalog_->revision()) {
+    tenants_.clear();
+    catalog_->ForEach(Kind::kPolicy, [&](const Resource& policy) {
+      for (const domain::SloSpec& slo : policy.As<domain::PolicySpec>().slos) {
+        if (!slo.tenant.empty()) tenants_.insert(slo.tenant);
+      }
+    });
+    tenants_revision_ = catalog_->revision();
+  }
+  const std::string rest = key.subject.substr(kPrefix.size());
+  return tenants_.contains(rest.substr(0, rest.find('/')));
+}
+
 bool Engine::IsGateOn(const std::string& flag, bool fallback) {
   if (catalog_->Find(Kind::kFlag, flag) == nullptr)
     return (flag == remedy::kGateDryRun && RehearsesByMetadata(*catalog_)) || fallback;
@@ -76,6 +93,9 @@ bool Engine::IsGateOn(const std::string& flag, bool fallback) {
     gates_ = GatesOf(*catalog_);
     gates_revision_ = catalog_->revision();
   }
+  // An emergency switches features off; that nothing acts is none.
+  const domain::EmergencyOverlay& emergency = gates_->emergency;
+  if (flag == remedy::kGateDryRun && (emergency.kill_switch || emergency.baseline)) return true;
   return decision::DecideFlag(
              *gates_, flag,
              {.key = kGateKey, .random = 0, .now_wall_ms = clock_.WallMs(), .context = {}})
@@ -108,6 +128,7 @@ remedy::Driver::World Engine::PoliciesWorld() {
 }
 
 Status Engine::StartPolicies() {
+  ledger_->KeepOnly([this](const telemetry::SeriesKey& key) { return IsKept(key); });
   policies_ = std::make_unique<remedy::Driver>(PoliciesWorld());
   WEIR_ASSIGN_OR_RETURN(const auto state, store_->LoadStates(kPolicyState));
   const auto saved = state.find(kPolicyState);
@@ -134,13 +155,19 @@ Result<remedy::BacktestInput> Engine::BacktestOf(const std::string& policy, int6
   input.policy = *resource;
   input.from_wall_ms = from_wall_ms;
   input.to_wall_ms = std::min(to_wall_ms, now_ms);
+  const auto& spec = resource->As<domain::PolicySpec>();
+  // What it looks at, and what throttling takes a part of.
   std::set<std::string> subjects;
+  for (const domain::RemediationSpec& remediation : spec.remediations)
+    subjects.insert("model/" + remediation.target);
   for (const Kind kind : {Kind::kModel, Kind::kLimit, Kind::kFlag, Kind::kRollout}) {
     catalog_->ForEach(kind, [&](const Resource& r) {
       input.resources.push_back(r);
       if (kind != Kind::kModel) return;
-      subjects.insert("model/" + r.name);
-      for (const domain::SloSpec& slo : resource->As<domain::PolicySpec>().slos) {
+      for (const domain::SloSpec& slo : spec.slos) {
+        if (slo.model.empty() ? !domain::Selects(spec.selector, r.labels) : slo.model != r.name)
+          continue;
+        subjects.insert("model/" + r.name);
         if (!slo.tenant.empty()) subjects.insert("tenant/" + slo.tenant + "/" + r.name);
       }
     });
@@ -151,8 +178,11 @@ Result<remedy::BacktestInput> Engine::BacktestOf(const std::string& policy, int6
   ledger_->history().ForEach(tier, from_wall_ms, input.to_wall_ms,
                              [&](int64_t start_ms, const telemetry::Window& window) {
                                telemetry::Window copy;
-                               for (const auto& [key, series] : window) {
-                                 if (subjects.contains(key.subject)) copy.emplace(key, series);
+                               for (const std::string& subject : subjects) {
+                                 for (auto at = window.lower_bound({subject, "", ""});
+                                      at != window.end() && at->first.subject == subject; ++at) {
+                                   copy.insert(*at);
+                                 }
                                }
                                input.windows.emplace_back(start_ms, std::move(copy));
                              });

@@ -78,7 +78,8 @@ void SloWindow::Add(int64_t at_ms, const telemetry::SeriesKey& key,
 
 void SloWindow::AddPast(int64_t at_ms, int64_t step_ms, const telemetry::SeriesKey& key,
                         const telemetry::Series& series) {
-  if (!subject_.budget_ms) began_ms_ = std::min(began_ms_, at_ms);
+  // Of a rate, a time in which nobody counted would look like a time without requests.
+  if (!subject_.budget_ms && !metric_.IsRate()) began_ms_ = std::min(began_ms_, at_ms);
   if (!subject_.Takes(key, metric_)) return;
   if (!subject_.budget_ms) return AddTo(at_ms, key, series);
   const BurnCount count = BurnOf(series, metric_, *subject_.budget_ms);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "controlplane/ingest/ledger.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "shared/base/crash_point.h"
@@ -42,7 +44,14 @@ Result<HighWaters> Ledger::Load() {
 void Ledger::Add(const TelemetryTick& tick) {
   const int64_t to_wall_ms = clock_.WallMs() - clock_.MonotonicMs();
   for (const auto& [second_ms, window] : tick.history) {
-    history_.Add(second_ms + to_wall_ms, window);
+    const auto is_kept = [this](const auto& item) { return !is_kept_ || is_kept_(item.first); };
+    if (std::all_of(window.begin(), window.end(), is_kept)) {
+      history_.Add(second_ms + to_wall_ms, window);
+      continue;
+    }
+    telemetry::Window kept;
+    std::copy_if(window.begin(), window.end(), std::inserter(kept, kept.end()), is_kept);
+    history_.Add(second_ms + to_wall_ms, kept);
   }
   for (const auto& [decided, counts] : tick.flags) {
     flags_.Add(counts, decided.at_ms + to_wall_ms, decided.version);

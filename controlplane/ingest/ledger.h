@@ -26,6 +26,10 @@ class Ledger {
   Ledger(store::Store& store, const Clock& clock, FlagTotals::FindFlag find,
          FlagTotals::DigestOf digest_of = {});
 
+  // Which series the history keeps; all without. Judgement and totals see every one.
+  void KeepOnly(std::function<bool(const telemetry::SeriesKey&)> is_kept) {
+    is_kept_ = std::move(is_kept);
+  }
   // Once, first: the stored windows into the history, the totals, and how far each node was
   // counted.
   Result<HighWaters> Load();
@@ -47,6 +51,7 @@ class Ledger {
  private:
   store::Store& store_;
   const Clock& clock_;
+  std::function<bool(const telemetry::SeriesKey&)> is_kept_;
   History history_;
   FlagTotals flags_;
   NodeTrail trail_;

@@ -241,6 +241,8 @@ class Driver {
 
   // restarts.cc
   Result<uint64_t> BeginRestart(const Candidate& candidate, int64_t now_wall_ms);
+  // Whether what a policy began may go on.
+  bool MayAct(const std::string& policy) const;
   bool FollowRestarts(int64_t now_wall_ms);
   // The next node that may go; "" for none, and why.
   std::string NextOf(const Campaign& campaign, std::string& why) const;

@@ -103,6 +103,7 @@ void Driver::FollowPolicy(const Resource& policy, uint64_t models, int64_t now_m
   run.watches = std::move(watches);
   if (!loaded_.is_object() || !loaded_.contains(policy.name)) return;
   for (const Json& saved : loaded_[policy.name]) {
+    if (!saved.is_object()) continue;
     const auto watch = run.watches.find({saved.value("slo", ""), saved.value("model", "")});
     if (watch != run.watches.end()) watch->second.Restore(saved, now_ms, now_wall_ms);
   }

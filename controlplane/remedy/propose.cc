@@ -240,7 +240,14 @@ void Driver::IntendLimit(const Resource& policy, const SloWatch& watch,
     IntendScale(spec, now, remediation, model, intent);
   } else if (intent.action == "throttle") {
     intent.direction = 0;
-    IntendThrottle(remediation, RateOfNode(model), model, intent);
+    double rate = RateOfNode(model);
+    // What its own act let in is no measure of what comes: acting again does not take more.
+    for (const LimitAct& other : spec.acts) {
+      const bool is_own = other.policy == policy.name && other.action == "throttle";
+      if (is_own && remediation.factor && other.value > 0 && !IsOver(other, now_wall_ms))
+        rate = std::max(rate, other.value / *remediation.factor);
+    }
+    IntendThrottle(remediation, rate, model, intent);
     act.caller_requests_per_second = remediation.caller_requests_per_second.value_or(0);
     act.caller_concurrent = remediation.caller_concurrent.value_or(0);
   } else if (intent.action == "shed_load") {

@@ -131,9 +131,19 @@ void Driver::EndRestart(const Campaign& campaign, const std::string& why) {
                  {"reason", why}});
 }
 
+bool Driver::MayAct(const std::string& policy) const {
+  const domain::Resource* resource = world_.find(domain::Kind::kPolicy, policy);
+  return resource != nullptr && WhyOff(*resource).empty() && IsOn(kGateExecutor, true) &&
+         !resource->As<domain::PolicySpec>().dry_run && !IsOn(kGateDryRun, false) && !IsFrozen();
+}
+
 bool Driver::FollowRestarts(int64_t now_wall_ms) {
   bool committed = false;
   std::erase_if(campaigns_, [&](Campaign& campaign) {
+    if (!MayAct(campaign.policy)) {
+      EndRestart(campaign, "its policy may not act any more");
+      return true;
+    }
     const auto node = std::find_if(nodes_.begin(), nodes_.end(), [&](const NodeFacts& n) {
       return n.live && n.id == campaign.node;
     });

@@ -104,8 +104,12 @@ void Driver::LoadState(const Json& state, int64_t now_ms, int64_t now_wall_ms) t
   live_moves_.Load(common.at("live_moves"), now);
   dry_moves_.Load(common.at("dry_moves"), now);
   restart_numbers_ = common.at("restart_numbers").get<std::map<std::string, uint64_t>>();
-  for (const Json& u : common.value("undos", Json::array()))
-    undos_.push_back({u.at(0), u.at(1), u.at(2), u.at(3), u.at(4), u.at(5).get<int64_t>()});
+  for (const Json& u : common.value("undos", Json::array())) {
+    Undo undo{u.at(0), u.at(1), u.at(2), u.at(3), u.at(4), u.at(5).get<int64_t>()};
+    if (!undo.set.is_null() && (undo.before.is_null() || undo.before.type() == undo.set.type() ||
+                                (undo.before.is_number() && undo.set.is_number())))
+      undos_.push_back(std::move(undo));
+  }
   for (const Json& c : common.value("campaigns", Json::array())) {
     campaigns_.push_back({c.at(0), c.at(1), c.at(2), c.at(3).get<std::vector<std::string>>(),
                           c.at(4), c.at(5).get<uint64_t>(), c.at(6).get<int64_t>(),

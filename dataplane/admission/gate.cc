@@ -11,6 +11,7 @@ namespace {
 constexpr int64_t kShortestRetryMs = 50;
 constexpr int64_t kLongestRetryMs = 60'000;
 constexpr int64_t kUsualRetryMs = 1000;
+constexpr int64_t kPruneEveryNs = 100'000'000;  // a full table of callers is looked through
 constexpr double kNewest = 0.1;  // weight of the newest service time in the usual one
 constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
 // A tick that comes later than this says nothing about what the node can do.
@@ -68,7 +69,8 @@ bool Gate::IsBroken(std::string_view version, Now now) {
 Refusal Gate::CheckCaller(const Entry& entry, int64_t now_ns) {
   if (!LimitsCallers()) return Refusal::kNone;
   Callers::Caller* caller = callers_.Find(entry.caller);
-  if (caller == nullptr) {
+  if (caller == nullptr && now_ns - pruned_ns_ >= kPruneEveryNs) {
+    pruned_ns_ = now_ns;
     callers_.Prune(now_.caller_requests_per_second, now_ns);
     caller = callers_.Find(entry.caller);
   }

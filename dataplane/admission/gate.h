@@ -24,6 +24,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -160,6 +161,7 @@ class Gate {
   Queue queue_;
   std::map<uint64_t, int> behind_;  // of each ticket in queue_
   Callers callers_;
+  int64_t pruned_ns_ = std::numeric_limits<int64_t>::min() / 2;
   TokenBucket bucket_;
   std::array<uint64_t, kRefusals> refused_{};
 

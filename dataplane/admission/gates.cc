@@ -20,6 +20,14 @@ bool IsService(const decision::Model& model) {
                      [](const domain::VersionEntry& version) { return !version.urls.empty(); });
 }
 
+// What a policy leaves behind once its acts are over costs no request a lock.
+bool LimitsAnything(const domain::LimitEntry& limit) {
+  return limit.max_concurrent > 0 || limit.requests_per_second > 0 ||
+         limit.caller_requests_per_second > 0 || limit.caller_concurrent > 0 ||
+         std::any_of(limit.acts.begin(), limit.acts.end(),
+                     [](const domain::LimitActEntry& act) { return act.action != "restart"; });
+}
+
 }  // namespace
 
 void Gates::Set(const decision::Ruleset& rules, const std::string& node, Now now) {
@@ -29,7 +37,7 @@ void Gates::Set(const decision::Ruleset& rules, const std::string& node, Now now
   for (auto& [model, held] : gates_) held.is_wanted = false;
   rules.models().ForEach([&](const decision::Model& model) {
     const decision::Limit* limit = rules.limits().Find(model.name);
-    if (limit == nullptr && !governed) return;
+    if (!governed && (limit == nullptr || !LimitsAnything(*limit))) return;
     Held& held = gates_[model.name];
     if (held.gate == nullptr) held.gate = std::make_shared<Gate>(model.name);
     held.is_wanted = true;

@@ -73,10 +73,14 @@ void Inference::Wake(const std::shared_ptr<Call>& call, admission::Refusal refus
     if (refusal == admission::Refusal::kNone) gate.Leave(call->caller, 0, now);
     return;
   }
-  if (refusal == admission::Refusal::kNone) {
+  if (refusal == admission::Refusal::kNone && now.ns < call->deadline_ns) {
     call->standing = Call::Standing::kInside;
     call->entered_ns = now.ns;
     return Begin(call);
+  }
+  if (refusal == admission::Refusal::kNone) {  // its time ran out on the way here
+    gate.Leave(call->caller, 0, now);
+    refusal = admission::Refusal::kDeadline;
   }
   call->standing = Call::Standing::kOutside;
   TurnAway(*call, refusal, gate.SentenceOf(refusal, (now.ns - call->came_ns) / 1'000'000),

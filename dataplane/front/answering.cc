@@ -44,8 +44,10 @@ void Inference::Finish(Call& call, const Status& status, const runtime::Usage& u
   const int64_t now_ns = clock_.MonotonicNs();
   const double latency_ns = static_cast<double>(now_ns - call.start_ns);
   const bool is_over = now_ns >= call.deadline_ns;
-  // The client's own time ran out, which is no failure of the version.
-  const bool is_given_up = verdict == Verdict::kBad && call.is_hasty && is_over;
+  // The client's own time ran out, or most of the time went in the queue: no failure of the
+  // version.
+  const bool is_given_up =
+      verdict == Verdict::kBad && is_over && (call.is_hasty || call.SpentItsTimeWaiting());
   TellBreaker(call, is_given_up ? breaker::Outcome::kNothing : OutcomeOf(verdict, usage));
   if (verdict == Verdict::kBad && CanFallBack(call, now_ns)) {
     return FallBack(call, latency_ns / 1e6);

@@ -69,6 +69,10 @@ class Inference::Call final : public runtime::Sink, public std::enable_shared_fr
   uint32_t caller = 0;     // whose limits it counts for
   int64_t came_ns = 0;     // to the gate
   int64_t entered_ns = 0;  // through it; 0: it passed none
+  // More than half of what it had, before its version saw it.
+  bool SpentItsTimeWaiting() const {
+    return entered_ns > 0 && entered_ns - came_ns > (deadline_ns - start_ns) / 2;
+  }
   std::stop_source stop;
   bool is_predict = false;
   bool fails = false;  // by rehearsal

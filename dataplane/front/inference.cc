@@ -269,7 +269,7 @@ void Inference::Refuse(Call& call, int status, std::string_view message) {
 // The client went away, or the server gave up waiting and has answered 503.
 void Inference::CutOff(Call& call) {
   call.done = true;
-  const bool waited = call.standing == Call::Standing::kWaiting;
+  const bool waited = call.standing == Call::Standing::kWaiting || call.SpentItsTimeWaiting();
   Depart(call);
   call.stop.request_stop();
   const double latency_ns = static_cast<double>(clock_.MonotonicNs() - call.start_ns);

@@ -115,7 +115,9 @@ void Desk::Call::OnAnswer(http::UpstreamAnswer answer) {
   if (desk == nullptr) return;
   if (!answer.response.ok()) return Retry(*desk, answer);
   place().Answered();
-  service_->Note(place(), answer.response->status >= 500, desk->clock_.MonotonicNs());
+  // One that is full says so; leaving it out would fill the others.
+  const int status = answer.response->status;
+  service_->Note(place(), status >= 500 && status != 503, desk->clock_.MonotonicNs());
   Read(*desk, *std::move(answer.response));
 }
 
