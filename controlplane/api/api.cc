@@ -103,11 +103,14 @@ bool IsCrossSite(const http::Request& request, const std::string& scheme) {
   return !origin.empty() && origin != fmt::format("{}{}", scheme, request.Header("host"));
 }
 
-// A page whose own name was made to lead to this machine says that name; without tokens the API is
-// this machine's alone.
+// A page whose own name was made to lead to this machine says that name. An address is no name, and
+// has been asked for as it is.
 bool IsForeignName(const http::Request& request) {
   const std::string_view host = request.Header("host");
-  return !IsLoopback(host) && !IsLoopback(fmt::format("{}:", host));
+  const std::string_view name = host.substr(0, host.rfind(':'));
+  const bool is_address =
+      host.starts_with('[') || name.find_first_not_of("0123456789.") == std::string_view::npos;
+  return !is_address && name != "localhost";
 }
 
 size_t MostBody(const Route& route) {
@@ -131,9 +134,9 @@ void Api::Core::Handle(const std::shared_ptr<http::Exchange>& exchange) {
         exchange, route.pattern,
         ProblemResponse(403, FailedPrecondition("a page of another site may not ask this API")));
   }
-  const bool is_probe = route.need == Need::kOpen && route.method == "GET";
   const Door& door = doors_[static_cast<size_t>(exchange->worker())];
-  if (!is_probe && !door.table().required() && IsForeignName(request)) {
+  const bool is_for_people = route.need != Need::kOpen && route.need != Need::kNode;
+  if (is_for_people && !door.table().required() && IsForeignName(request)) {
     return AnswerOnWorker(
         exchange, route.pattern,
         ProblemResponse(403, FailedPrecondition(fmt::format(

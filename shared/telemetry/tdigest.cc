@@ -12,20 +12,26 @@ namespace {
 
 using Centroid = TDigest::Centroid;
 
-bool Less(const Centroid& a, const Centroid& b) { return a.mean < b.mean; }
+bool HasLessMean(const Centroid& a, const Centroid& b) { return a.mean < b.mean; }
 
-// The order of centroids with one mean is free: put one of weight 1 first, one last. Every digest
-// has them there, so the least and the greatest of several have them, too.
-void PutSingletonsOutside(std::vector<Centroid>& sorted) {
-  for (size_t i = 0; i < sorted.size() && sorted[i].mean == sorted.front().mean; ++i) {
-    if (sorted[i].weight != 1) continue;
-    std::swap(sorted[i], sorted.front());
-    break;
+// Of centroids that ascend by mean, those with one mean ascend by weight.
+void SortTies(std::vector<Centroid>& sorted) {
+  for (auto begin = sorted.begin(); begin != sorted.end();) {
+    const auto end =
+        std::find_if(begin, sorted.end(), [&](const Centroid& c) { return c.mean != begin->mean; });
+    std::sort(begin, end, [](const auto& a, const auto& b) { return a.weight < b.weight; });
+    begin = end;
   }
-  for (size_t i = sorted.size(); i-- > 1 && sorted[i].mean == sorted.back().mean;) {
-    if (sorted[i].weight != 1) continue;
-    std::swap(sorted[i], sorted.back());
-    break;
+}
+
+// The order of centroids with one mean is free: put one of weight 1 last. The front has it, since
+// ties ascend by weight.
+void PutSingletonLast(std::vector<Centroid>& sorted) {
+  for (size_t i = sorted.size(); i-- > 0 && sorted[i].mean == sorted.back().mean;) {
+    if (sorted[i].weight == 1) {
+      std::swap(sorted[i], sorted.back());
+      return;
+    }
   }
 }
 
@@ -77,21 +83,25 @@ Result<TDigest> TDigest::FromCentroids(std::vector<Centroid> centroids) {
 }
 
 void TDigest::Merge(const TDigest& other) {
-  if (!other.buffer_.empty()) {
-    TDigest absorbed = other;
-    absorbed.Absorb(kWorkingCompression);
-    return Merge(absorbed);
-  }
-  if (!buffer_.empty()) Absorb(kWorkingCompression);
-  if (other.centroids_.empty()) return;
-  if (centroids_.empty()) {
+  if (centroids_.empty() && buffer_.empty() && other.buffer_.empty()) {
     *this = other;
     return;
   }
+  thread_local std::vector<Centroid> singles;  // these keep their memory
+  thread_local std::vector<Centroid> theirs;
   thread_local std::vector<Centroid> sorted;
-  sorted.resize(centroids_.size() + other.centroids_.size());
-  std::merge(centroids_.begin(), centroids_.end(), other.centroids_.begin(), other.centroids_.end(),
-             sorted.begin(), Less);
+  singles.clear();
+  for (const double value : other.buffer_) singles.push_back({value, 1});
+  for (const double value : buffer_) singles.push_back({value, 1});
+  buffer_.clear();
+  std::sort(singles.begin(), singles.end(), HasLessMean);
+  theirs.resize(other.centroids_.size() + singles.size());
+  std::merge(other.centroids_.begin(), other.centroids_.end(), singles.begin(), singles.end(),
+             theirs.begin(), HasLessMean);
+  sorted.resize(centroids_.size() + theirs.size());
+  std::merge(centroids_.begin(), centroids_.end(), theirs.begin(), theirs.end(), sorted.begin(),
+             HasLessMean);
+  SortTies(sorted);
   Compress(sorted, kWorkingCompression);
 }
 
@@ -121,7 +131,7 @@ void TDigest::Clear() {
 // its right end are at most e^(Z / delta) times those at its left end.
 void TDigest::Compress(std::vector<Centroid>& sorted, double compression) {
   if (sorted.empty()) return;
-  PutSingletonsOutside(sorted);
+  PutSingletonLast(sorted);
   weight_ = 0;
   for (const Centroid& c : sorted) weight_ += c.weight;
   centroids_.clear();

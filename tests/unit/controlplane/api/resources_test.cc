@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/unit/controlplane/api/api_fixture.h"
+#include "tests/unit/shared/http/raw_socket.h"
 
 namespace weir::control::api {
 namespace {
@@ -145,6 +146,20 @@ TEST_F(ApiResources, AWrongMethodSaysWhichAreRight) {
   const Reply reply = Send("POST", "/v1/flags/a", "{}");
   EXPECT_EQ(reply.status, 405);
   EXPECT_EQ(reply.response.Header("Allow"), "GET, PUT, PATCH, DELETE");
+}
+
+// DNS rebinding: the page's own name leads to this machine, and its browser says that name.
+TEST_F(ApiResources, APageWhoseNameWasMadeToLeadHereGetsNothing) {
+  const auto status_for = [&](const std::string& host) {
+    http::RawSocket socket(api_->address());
+    socket.Send("GET /v1/flags HTTP/1.1\r\nHost: " + host + "\r\n\r\n");
+    return socket.ReadUntil("\r\n").substr(9, 3);
+  };
+  EXPECT_EQ(status_for("pages.example:7080"), "403");
+  EXPECT_EQ(status_for("pages.example"), "403");
+  for (const char* ours :
+       {"127.0.0.1:7080", "localhost", "localhost:7080", "[::1]:7080", "10.1.2.3"})
+    EXPECT_EQ(status_for(ours), "200") << ours;
 }
 
 TEST_F(ApiResources, TooLargeBodiesAreRefusedButBlobsMayBeLarge) {

@@ -100,6 +100,7 @@ TEST(DeploymentFile, TheBlockOfTheDocumentsBecomesARollout) {
       Texts(content.warnings),
       ElementsAre(HasSubstr("2: deployment names no subject, so flag \"production_deployme"),
                   HasSubstr("26: deployment.experiments.dspy_vs_traditional keeps configur"),
+                  HasSubstr("deployment.monitoring.alerts watch every model"),
                   HasSubstr("dashboards are left out (production_overview, experiment_r"),
                   HasSubstr("engineering, product are told in the control plane's log, unless")));
 }
