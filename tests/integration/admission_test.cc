@@ -194,7 +194,7 @@ TEST_F(Admission, AThrottleSlowsTheNodeDown) {
   Crowd crowd(node(0).address(), 4);
   ASSERT_TRUE(EverybodyIsServed(crowd));
   ASSERT_NO_FATAL_FAILURE(LayActs(Json::array(
-      {{{"policy", "p"}, {"action", "throttle"}, {"value", 20}, {"until", InMs(2500)}}})));
+      {{{"policy", "p"}, {"action", "throttle"}, {"value", 20}, {"until", InMs(4500)}}})));
   crowd.Mark();
   const int64_t start_ms = NowMs();
   ASSERT_TRUE(WaitFor("a second", [&] { return NowMs() - start_ms > 1000; }));
