@@ -230,7 +230,9 @@ RunResult World::Run() {
   }
   Await(0, kQuietMs, [this]() -> std::pair<std::string, std::string> {
     for (const std::string& id : ids_) {
-      if (machines_.at(id).process->link().reporter().pending_batches() > 0)
+      const NodeProcess* process = machines_.at(id).process.get();
+      if (process == nullptr) return {"everyone is up again", id + " is not"};
+      if (process->link().reporter().pending_batches() > 0)
         return {"telemetry is stored in the end", id};
     }
     return Complaint();
