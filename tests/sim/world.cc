@@ -230,8 +230,9 @@ RunResult World::Run() {
   }
   Await(0, kQuietMs, [this]() -> std::pair<std::string, std::string> {
     for (const std::string& id : ids_) {
-      const NodeProcess* process = machines_.at(id).process.get();
+      NodeProcess* process = machines_.at(id).process.get();
       if (process == nullptr) return {"everyone is up again", id + " is not"};
+      process->Quiet();  // one that died and came back meanwhile, too
       if (process->link().reporter().pending_batches() > 0)
         return {"telemetry is stored in the end", id};
     }
