@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // sim: runs simulated installations, one per seed, until one of them breaks a rule.
-//   sim [--seeds N] [--from S]      N runs (WEIR_SIM_SEEDS, else 1500) from seed S on (default 1)
+//   sim [--seeds N] [--from S]      N runs (WEIR_SIM_SEEDS, else 1400) from seed S on (default 1)
 //   sim --seed S [--verbose]        that run alone, told as it happens with --verbose
 // Exit 1 when a rule was broken: the seed, the rule and the end of the story are printed; the same
 // seed replays it exactly.
@@ -27,7 +27,7 @@ constexpr uint64_t kTwinsEvery = 8;  // seeds: their rule is about fewer things
 
 struct Arguments {
   uint64_t from = 1;
-  uint64_t seeds = 1500;
+  uint64_t seeds = 1400;
   bool is_single = false;
   bool is_verbose = false;
 };
