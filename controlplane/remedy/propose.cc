@@ -83,6 +83,29 @@ void IntendThrottle(const RemediationSpec& remediation, double rate, const std::
   intent.text = fmt::format("let in of {} {}", model, fmt::join(parts, ", "));
 }
 
+// The rate that the policy's own act in force took a part of; 0 without one. What that act lets in
+// is no measure of what comes: acting again does not take more.
+double RateBefore(const LimitSpec& spec, const std::string& policy,
+                  const RemediationSpec& remediation, int64_t now_wall_ms) {
+  double rate = 0;
+  for (const LimitAct& act : spec.acts) {
+    const bool is_own = act.policy == policy && act.action == "throttle";
+    if (is_own && remediation.factor && !IsOver(act, now_wall_ms))
+      rate = std::max(rate, act.value / *remediation.factor);
+  }
+  return rate;
+}
+
+// Steps add up; of everything else an act takes the place of its policy's last.
+void DropWhatItReplaces(LimitSpec& spec, const LimitAct& act, int64_t now_wall_ms) {
+  const bool adds_up = act.action == "scale_up" || act.action == "scale_down";
+  std::erase_if(spec.acts, [&](const LimitAct& other) {
+    return IsOver(other, now_wall_ms) ||
+           (!adds_up && other.policy == act.policy && other.action == act.action &&
+            other.version == act.version);
+  });
+}
+
 }  // namespace
 
 size_t Driver::LiveNodes() const {
@@ -240,13 +263,8 @@ void Driver::IntendLimit(const Resource& policy, const SloWatch& watch,
     IntendScale(spec, now, remediation, model, intent);
   } else if (intent.action == "throttle") {
     intent.direction = 0;
-    double rate = RateOfNode(model);
-    // What its own act let in is no measure of what comes: acting again does not take more.
-    for (const LimitAct& other : spec.acts) {
-      const bool is_own = other.policy == policy.name && other.action == "throttle";
-      if (is_own && remediation.factor && other.value > 0 && !IsOver(other, now_wall_ms))
-        rate = std::max(rate, other.value / *remediation.factor);
-    }
+    const double rate =
+        std::max(RateOfNode(model), RateBefore(spec, policy.name, remediation, now_wall_ms));
     IntendThrottle(remediation, rate, model, intent);
     act.caller_requests_per_second = remediation.caller_requests_per_second.value_or(0);
     act.caller_concurrent = remediation.caller_concurrent.value_or(0);
@@ -271,13 +289,7 @@ void Driver::IntendLimit(const Resource& policy, const SloWatch& watch,
   act.since = {now_wall_ms};
   act.until = {now_wall_ms + intent.duration_ms};
   act.reason = remediation.reason.empty() ? watch.verdict().text : remediation.reason;
-  // Steps add up; of everything else this one takes the place of the policy's last.
-  const bool adds_up = intent.action == "scale_up" || intent.action == "scale_down";
-  std::erase_if(spec.acts, [&](const LimitAct& other) {
-    return IsOver(other, now_wall_ms) ||
-           (!adds_up && other.policy == act.policy && other.action == act.action &&
-            other.version == act.version);
-  });
+  DropWhatItReplaces(spec, act, now_wall_ms);
   if (spec.acts.size() >= kMaxActs) {
     intent.failure = fmt::format("{} acts are laid over the limit of {} already", kMaxActs, model);
     return;

@@ -40,7 +40,8 @@ struct SloSpec {
 // One thing to do about a violation. Which fields an action takes: validate_policy.cc.
 struct RemediationSpec {
   std::string action{};  // PolicyActions()
-  std::string target{};  // a rollout, flag or model; default: what the violated SLO is about
+  // A rollout, flag or model; default: what the violated SLO is about. Actions on flags need it.
+  std::string target{};
   std::vector<std::string> slos{};   // only violations of these; empty: of any
   std::string min_severity{};        // only violations at least so bad
   std::optional<double> percentage;  // set_percentage: percent
@@ -63,8 +64,8 @@ struct PolicySpec {
   std::map<std::string, std::string> selector{};  // labels of models; empty: all models
   std::vector<SloSpec> slos{};
   std::vector<RemediationSpec> remediations{};
-  DurationMs cooldown{60'000};    // of each remediation
-  uint64_t max_executions = 5;    // of the whole policy within `budget_window`
+  DurationMs cooldown{60'000};  // of each remediation
+  uint64_t max_executions = 5;  // of the whole policy within `budget_window`
   DurationMs budget_window{300'000};
   std::string runbook_url{};
   bool operator==(const PolicySpec&) const = default;
@@ -73,7 +74,7 @@ struct PolicySpec {
 // What a policy laid over a limit, until it ends. Written by Weir.
 struct LimitAct {
   std::string policy{};
-  std::string action{};  // scale_up | scale_down | throttle | shed_load | circuit_break | restart
+  std::string action{};   // scale_up | scale_down | throttle | shed_load | circuit_break | restart
   std::string version{};  // circuit_break, restart
   std::string node{};     // restart: the node whose turn it is
   double value = 0;  // slots; requests a second of a node; share 0..1 of callers; restart: number
@@ -104,7 +105,8 @@ struct LimitSpec {
 
 // Alerts that all of the matchers fit are not told to anybody.
 struct SilenceSpec {
-  std::map<std::string, std::string> matchers{};  // policy | slo | model | version | severity → value
+  std::map<std::string, std::string>
+      matchers{};   // policy | slo | model | version | severity → value
   TimeMs starts{};  // 0: at once
   TimeMs until{};   // required
   std::string comment{};

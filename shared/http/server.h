@@ -62,9 +62,10 @@ class Exchange {
 };
 
 using Handler = std::function<void(std::shared_ptr<Exchange>)>;
-// How many bytes of body a request may bring, by its head alone, on the worker's thread. Of 0, and
-// of a Content-Length beyond it, nothing is read: the handler is called at once, with
-// Request::is_body_withheld, is to refuse, and the connection ends after its answer.
+// How many bytes of body a request may bring, by its head alone, on the worker's thread; asked
+// where the body did not come with the head. Of 0, and of a Content-Length beyond it, no more is
+// read: the handler is called at once, with Request::is_body_withheld, is to refuse, and the
+// connection ends after its answer.
 using BodyLimit = std::function<size_t(const Request&, int worker)>;
 
 struct ServerOptions {

@@ -58,12 +58,6 @@ class Alertmanager {
 
 class Alerts : public CliTest {
  protected:
-  Answer PutSink(const std::string& name, const Json& spec) {
-    return api().Put("/v1/sinks/" + name, {{"apiVersion", "weir/v1"},
-                                           {"kind", "Sink"},
-                                           {"metadata", {{"name", name}}},
-                                           {"spec", spec}});
-  }
   // A rollout whose canary is slower than a limit that nothing keeps, which alerts and no more.
   void StartSlowRollout() {
     const Json trigger = {{"name", "slow"},      {"metric", "p95_latency_ms"}, {"comparison", ">"},

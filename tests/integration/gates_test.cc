@@ -3,15 +3,13 @@
 // machine, windows of time.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include "shared/base/text.h"
 #include "tests/integration/harness/cluster.h"
+#include "tests/integration/harness/prometheus.h"
 
 namespace weir::integration {
 namespace {
-
-constexpr char kPrometheus[] = "/usr/bin/prometheus";
 
 class Gates : public ClusterTest {
  protected:
@@ -54,36 +52,27 @@ class PrometheusGate : public Gates {
  protected:
   // Scrapes the first node's /metrics every second.
   void StartPrometheus() {
-    const std::string config = dir.path() + "/prometheus.yml";
-    ASSERT_TRUE(WriteFileAtomic(config, fmt::format(R"(global: {{scrape_interval: 1s}}
+    prometheus_.Start(fmt::format(R"(global: {{scrape_interval: 1s}}
 scrape_configs:
   - job_name: weir
     static_configs: [{{targets: ["{}"]}}]
 )",
-                                                    node(0).admin_address()))
-                    .ok());
-    address_ = fmt::format("127.0.0.1:{}", FreePort());
-    const Status started = prometheus_.Start({kPrometheus, "--config.file=" + config,
-                                              "--storage.tsdb.path=" + dir.path() + "/tsdb",
-                                              "--web.listen-address=" + address_});
-    ASSERT_TRUE(started.ok()) << started.ToString();
-    ASSERT_TRUE(WaitFor("Prometheus is ready", [&] {
-      return Api(address_).Get("/-/ready").status == 200;
-    })) << prometheus_.Tail();
+                                  node(0).admin_address()));
   }
   Json Gate(const std::string& query, const std::string& condition) {
-    return {{"type", "prometheus"}, {"name", "team-metric"},  {"url", "http://" + address_},
-            {"query", query},       {"condition", condition}, {"every", "500ms"}};
+    return {{"type", "prometheus"},
+            {"name", "team-metric"},
+            {"url", "http://" + prometheus_.address()},
+            {"query", query},
+            {"condition", condition},
+            {"every", "500ms"}};
   }
 
-  std::string address_;
-  Process prometheus_{dir.path() + "/prometheus.log"};
+  Prometheus prometheus_{dir.path()};
 };
 
 TEST_F(PrometheusGate, WaitsForAMetricThatNobodyHasAndPassesOnOneOfANode) {
-  if (::access(kPrometheus, X_OK) != 0) {
-    GTEST_SKIP() << "NOT TESTED: " << kPrometheus << " is missing; ops/deps installs it";
-  }
+  SKIP_WITHOUT_PROMETHEUS();
   ASSERT_NO_FATAL_FAILURE(StartCluster(1));
   ASSERT_NO_FATAL_FAILURE(Push({"1.0.0", "1.1.0"}));
   ASSERT_NO_FATAL_FAILURE(StartPrometheus());
@@ -116,16 +105,13 @@ TEST_F(PrometheusGate, WaitsForAMetricThatNobodyHasAndPassesOnOneOfANode) {
 TEST_F(PrometheusGate, AFailedGatePausesTheRolloutAndAnAbsentPrometheusDoesNot) {
   ASSERT_NO_FATAL_FAILURE(StartCluster(1));
   ASSERT_NO_FATAL_FAILURE(Push({"1.0.0", "1.1.0"}));
-  address_ = fmt::format("127.0.0.1:{}", FreePort());
   Json gate = Gate("up", "> 0");
   gate["on_no_data"] = "fail";
   ASSERT_EQ(PutRollout(api(), WithGate("r", gate)).status, 201);
   ASSERT_TRUE(
       WaitFor("the gate waits", [&] { return GateSays("r", "waiting", "Connection refused"); }));
   EXPECT_EQ(RolloutState(api(), "r"), "progressing");
-  if (::access(kPrometheus, X_OK) != 0) {
-    GTEST_SKIP() << "NOT TESTED: " << kPrometheus << " is missing; ops/deps installs it";
-  }
+  SKIP_WITHOUT_PROMETHEUS();
   ASSERT_NO_FATAL_FAILURE(StartPrometheus());
   gate = Gate("nobody_has_this_total", "> 0");
   gate["on_no_data"] = "fail";

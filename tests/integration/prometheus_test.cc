@@ -3,7 +3,6 @@
 // configuration, every rule evaluated without an error, every series that a rule names exported.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <regex>
 #include <set>
@@ -11,11 +10,11 @@
 #include "shared/base/text.h"
 #include "shared/http/target.h"
 #include "tests/integration/harness/cluster.h"
+#include "tests/integration/harness/prometheus.h"
 
 namespace weir::integration {
 namespace {
 
-constexpr char kPrometheus[] = "/usr/bin/prometheus";
 constexpr char kRules[] = WEIR_SOURCE_DIR "/ops/prometheus/";
 
 void Replace(std::string& text, const std::string& from, const std::string& to) {
@@ -35,26 +34,18 @@ class PrometheusRules : public ClusterTest {
     Replace(text, "evaluation_interval: 15s", "evaluation_interval: 1s");
     Replace(text, "- recording.yml", std::string("- ") + kRules + "recording.yml");
     Replace(text, "- alerts.yml", std::string("- ") + kRules + "alerts.yml");
-    const std::string config = dir.path() + "/prometheus.yml";
-    ASSERT_TRUE(WriteFileAtomic(config, text).ok());
-    address_ = fmt::format("127.0.0.1:{}", FreePort());
-    const Status started = prometheus_.Start({kPrometheus, "--config.file=" + config,
-                                              "--storage.tsdb.path=" + dir.path() + "/tsdb",
-                                              "--web.listen-address=" + address_});
-    ASSERT_TRUE(started.ok()) << started.ToString();
-    ASSERT_TRUE(WaitFor("Prometheus is ready", [&] {
-      return Api(address_).Get("/-/ready").status == 200;
-    })) << prometheus_.Tail();
+    prometheus_.Start(text);
   }
   // The samples of an instant query.
   Json Query(const std::string& query) const {
-    const Answer answer = Api(address_).Get("/api/v1/query?query=" + http::PercentEncode(query));
+    const Answer answer =
+        Api(prometheus_.address()).Get("/api/v1/query?query=" + http::PercentEncode(query));
     if (!answer.ok()) return Json::array();
     return answer.json["data"]["result"];
   }
   std::vector<Json> Rules() const {
     std::vector<Json> rules;
-    const Answer answer = Api(address_).Get("/api/v1/rules");
+    const Answer answer = Api(prometheus_.address()).Get("/api/v1/rules");
     if (!answer.ok()) return rules;
     for (const Json& group : answer.json["data"]["groups"]) {
       for (const Json& rule : group["rules"]) rules.push_back(rule);
@@ -71,7 +62,8 @@ class PrometheusRules : public ClusterTest {
   }
   // What Prometheus was told that an exporter exports, with or without samples.
   testing::AssertionResult IsExported(const std::string& metric) const {
-    const Answer answer = Api(address_).Get("/api/v1/targets/metadata?metric=" + metric);
+    const Answer answer =
+        Api(prometheus_.address()).Get("/api/v1/targets/metadata?metric=" + metric);
     if (answer.ok() && !answer.json["data"].empty()) return testing::AssertionSuccess();
     return testing::AssertionFailure() << metric << " is exported by no program";
   }
@@ -79,8 +71,7 @@ class PrometheusRules : public ClusterTest {
     return !Query(fmt::format("ALERTS{{alertname=\"{}\",alertstate=\"firing\"}}", alert)).empty();
   }
 
-  std::string address_;
-  Process prometheus_{dir.path() + "/prometheus.log"};
+  Prometheus prometheus_{dir.path()};
 };
 
 // The metrics of Weir that an expression names, without what a histogram adds to its name.
@@ -95,9 +86,7 @@ std::set<std::string> MetricsIn(const std::string& expression) {
 }
 
 TEST_F(PrometheusRules, StandOnWhatTheProgramsExport) {
-  if (::access(kPrometheus, X_OK) != 0) {
-    GTEST_SKIP() << "NOT TESTED: " << kPrometheus << " is missing; ops/deps installs it";
-  }
+  SKIP_WITHOUT_PROMETHEUS();
   ASSERT_NO_FATAL_FAILURE(StartCluster(1));
   ASSERT_NO_FATAL_FAILURE(Push({"1.0.0", "1.1.0"}));
   ASSERT_EQ(
@@ -107,7 +96,7 @@ TEST_F(PrometheusRules, StandOnWhatTheProgramsExport) {
   ASSERT_NO_FATAL_FAILURE(StartPrometheus());
   Traffic traffic(Addresses(), 100);
   ASSERT_TRUE(WaitFor("both programs are scraped", [&] { return Query("up == 1").size() == 2; }))
-      << Api(address_).Get("/api/v1/targets");
+      << Api(prometheus_.address()).Get("/api/v1/targets");
   ASSERT_TRUE(WaitFor("every rule is evaluated", [&] { return EveryRuleIsHealthy(); }));
 
   std::set<std::string> metrics;

@@ -13,12 +13,6 @@ using fakes::Receiver;
 
 class Sinks : public CliTest {
  protected:
-  Answer PutSink(const std::string& name, const Json& spec) {
-    return api().Put("/v1/sinks/" + name, {{"apiVersion", "weir/v1"},
-                                           {"kind", "Sink"},
-                                           {"metadata", {{"name", name}}},
-                                           {"spec", spec}});
-  }
   Json SinkStatus(const std::string& name) {
     return api().Get("/v1/sinks/" + name).json.value("status", Json::object());
   }

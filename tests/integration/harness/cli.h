@@ -27,6 +27,12 @@ class CliTest : public ClusterTest {
     EXPECT_FALSE(output.Json().is_null()) << output.Text();
     return output.Json();
   }
+  Answer PutSink(const std::string& name, const Json& spec) {
+    return api().Put("/v1/sinks/" + name, {{"apiVersion", "weir/v1"},
+                                           {"kind", "Sink"},
+                                           {"metadata", {{"name", name}}},
+                                           {"spec", spec}});
+  }
   // The control plane's; without one, an address where nobody listens.
   std::string server() {
     return control.process().running() ? control.url() : "http://127.0.0.1:1";
