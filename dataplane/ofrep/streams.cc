@@ -29,13 +29,18 @@ void Streams::Changed() {
   changed_ms_ = clock_.MonotonicMs();
   changed_wall_ms_ = clock_.WallMs();
   pending_ = true;
+  for (Stream& stream : open_) stream.is_current = false;
   if (changed_ms_ - announced_ms_ >= kSpacingMs) Announce();
 }
 
 void Streams::Announce() {
   pending_ = false;
   announced_ms_ = clock_.MonotonicMs();
-  if (!open_.empty()) Send(Event());
+  std::vector<std::shared_ptr<http::Exchange>> behind;
+  for (Stream& stream : open_) {
+    if (!std::exchange(stream.is_current, true)) behind.push_back(stream.exchange);
+  }
+  if (!behind.empty()) Send(behind, Event());
 }
 
 std::string Streams::Event() const {
@@ -45,10 +50,16 @@ std::string Streams::Event() const {
       state_.id(), changed_wall_ms_ / 1000);
 }
 
-// A stream whose client is gone leaves `open_` while it is written to.
-void Streams::Send(const std::string& text) {
-  const auto open = open_;
-  for (const auto& exchange : open) exchange->Write(text);
+// By copies: a stream whose client is gone leaves `open_` while it is written to.
+void Streams::Send(const std::vector<std::shared_ptr<http::Exchange>>& exchanges,
+                   const std::string& text) {
+  for (const auto& exchange : exchanges) exchange->Write(text);
+}
+
+std::vector<std::shared_ptr<http::Exchange>> Streams::All() const {
+  std::vector<std::shared_ptr<http::Exchange>> all;
+  for (const Stream& stream : open_) all.push_back(stream.exchange);
+  return all;
 }
 
 Streams::Opened Streams::Open(std::shared_ptr<http::Exchange> exchange, std::string_view last_id,
@@ -60,12 +71,12 @@ Streams::Opened Streams::Open(std::shared_ptr<http::Exchange> exchange, std::str
   const bool has_missed =
       last_id.empty() ? now_ms - changed_ms_ < kRecentMs : last_id != state_.id();
   if (open_.empty()) keep_alive_ms_ = now_ms + kKeepAliveMs;
-  open_.push_back(exchange);
+  open_.push_back({.exchange = exchange, .is_current = true});
   exchange->StartStream(head);
   exchange->StopCounting();
   exchange->OnClose([this, gone = exchange.get()] {
     budget_.Give();
-    std::erase_if(open_, [&](const auto& each) { return each.get() == gone; });
+    std::erase_if(open_, [&](const Stream& each) { return each.exchange.get() == gone; });
   });
   // An id without data sets what the client will show, and is no event.
   exchange->Write(fmt::format("retry: {}\nid: {}\n\n", kRetryMs, state_.id()));
@@ -76,9 +87,9 @@ Streams::Opened Streams::Open(std::shared_ptr<http::Exchange> exchange, std::str
 
 void Streams::Drain() {
   draining_ = true;
-  for (const auto& exchange : std::exchange(open_, {})) {
+  for (const Stream& stream : std::exchange(open_, {})) {
     budget_.Give();
-    exchange->End();
+    stream.exchange->End();
   }
 }
 
@@ -105,7 +116,7 @@ void Streams::OnTimer(int64_t armed_ms) {
   if (pending_ && now_ms - announced_ms_ >= kSpacingMs) Announce();
   if (!open_.empty() && now_ms >= keep_alive_ms_) {
     keep_alive_ms_ = now_ms + kKeepAliveMs;
-    Send(":\n\n");
+    Send(All(), ":\n\n");
   }
   Arm();
 }

@@ -65,9 +65,16 @@ class Streams {
   size_t size() const { return open_.size(); }
 
  private:
+  struct Stream {
+    std::shared_ptr<http::Exchange> exchange;
+    bool is_current;  // no change since it was opened or last told
+  };
+
   void Changed();
   void Announce();
-  void Send(const std::string& text);
+  static void Send(const std::vector<std::shared_ptr<http::Exchange>>& exchanges,
+                   const std::string& text);
+  std::vector<std::shared_ptr<http::Exchange>> All() const;
   void OnTimer(int64_t armed_ms);
   void Arm();
   std::string Event() const;
@@ -76,7 +83,7 @@ class Streams {
   StreamBudget& budget_;
   const Later later_;
   FlagState state_;
-  std::vector<std::shared_ptr<http::Exchange>> open_;
+  std::vector<Stream> open_;
   bool draining_ = false;
 
   // Monotonic milliseconds, but for the one that is sent.

@@ -134,16 +134,17 @@ TEST_F(Ofrep, AnIdOfOneNodeIsUnderstoodByAnother) {
   AddNode({.id = "n2", .control = "", .more = {}});
   ASSERT_TRUE(WaitFor("head", [&] { return EveryoneIsAtHead(); }));
   EventSource& first = Listen(node(0));
-  const std::string before = first.last_id();  // an event with it may still be under way
   const Output changed = Weir({"flag", "set", "checkout", "--percent", "0"});
   ASSERT_EQ(changed.exit_code, 0) << changed.Text();
-  ASSERT_TRUE(WaitFor("another id", [&] { return first.last_id() != before; }));
-  EXPECT_EQ(One("checkout").json["value"], false);
-  const std::string seen = first.last_id();
   ASSERT_TRUE(WaitFor("head", [&] { return EveryoneIsAtHead(); }));
+  ASSERT_TRUE(ToldThat(first, "checkout", false));
+  const std::string seen = Listen(node(0)).last_id();
+  EXPECT_FALSE(seen.empty());
 
+  ASSERT_TRUE(WaitFor("the id of the other node", [&] {
+    return Listen(node(1)).last_id() == seen;
+  })) << "the same flags have the same id everywhere";
   EventSource& second = Listen(node(1), {{"Last-Event-ID", seen}});
-  EXPECT_EQ(second.last_id(), seen) << "the same flags have the same id everywhere";
   ASSERT_EQ(Weir({"flag", "set", "checkout", "--percent", "100"}).exit_code, 0);
   ASSERT_TRUE(second.Next(kPatienceMs).has_value());
   EXPECT_NE(second.last_id(), seen);

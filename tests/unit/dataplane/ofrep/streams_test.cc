@@ -83,6 +83,22 @@ TEST_F(OfrepStreams, ABurstIsOneEventMore) {
   ExpectNothingBut(late, 0);
 }
 
+TEST_F(OfrepStreams, AStreamIsNotToldOfWhatItBeganWith) {
+  StartQuietly();
+  EventSource& before = Listen();
+  Change();
+  const std::optional<Event> first = before.Next();
+  ASSERT_TRUE(first.has_value());
+  Change();  // told after the spacing
+  const std::string now = Listen(kStream, {{"Last-Event-ID", first->id}}).last_id();
+  EventSource& since = Listen(kStream, {{"Last-Event-ID", now}});
+  Advance(Streams::kSpacingMs);
+  const std::optional<Event> second = before.Next();
+  ASSERT_TRUE(second.has_value());
+  EXPECT_EQ(second->id, since.last_id());
+  ExpectNothingBut(since, 0);
+}
+
 TEST_F(OfrepStreams, AReconnectingClientIsToldWhatItMissed) {
   StartQuietly();
   const std::string seen = Listen().last_id();
