@@ -135,8 +135,9 @@ bool Nodes::IsNews(const std::string& node, const std::string& peer, uint64_t in
   if (found == nodes_.end()) return true;
   const Entry& entry = found->second;
   const bool is_other_life = incarnation != 0 && incarnation != entry.status->incarnation;
-  if (is_other_life) return !Remembers(entry.former_incarnations, incarnation);
-  if (incarnation == 0 && Remembers(entry.former_peers, peer)) return false;
+  const bool is_hello = header.type == wire::Type::kHello;
+  if (is_other_life) return is_hello && !Remembers(entry.former_incarnations, incarnation);
+  if (!is_hello && Remembers(entry.former_peers, peer)) return false;
   const auto last = entry.sequences.find(header.type);
   return header.sequence == 0 || last == entry.sequences.end() || header.sequence > last->second;
 }

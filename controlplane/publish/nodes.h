@@ -35,8 +35,8 @@ class Nodes {
              int64_t now_ms);
   bool Knows(const std::string& node) const { return nodes_.contains(node); }
   // Whether a frame says something new: what comes over a connection that was replaced, of a life
-  // that was, or with a lower number than the last frame of its type is late or replayed.
-  // `incarnation` is HELLO's, 0 for anything else; sequence 0 is no number.
+  // that was, or with a lower number than the last frame of its type is late or replayed. Only
+  // HELLO begins a life. `incarnation` is 0 where the frame says none; sequence 0 is no number.
   bool IsNews(const std::string& node, const std::string& peer, uint64_t incarnation,
               const wire::Header& header) const;
   // A frame of a known node was used.

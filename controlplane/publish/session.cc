@@ -41,25 +41,24 @@ Status Session::Handle(const From& from, const wire::Frame& frame) {
   if (frame.header.topic != wire::Topic::kSession)
     return InvalidArgument("topic", "is not the session's");
   if (frame.header.type == wire::Type::kHello) return OnHello(from, frame);
-  if (!nodes_.IsNews(from.node, from.peer, 0, frame.header)) return OkStatus();
-  nodes_.Note(from.node, frame.header);
-  if (nodes_.Knows(from.node)) OnSeen(from);
   switch (frame.header.type) {
     case wire::Type::kSnapshotRequest: {
       WEIR_ASSIGN_OR_RETURN(const auto request, wire::Decode<wire::SnapshotRequest>(frame));
+      if (!Takes(from, frame.header, 0)) return OkStatus();
       publisher_.BringUpToDate(from.peer, {request.have_epoch, request.have_version, ""},
                                from.now_ms);
       return OkStatus();
     }
     case wire::Type::kApplied: {
       WEIR_ASSIGN_OR_RETURN(auto applied, wire::Decode<wire::Applied>(frame));
+      if (!Takes(from, frame.header, applied.incarnation)) return OkStatus();
       nodes_.Applied(from.node, frame.header.epoch, frame.header.version,
                      std::move(applied.refused), from.now_ms);
       return OkStatus();
     }
     case wire::Type::kNodeReport: {
       WEIR_ASSIGN_OR_RETURN(const auto report, wire::Decode<wire::NodeReport>(frame));
-      nodes_.Report(from.node, report);
+      if (Takes(from, frame.header, report.incarnation)) nodes_.Report(from.node, report);
       return OkStatus();
     }
     case wire::Type::kHeartbeat:
@@ -70,6 +69,13 @@ Status Session::Handle(const From& from, const wire::Frame& frame) {
       return InvalidArgument(
           "type", fmt::format("{} is not a node's", static_cast<int>(frame.header.type)));
   }
+}
+
+bool Session::Takes(const From& from, const wire::Header& header, uint64_t incarnation) {
+  if (!nodes_.IsNews(from.node, from.peer, incarnation, header)) return false;
+  nodes_.Note(from.node, header);
+  if (nodes_.Knows(from.node)) OnSeen(from);
+  return true;
 }
 
 // A connection that came back by itself lost what was under way, and neither side was told: another
@@ -135,6 +141,7 @@ Status Session::OnHello(const From& from, const wire::Frame& frame) {
 
 Status Session::OnHeartbeat(const From& from, const wire::Frame& frame) {
   WEIR_ASSIGN_OR_RETURN(const auto heartbeat, wire::Decode<wire::Heartbeat>(frame));
+  if (!Takes(from, frame.header, 0)) return OkStatus();
   if (nodes_.Knows(from.node)) {
     nodes_.Heartbeat(from.node, heartbeat);
     hooks_.on_clock(from.node, nodes_.IncarnationOf(from.node), heartbeat.monotonic_ms,
@@ -148,6 +155,7 @@ Status Session::OnHeartbeat(const From& from, const wire::Frame& frame) {
 
 Status Session::OnGoodbye(const From& from, const wire::Frame& frame) {
   WEIR_ASSIGN_OR_RETURN(const auto goodbye, wire::Decode<wire::Goodbye>(frame));
+  if (!Takes(from, frame.header, goodbye.incarnation)) return OkStatus();
   Log("publish").info("node {} says goodbye: {}", from.node, goodbye.reason);
   if (nodes_.Knows(from.node)) TellDelivery(from.node, goodbye.delivery, true);
   nodes_.Goodbye(from.node);

@@ -63,6 +63,8 @@ class Session {
 
   Status Handle(const From& from, const wire::Frame& frame);
   Status OnHello(const From& from, const wire::Frame& frame);
+  // Whether the frame says something new; then the node was seen.
+  bool Takes(const From& from, const wire::Header& header, uint64_t incarnation);
   void OnSeen(const From& from);
   void SendWelcome(const From& from, uint64_t committed);
   Status OnHeartbeat(const From& from, const wire::Frame& frame);

@@ -247,7 +247,7 @@ void Link::SendHeartbeat() {
 void Link::SendNews() {
   if (!is_welcome_) return;
   if (is_applied_due_) {
-    wire::Applied applied{receiver_.refused()};
+    wire::Applied applied{receiver_.refused(), options_.incarnation};
     if (applied.refused.size() > kMaxRefused) applied.refused.resize(kMaxRefused);
     for (wire::RefusedEntry& entry : applied.refused) {
       if (entry.detail.size() > kMaxFrameDetail) entry.detail.resize(kMaxFrameDetail);
@@ -259,7 +259,7 @@ void Link::SendNews() {
     const Status sent =
         SendSession(wire::Type::kNodeReport,
                     wire::NodeReport{is_draining_ || cordon_.has_value(), versions_, overrides_,
-                                     episodes_.all(), cordon_.has_value()});
+                                     episodes_.all(), cordon_.has_value(), options_.incarnation});
     is_report_due_ = sent.code() == Code::kUnavailable;
     if (sent.code() == Code::kResourceExhausted) Log("bus").error("report: {}", sent.ToString());
   }
@@ -267,8 +267,8 @@ void Link::SendNews() {
 
 void Link::SayGoodbye() {
   if (!is_welcome_) return;
-  const Status sent =
-      SendSession(wire::Type::kGoodbye, wire::Goodbye{"shutdown", reporter_.delivery()});
+  const Status sent = SendSession(
+      wire::Type::kGoodbye, wire::Goodbye{"shutdown", reporter_.delivery(), options_.incarnation});
   if (!sent.ok()) Log("bus").debug("goodbye: {}", sent.ToString());
 }
 

@@ -94,6 +94,7 @@ struct RefusedEntry {
 // header.epoch and .version say what every worker of the node has taken.
 struct Applied {
   std::vector<RefusedEntry> refused;  // all that stand refused now, not only the new ones
+  uint64_t incarnation = 0;           // the life of the node that says so; 0: a 1.0 node's
 };
 
 struct VersionReport {
@@ -119,6 +120,7 @@ struct NodeReport {
   std::vector<std::string> overrides{};  // what an operator forced on this node, one sentence each
   std::vector<Episode> episodes{};       // the last ones of this process, at most kMaxEpisodes
   bool cordoned = false;                 // the control plane said so, and it is unready
+  uint64_t incarnation = 0;              // as in Applied
   static constexpr size_t kMaxEpisodes = 32;
 };
 
@@ -152,6 +154,7 @@ struct Heartbeat {
 struct Goodbye {
   std::string reason;
   std::optional<Delivery> delivery{};
+  uint64_t incarnation = 0;  // as in Applied
 };
 
 // control → node, session
@@ -298,6 +301,7 @@ void Describe(V& v, RefusedEntry& f) {
 template <class V>
 void Describe(V& v, Applied& f) {
   v(2, "refused", f.refused);
+  v(1, "incarnation", f.incarnation);
 }
 template <class V>
 void Describe(V& v, VersionReport& f) {
@@ -321,6 +325,7 @@ void Describe(V& v, NodeReport& f) {
   v(1, "overrides", f.overrides);
   v(3, "episodes", f.episodes);
   v(5, "cordoned", f.cordoned);
+  v(7, "incarnation", f.incarnation);
 }
 template <class V>
 void Describe(V& v, DecisionSample& f) {
@@ -356,6 +361,7 @@ template <class V>
 void Describe(V& v, Goodbye& f) {
   v(1, "reason", f.reason);
   v(3, "delivery", f.delivery);
+  v(5, "incarnation", f.incarnation);
 }
 template <class V>
 void Describe(V& v, Command& f) {

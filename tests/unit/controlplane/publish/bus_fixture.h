@@ -14,11 +14,11 @@
 
 #include "controlplane/publish/bus.h"
 #include "shared/wire/telemetry_body.h"
+#include "tests/unit/controlplane/publish/model_node.h"
 
 namespace weir::control::publish {
 using transport::Role;
 
-inline constexpr uint64_t kEpoch = 1'763'683'200;
 inline constexpr int64_t kDeadlineMs = 20'000;
 
 // What the bus told, for a test that waits.

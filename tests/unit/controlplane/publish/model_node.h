@@ -13,6 +13,8 @@
 
 namespace weir::control::publish {
 
+inline constexpr uint64_t kEpoch = 1'763'683'200;
+
 class RecordingOutbox : public Outbox {
  public:
   void Broadcast(std::string_view frame) override { broadcasts.emplace_back(frame); }

@@ -15,7 +15,6 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-constexpr uint64_t kEpoch = 1'763'683'200;
 constexpr auto kFlag = domain::EntryKind::kFlag;
 
 catalog::Committed CommitOf(uint64_t revision, std::vector<catalog::EntryBody> entries) {

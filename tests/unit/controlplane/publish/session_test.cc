@@ -14,8 +14,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-constexpr uint64_t kEpoch = 1'763'683'200;
-
 class SessionTest : public ::testing::Test {
  protected:
   SessionTest()
@@ -241,7 +239,14 @@ TEST_F(SessionTest, WhatComesLateOrAgainChangesNothing) {
   EXPECT_EQ(view_->Find("n1")->incarnation, 2u);
   EXPECT_EQ(view_->Find("n1")->version, 0u);
   EXPECT_EQ(nodes_.PeerOf("n1"), "new");
-  send("new", wire::Type::kApplied, 2, 5, wire::Applied{});
+  send("new", wire::Type::kNodeReport, 900, 0,
+       wire::NodeReport{.draining = true, .incarnation = 1});
+  send("new", wire::Type::kGoodbye, 900, 0, wire::Goodbye{.reason = "", .incarnation = 1});
+  send("new", wire::Type::kApplied, 900, 5, wire::Applied{.refused = {}, .incarnation = 1});
+  nodes_.Flush(now_ms_);
+  EXPECT_EQ(view_->Find("n1")->version, 0u) << "what the life before said, played again";
+  send("new", wire::Type::kNodeReport, 2, 0, wire::NodeReport{.incarnation = 2});
+  send("new", wire::Type::kApplied, 2, 5, wire::Applied{.refused = {}, .incarnation = 2});
   EXPECT_EQ(State(), "ready");
 }
 
