@@ -2,6 +2,7 @@
 #include "shared/telemetry/tdigest.h"
 
 #include <algorithm>
+#include <boost/sort/pdqsort/pdqsort.hpp>
 #include <cmath>
 #include <limits>
 
@@ -13,6 +14,9 @@ namespace {
 using Centroid = TDigest::Centroid;
 
 bool HasLessMean(const Centroid& a, const Centroid& b) { return a.mean < b.mean; }
+
+// Without branches that depend on values, unlike std::sort: half of an insert is sorting.
+void SortValues(std::vector<double>& values) { boost::sort::pdqsort(values.begin(), values.end()); }
 
 // Of centroids that ascend by mean, those with one mean ascend by weight.
 void SortTies(std::vector<Centroid>& sorted) {
@@ -90,11 +94,11 @@ void TDigest::Merge(const TDigest& other) {
   thread_local std::vector<Centroid> singles;  // these keep their memory
   thread_local std::vector<Centroid> theirs;
   thread_local std::vector<Centroid> sorted;
+  buffer_.insert(buffer_.end(), other.buffer_.begin(), other.buffer_.end());
+  SortValues(buffer_);
   singles.clear();
-  for (const double value : other.buffer_) singles.push_back({value, 1});
   for (const double value : buffer_) singles.push_back({value, 1});
   buffer_.clear();
-  std::sort(singles.begin(), singles.end(), HasLessMean);
   theirs.resize(other.centroids_.size() + singles.size());
   std::merge(other.centroids_.begin(), other.centroids_.end(), singles.begin(), singles.end(),
              theirs.begin(), HasLessMean);
@@ -109,7 +113,7 @@ void TDigest::Absorb(double compression) {
   thread_local std::vector<Centroid> sorted;  // keeps its memory, so that Add does not allocate
   sorted.clear();
   sorted.reserve(buffer_.size() + centroids_.size());
-  std::sort(buffer_.begin(), buffer_.end());
+  SortValues(buffer_);
   size_t next = 0;
   for (const Centroid& c : centroids_) {
     while (next < buffer_.size() && buffer_[next] <= c.mean) sorted.push_back({buffer_[next++], 1});
@@ -137,21 +141,25 @@ void TDigest::Compress(std::vector<Centroid>& sorted, double compression) {
   centroids_.clear();
   const double z = 4 * std::log(weight_ / compression) + 24;
   const double step = std::exp(z / compression);
-  double before = 0;  // weight left of the last centroid
-  for (size_t i = 0; i < sorted.size(); ++i) {
-    const Centroid& c = sorted[i];
-    if (i > 1 && i + 1 < sorted.size()) {
-      Centroid& last = centroids_.back();
-      const double proposed = last.weight + c.weight;
-      const double until = before + proposed;
-      if (until * (weight_ - before) <= step * before * (weight_ - until)) {
-        last.mean = std::min(last.mean + (c.mean - last.mean) * c.weight / proposed, c.mean);
-        last.weight = proposed;
-        continue;
-      }
+  double before = 0;  // weight left of the centroid that grows
+  for (size_t i = 0; i < sorted.size();) {
+    Centroid grown = sorted[i];
+    const size_t begin = i++;
+    double sum = grown.mean * grown.weight;
+    // The minimum and the maximum stay by themselves.
+    while (begin > 0 && i + 1 < sorted.size()) {
+      const double weight = grown.weight + sorted[i].weight;
+      const double until = before + weight;
+      if (until * (weight_ - before) > step * before * (weight_ - until)) break;
+      sum += sorted[i].mean * sorted[i].weight;
+      grown.weight = weight;
+      ++i;
     }
-    if (!centroids_.empty()) before += centroids_.back().weight;
-    centroids_.push_back(c);
+    // In this order, so that no sum, however large, leaves what it is made of.
+    if (i > begin + 1)
+      grown.mean = std::min(std::max(grown.mean, sum / grown.weight), sorted[i - 1].mean);
+    before += grown.weight;
+    centroids_.push_back(grown);
   }
 }
 

@@ -25,7 +25,7 @@ class TDigest {
     bool operator==(const Centroid&) const = default;
   };
   static constexpr double kCompression = 100;
-  static constexpr size_t kBufferSize = 512;
+  static constexpr size_t kBufferSize = 1024;
   static constexpr size_t kMaxCentroids = 512;  // accepted from others; ours has far fewer
 
   // Centroids as received: at most kMaxCentroids, ascending, finite, weights >= 1 and 2^53 in sum,

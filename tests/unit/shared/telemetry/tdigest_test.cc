@@ -129,6 +129,22 @@ TEST(TDigest, KeepsItsInvariantsWithManyEqualValues) {
   EXPECT_NEAR(d.Quantile(0.5), 0.2, 0.005);
 }
 
+TEST(TDigest, TheLargestDoublesStayNumbersInOrder) {
+  const double most = std::numeric_limits<double>::max();
+  TDigest digest;
+  for (int i = 0; i < 5000; ++i) digest.Add(i % 2 == 0 ? most : -most);
+  TDigest sum = digest;
+  sum.Merge(digest);
+  double last = -most;
+  for (const TDigest::Centroid& centroid : sum.Centroids()) {
+    EXPECT_TRUE(std::isfinite(centroid.mean));
+    EXPECT_GE(centroid.mean, last);
+    last = centroid.mean;
+  }
+  EXPECT_EQ(sum.Quantile(0), -most);
+  EXPECT_EQ(sum.Quantile(1), most);
+}
+
 TEST(TDigest, CdfAndQuantileAreInverse) {
   std::mt19937_64 random(45);
   std::normal_distribution<double> normal(100, 15);
