@@ -233,9 +233,12 @@ void Peers::CountHandshakes() {
     counters_.handshakes_failed = std::max(counters_.handshakes_failed, accepted_ - others);
 }
 
-// Whoever ran ahead because this thread was late is looked at again once it has read.
+// Whoever ran ahead because this thread was late is looked at again once it has read: a single
+// message of its is enough then, so that a thread which is always late forgives nobody twice.
 void Peers::CheckBytes(int64_t now_ms) {
   const bool is_late = now_ms - bytes_ms_ > 2 * kBytesEveryMs;
+  const bool forgives = is_late && !was_late_;
+  was_late_ = is_late;
   bytes_ms_ = now_ms;
   for (auto& [fd, connection] : connections_) {
     if (connection.is_cut) continue;
@@ -248,7 +251,7 @@ void Peers::CheckBytes(int64_t now_ms) {
     }
     const auto heartbeats =
         static_cast<uint64_t>((now_ms - connection.bytes_ms) * kHeartbeatBytesPerS / 1000);
-    if (!is_late && *bytes - connection.bytes > limits_.max_unfinished_bytes + heartbeats)
+    if (!forgives && *bytes - connection.bytes > limits_.max_unfinished_bytes + heartbeats)
       Cut(fd, connection, counters_.cut_unfinished);
   }
 }

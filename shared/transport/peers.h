@@ -110,6 +110,7 @@ class Peers {
   uint64_t strangers_cut_ = 0;
   int64_t now_ms_ = 0;    // of the last Check
   int64_t bytes_ms_ = 0;  // of the last CheckBytes
+  bool was_late_ = false;
 };
 
 }  // namespace weir::transport
