@@ -4,108 +4,16 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
-#include <atomic>
-#include <mutex>
-#include <thread>
-#include <vector>
 
-#include "shared/http/client.h"
-#include "tests/integration/harness/cli.h"
-#include "tests/integration/harness/service.h"
+#include "tests/integration/harness/service_model.h"
 
 namespace weir::integration {
 namespace {
 
 using testing::HasSubstr;
 
-// So many clients that ask one after the other, each as a user of its own, as fast as they can.
-class Crowd {
- public:
-  struct Counts {
-    uint64_t served = 0;
-    uint64_t shed = 0;  // 429
-    uint64_t other = 0;
-    std::string last_shed, last_other;
-    bool every_shed_says_when = true;
-    std::vector<bool> is_served;  // of each client, its last answer
-  };
-  Crowd(std::string address, int clients) : address_(std::move(address)) {
-    counts_.is_served.resize(static_cast<size_t>(clients));
-    for (int i = 0; i < clients; ++i) threads_.emplace_back([this, i] { Ask(i); });
-  }
-  ~Crowd() { Stop(); }
-  Counts counts() const {
-    const std::lock_guard lock(mutex_);
-    return counts_;
-  }
-  void Mark() {
-    const std::lock_guard lock(mutex_);
-    counts_.served = counts_.shed = counts_.other = 0;
-  }
-  Counts Stop() {
-    stop_ = true;
-    for (std::thread& thread : threads_) thread.join();
-    threads_.clear();
-    return counts();
-  }
-
- private:
-  void Ask(int client) {
-    http::Client http("http://" + address_);
-    const std::vector<http::Header> headers = {{"x-user-id", fmt::format("user-{}", client)}};
-    while (!stop_) {
-      const auto answer =
-          http.Do("POST", fmt::format("/v2/models/{}/infer", kModel), headers, Requests()[0]);
-      const std::lock_guard lock(mutex_);
-      const bool served = answer.ok() && answer->status == 200;
-      counts_.is_served[static_cast<size_t>(client)] = served;
-      if (served) {
-        ++counts_.served;
-      } else if (answer.ok() && answer->status == 429) {
-        ++counts_.shed;
-        counts_.last_shed = answer->body;
-        counts_.every_shed_says_when &=
-            !answer->Header("Retry-After").empty() && !answer->Header("retry-after-ms").empty();
-      } else {
-        ++counts_.other;
-        counts_.last_other = answer.ok() ? answer->body : answer.status().ToString();
-      }
-    }
-  }
-
-  const std::string address_;
-  std::atomic<bool> stop_{false};
-  mutable std::mutex mutex_;
-  Counts counts_;
-  std::vector<std::thread> threads_;
-};
-
-class Admission : public CliTest {
+class Admission : public ServiceModelTest {
  protected:
-  // A model that one service answers, in 20 ms.
-  void StartWithService(int nodes = 1) {
-    ASSERT_NO_FATAL_FAILURE(StartCluster(nodes));
-    service.delay_ms = 20;
-    const Answer answer = api().Put(
-        std::string("/v1/models/") + kModel + "?reason=a%20service",
-        {{"apiVersion", "weir/v1"},
-         {"kind", "Model"},
-         {"metadata", {{"name", kModel}}},
-         {"spec",
-          {{"stable", "1.0.0"},
-           {"versions",
-            {{"1.0.0", {{"runtime", "oip"}, {"urls", Json::array({service.url()})}}}}}}}});
-    ASSERT_TRUE(answer.ok()) << answer;
-    ASSERT_TRUE(WaitFor("it is READY", [&] { return VersionIs("1.0.0", "READY"); }));
-  }
-  // As a person does it: a file and `weir apply`, which waits for the nodes.
-  void ApplyLimit(const std::string& spec) {
-    const std::string file = Write("limit.yaml", fmt::format("apiVersion: weir/v1\nkind: Limit\n"
-                                                             "metadata: {{name: {}}}\nspec: {}\n",
-                                                             kModel, spec));
-    const Output applied = Weir({"apply", "-f", file, "--reason", "a test"});
-    ASSERT_EQ(applied.exit_code, 0) << applied.Text();
-  }
   // As a policy does it.
   void LayActs(const Json& acts) {
     const Answer answer = api().Patch(fmt::format("/v1/limits/{}?reason=an%20act", kModel),
@@ -114,26 +22,7 @@ class Admission : public CliTest {
     ASSERT_TRUE(WaitFor("nodes have it", [&] { return EveryoneIsAtHead(); }));
   }
   static std::string InMs(int64_t ms) { return FormatTimeMs(Clock::System().WallMs() + ms); }
-  // A number of /metrics; -1 while there is none.
-  double Metric(const std::string& name) {
-    const Answer answer = node(0).api().Get("/metrics");
-    const size_t at = answer.text.find("\n" + name + " ");
-    if (at == std::string::npos) return -1;
-    return std::strtod(answer.text.c_str() + at + name.size() + 2, nullptr);
-  }
-  testing::AssertionResult EverybodyIsServed(Crowd& crowd) {
-    crowd.Mark();
-    return WaitFor("a hundred answers and no refusal", [&] {
-      const Crowd::Counts counts = crowd.counts();
-      if (counts.shed + counts.other > 0) crowd.Mark();
-      return counts.shed + counts.other == 0 && counts.served >= 100;
-    });
-  }
-
-  Service service{0.5};
 };
-
-const std::string kOf = fmt::format("{{model=\"{}\"}}", kModel);
 
 TEST_F(Admission, ALimitThatIsAppliedHoldsUnderLoadAndEndsWhenItIsRemoved) {
   ASSERT_NO_FATAL_FAILURE(StartWithService());

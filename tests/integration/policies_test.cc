@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/integration/harness/cluster.h"
+#include "tests/integration/harness/policies.h"
 
 namespace weir::integration {
 namespace {
@@ -17,53 +18,22 @@ class Policies : public ClusterTest {
     ASSERT_TRUE(WaitFor("it is READY", [&] { return VersionIs(version, "READY"); }));
   }
   // At most 5 % errors over 2 s.
-  Json PolicyResource(const std::string& name, const Json& remediation, const Json& more = {}) {
-    Json spec = {
-        {"slos",
-         {{{"metric", "error_rate"}, {"threshold", 0.05}, {"window", "2s"}, {"model", kModel}}}},
-        {"remediations", {remediation}},
-        {"cooldown", "6s"}};
-    if (more.is_object()) spec.update(more);
-    return {{"apiVersion", "weir/v1"},
-            {"kind", "Policy"},
-            {"metadata", {{"name", name}}},
-            {"spec", spec}};
+  static Json OfErrors(const std::string& name, const Json& remediation,
+                       const Json& more = Json::object()) {
+    return PolicyResource(
+        name, {{"metric", "error_rate"}, {"threshold", 0.05}, {"window", "2s"}, {"model", kModel}},
+        remediation, more);
   }
-  void PutPolicy(const Json& resource) {
-    const std::string name = resource["metadata"]["name"];
-    const Answer answer = api().Put("/v1/policies/" + name, resource);
-    ASSERT_EQ(answer.status, 201) << answer;
-  }
-  Json Status(const std::string& policy) {
-    const Answer answer = api().Get("/v1/policies/" + policy);
-    return answer.ok() ? answer.json["status"] : Json();
-  }
-  uint64_t Count(const std::string& policy, const std::string& what) {
-    const Json status = Status(policy);
-    return status.is_object() ? status.value(what, uint64_t{0}) : 0;
-  }
-  Json Acts() {
-    const Answer answer = api().Get(fmt::format("/v1/limits/{}", kModel));
-    return answer.ok() ? answer.json["spec"].value("acts", Json::array()) : Json::array();
-  }
-  std::vector<Json> RevisionsBy(const std::string& actor) {
-    std::vector<Json> found;
-    const Answer history = api().Get("/v1/history?limit=200");
-    if (!history.ok()) return found;
-    for (const Json& row : history.json["items"]) {
-      if (row["actor"] == actor) found.push_back(row);
-    }
-    return found;
-  }
+  Json Status(const std::string& policy) { return PolicyStatus(api(), policy); }
 };
 
 TEST_F(Policies, TakesABadRolloutBackWhileItsTwinOnlyRehearses) {
   ASSERT_NO_FATAL_FAILURE(StartCluster(2));
   ASSERT_NO_FATAL_FAILURE(Push({"1.0.0"}));
   ASSERT_NO_FATAL_FAILURE(PushWithErrors("1.1.0", 0.3));
-  ASSERT_NO_FATAL_FAILURE(PutPolicy(PolicyResource("guard", {{"action", "rollback"}})));
+  ASSERT_NO_FATAL_FAILURE(PutPolicy(api(), OfErrors("guard", {{"action", "rollback"}})));
   ASSERT_NO_FATAL_FAILURE(PutPolicy(
-      PolicyResource("twin", {{"action", "rollback"}}, {{"dry_run", true}, {"priority", 100}})));
+      api(), OfErrors("twin", {{"action", "rollback"}}, {{"dry_run", true}, {"priority", 100}})));
   Traffic traffic(Addresses(), 300);
   // Its own triggers are off, and nodes leave only what fails most of the time: the policy is left.
   ASSERT_EQ(
@@ -76,7 +46,7 @@ TEST_F(Policies, TakesABadRolloutBackWhileItsTwinOnlyRehearses) {
   const Json rollout = RolloutStatus(api(), "bad");
   EXPECT_EQ(rollout["last_verdict"]["trigger"], "policy/guard") << rollout;
   EXPECT_EQ(rollout["rollback_kind"], "automatic");
-  const auto revisions = RevisionsBy("policy/guard");
+  const auto revisions = RevisionsBy(api(), "policy/guard");
   ASSERT_EQ(revisions.size(), 1u);
   const Json& evidence = revisions[0]["evidence"]["policy"];
   EXPECT_EQ(evidence["slo"], "error_rate") << revisions[0];
@@ -84,8 +54,8 @@ TEST_F(Policies, TakesABadRolloutBackWhileItsTwinOnlyRehearses) {
   EXPECT_GT(evidence["reading"]["bad"], 0);
   EXPECT_NE(revisions[0]["reason"].get<std::string>().find("error_rate is 0."), std::string::npos)
       << revisions[0];
-  EXPECT_EQ(Count("guard", "remediations"), 1u);
-  EXPECT_TRUE(RevisionsBy("policy/twin").empty());
+  EXPECT_EQ(PolicyCount(api(), "guard", "remediations"), 1u);
+  EXPECT_TRUE(RevisionsBy(api(), "policy/twin").empty());
   const Json twin = Status("twin");
   EXPECT_EQ(twin["dry_run_actions"], 1) << twin;
   EXPECT_EQ(twin["remediations"], 0);
@@ -116,23 +86,23 @@ TEST_F(Policies, ActsEndByThemselvesAndAKilledControlPlaneKeepsTheCooldown) {
   ASSERT_TRUE(PutFlag("fancy", 100).ok());
   Traffic traffic(Addresses(), 200);
   ASSERT_NO_FATAL_FAILURE(PutPolicy(
-      PolicyResource("calm", {{"action", "disable_flag"}, {"target", "fancy"}, {"duration", "1s"}},
-                     {{"cooldown", "10m"}})));
+      api(), OfErrors("calm", {{"action", "disable_flag"}, {"target", "fancy"}, {"duration", "1s"}},
+                      {{"cooldown", "10m"}})));
   ASSERT_NO_FATAL_FAILURE(PutPolicy(
-      PolicyResource("shed", {{"action", "shed_load"}, {"share", 0.3}, {"duration", "1s"}})));
-  ASSERT_TRUE(WaitFor("the act", [&] { return Acts().size() == 1; })) << Status("shed");
+      api(), OfErrors("shed", {{"action", "shed_load"}, {"share", 0.3}, {"duration", "1s"}})));
+  ASSERT_TRUE(WaitFor("the act", [&] { return Acts(api()).size() == 1; })) << Status("shed");
   const int64_t acted_ms = NowMs();
-  const Json act = Acts()[0];
+  const Json act = Acts(api())[0];
   EXPECT_EQ(act["action"], "shed_load");
   EXPECT_EQ(act["value"], 0.3);
   EXPECT_EQ(act["policy"], "shed");
   ASSERT_TRUE(WaitFor("off on the node", [&] { return Threshold(node(0), "fancy") <= 0; }))
       << Status("calm");
-  ASSERT_TRUE(WaitFor("its end", [&] { return Acts().empty(); })) << Acts();
+  ASSERT_TRUE(WaitFor("its end", [&] { return Acts(api()).empty(); })) << Acts(api());
   ASSERT_TRUE(WaitFor("on again", [&] { return Threshold(node(0), "fancy") == 100'000; }))
       << Status("calm");
-  EXPECT_EQ(RevisionsBy("policy/calm").size(), 2u);
-  const auto revisions = RevisionsBy("policy/shed");
+  EXPECT_EQ(RevisionsBy(api(), "policy/calm").size(), 2u);
+  const auto revisions = RevisionsBy(api(), "policy/shed");
   ASSERT_EQ(revisions.size(), 2u) << "the act and its end";
   EXPECT_TRUE(revisions[1].contains("evidence"));
   EXPECT_NE(revisions[0]["reason"].get<std::string>().find("has ended"), std::string::npos);
@@ -142,16 +112,16 @@ TEST_F(Policies, ActsEndByThemselvesAndAKilledControlPlaneKeepsTheCooldown) {
   const Json after = Status("shed");
   EXPECT_EQ(after["remediations"], 1) << after;
   EXPECT_EQ(after["violations"], 1) << after;
-  ASSERT_TRUE(WaitFor("it acts again", [&] { return Acts().size() == 1; })) << Status("shed");
+  ASSERT_TRUE(WaitFor("it acts again", [&] { return Acts(api()).size() == 1; })) << Status("shed");
   EXPECT_GE(NowMs() - acted_ms, 5'500) << "the cool-down went on over the restart";
-  EXPECT_EQ(Count("shed", "remediations"), 2u);
-  EXPECT_EQ(Count("shed", "violations"), 1u) << "the same violation, told once";
+  EXPECT_EQ(PolicyCount(api(), "shed", "remediations"), 2u);
+  EXPECT_EQ(PolicyCount(api(), "shed", "violations"), 1u) << "the same violation, told once";
 }
 
 TEST_F(Policies, FlagsOfTheDocumentsSwitchPartsOff) {
   ASSERT_NO_FATAL_FAILURE(StartCluster(0));
   ASSERT_TRUE(PushVersion(api(), "1.0.0", ModelFile("1.0.0")).ok());
-  ASSERT_NO_FATAL_FAILURE(PutPolicy(PolicyResource("p", {{"action", "alert"}})));
+  ASSERT_NO_FATAL_FAILURE(PutPolicy(api(), OfErrors("p", {{"action", "alert"}})));
   const auto apply = [&](bool evaluator, bool dry_run) {
     const Answer answer =
         api().Call("POST", "/v1/apply?source=runtime",
@@ -175,7 +145,7 @@ TEST_F(Policies, RefusesWhatMakesNoSense) {
   EXPECT_EQ(api().Post("/v1/policies/none/reset", Json::object()).status, 404);
   EXPECT_EQ(api().Post("/v1/policies/none/backtest", {{"since", "1h"}}).status, 404);
   ASSERT_TRUE(PushVersion(api(), "1.0.0", ModelFile("1.0.0")).ok());
-  ASSERT_NO_FATAL_FAILURE(PutPolicy(PolicyResource("p", {{"action", "alert"}})));
+  ASSERT_NO_FATAL_FAILURE(PutPolicy(api(), OfErrors("p", {{"action", "alert"}})));
   EXPECT_EQ(Status("p")["state"], "no_data");
   EXPECT_EQ(api().Post("/v1/policies/p/reset", Json::object()).status, 409);
   for (const Json& body :
