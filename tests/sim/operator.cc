@@ -11,6 +11,8 @@ using domain::Kind;
 
 constexpr int kVersions = 4;
 
+}  // namespace
+
 Change Put(Kind kind, const std::string& name, domain::Spec spec) {
   Change change;
   change.resource.kind = kind;
@@ -18,8 +20,6 @@ Change Put(Kind kind, const std::string& name, domain::Spec spec) {
   change.resource.spec = std::move(spec);
   return change;
 }
-
-}  // namespace
 
 void Operator::Commit(ControlProcess& control, control::Engine& engine, Changes changes,
                       const std::string& what) {

@@ -12,6 +12,8 @@
 
 namespace weir::sim {
 
+control::catalog::Change Put(domain::Kind kind, const std::string& name, domain::Spec spec);
+
 class Operator {
  public:
   explicit Operator(Timeline& timeline) : timeline_(timeline), random_(timeline.random()) {}

@@ -5,6 +5,7 @@
 
 #include "controlplane/engine.h"
 #include "tests/sim/node_process.h"
+#include "tests/sim/operator.h"
 
 namespace weir::sim {
 namespace {
@@ -78,14 +79,6 @@ class Twin {
   std::vector<std::function<void()>> tasks_;
   std::unique_ptr<control::Engine> engine_;
 };
-
-control::catalog::Change Put(Kind kind, const std::string& name, domain::Spec spec) {
-  control::catalog::Change change;
-  change.resource.kind = kind;
-  change.resource.name = name;
-  change.resource.spec = std::move(spec);
-  return change;
-}
 
 void Found(control::Engine& engine, Random& random) {
   domain::ModelSpec model;

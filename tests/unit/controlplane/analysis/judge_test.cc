@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/unit/controlplane/analysis/make_judge.h"
 #include "tests/unit/controlplane/analysis/traffic.h"
 
 namespace weir::control::analysis {
@@ -16,15 +17,6 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using Family = Trigger::Family;
 using telemetry::Series;
-
-Judge Make(std::vector<Trigger> triggers, int64_t window_ms = 60'000) {
-  JudgeConfig config;
-  config.triggers = std::move(triggers);
-  config.window_ms = window_ms;
-  auto judge = Judge::Create(std::move(config));
-  EXPECT_TRUE(judge.ok()) << judge.status().ToString();
-  return *std::move(judge);
-}
 
 // A judge and its traffic, one tick of 100 ms after the other.
 class Court {
@@ -65,7 +57,7 @@ class Court {
 };
 
 TEST(Judge, SeesACanaryThatAlwaysFailsWithinAFewTicks) {
-  Court court(Make(DefaultTriggers({})), 1);
+  Court court(MakeJudge(DefaultTriggers({})), 1);
   court.Healthy(100, 90, 10);
   Traffic& t = court.traffic();
   const int ticks = court.TicksUntil(
@@ -85,7 +77,7 @@ TEST(Judge, SeesACanaryThatAlwaysFailsWithinAFewTicks) {
 }
 
 TEST(Judge, SeesAQuarterOfErrors) {
-  Court court(Make(DefaultTriggers({})), 2);
+  Court court(MakeJudge(DefaultTriggers({})), 2);
   court.Healthy(100, 90, 10);
   Traffic& t = court.traffic();
   const int ticks = court.TicksUntil(
@@ -95,7 +87,7 @@ TEST(Judge, SeesAQuarterOfErrors) {
 }
 
 TEST(Judge, RepeatsItsVerdictUntilTrafficIsGoodAgain) {
-  Court court(Make(DefaultTriggers({})), 3);
+  Court court(MakeJudge(DefaultTriggers({})), 3);
   court.Healthy(100);
   Traffic& t = court.traffic();
   for (int i = 0; i < 10; ++i) court.Tick(t.Tick(95, 0.001), t.Tick(5, 1));
@@ -108,7 +100,7 @@ TEST(Judge, LeavesHealthyCanariesAlone) {
   for (const Trigger& t : RelativeTriggers(60'000, 0)) triggers.push_back(t);
   int rollbacks = 0;
   for (uint64_t run = 0; run < 8; ++run) {
-    Court court(Make(triggers), 100 + run);
+    Court court(MakeJudge(triggers), 100 + run);
     Traffic& t = court.traffic();
     for (int tick = 0; tick < 600; ++tick) {
       rollbacks += !court.Tick(t.Tick(95, 0.01), t.Tick(5, 0.01)).empty();
@@ -118,7 +110,7 @@ TEST(Judge, LeavesHealthyCanariesAlone) {
 }
 
 TEST(Judge, HoldsBothResponsibleWhenBothFail) {
-  Court court(Make(DefaultTriggers({})), 4);
+  Court court(MakeJudge(DefaultTriggers({})), 4);
   court.Healthy(100);
   Traffic& t = court.traffic();
   for (int i = 0; i < 200; ++i) {
@@ -127,14 +119,14 @@ TEST(Judge, HoldsBothResponsibleWhenBothFail) {
 }
 
 TEST(Judge, TakesNoTrafficForNoData) {
-  Court court(Make(DefaultTriggers({0.05, 500, 60'000, 0})), 5);
+  Court court(MakeJudge(DefaultTriggers({0.05, 500, 60'000, 0})), 5);
   for (int i = 0; i < 1000; ++i) EXPECT_THAT(court.Tick({}, {}), IsEmpty());
   EXPECT_FALSE(court.judge().Snapshot().canary.error_rate.has_value());
   EXPECT_FALSE(court.judge().Snapshot().canary.p99_latency_ms.has_value());
 }
 
 TEST(Judge, JudgesTheCanaryAloneOnceStableHasNoTraffic) {
-  Court court(Make(DefaultTriggers({})), 6);
+  Court court(MakeJudge(DefaultTriggers({})), 6);
   court.Healthy(100);
   Traffic& t = court.traffic();
   for (int i = 0; i < 300; ++i) EXPECT_THAT(court.Tick({}, t.Tick(100, 0.002)), IsEmpty());
@@ -146,7 +138,7 @@ TEST(Judge, JudgesTheCanaryAloneOnceStableHasNoTraffic) {
 }
 
 TEST(Judge, LosesNoCanaryRequestsWhileStableIsRare) {
-  Court court(Make(DefaultTriggers({})), 7);
+  Court court(MakeJudge(DefaultTriggers({})), 7);
   court.Healthy(100);
   Traffic& t = court.traffic();
   int tick = 0;
@@ -158,7 +150,7 @@ TEST(Judge, LosesNoCanaryRequestsWhileStableIsRare) {
 }
 
 TEST(Judge, OneUnluckyKeyDoesNotCondemnAVersion) {
-  Court court(Make(DefaultTriggers({})), 8);
+  Court court(MakeJudge(DefaultTriggers({})), 8);
   court.Healthy(100);
   Traffic& t = court.traffic();
   for (int i = 0; i < 100; ++i) {
@@ -171,7 +163,7 @@ TEST(Judge, OneUnluckyKeyDoesNotCondemnAVersion) {
 }
 
 TEST(Judge, ASingleUserWhoseEveryRequestFailsIsEnough) {
-  Court court(Make(DefaultTriggers({})), 9);
+  Court court(MakeJudge(DefaultTriggers({})), 9);
   for (int i = 0; i < 100; ++i) court.Tick(court.traffic().Tick(95, 0.001), {});
   Traffic& t = court.traffic();
   EXPECT_GE(court.TicksUntil(
@@ -182,18 +174,19 @@ TEST(Judge, ASingleUserWhoseEveryRequestFailsIsEnough) {
 
 TEST(Judge, AbsoluteErrorRateNeedsMinRequestsAndEvidence) {
   const Trigger trigger{"error_rate", Family::kAbsolute, "error_rate", 0.05, 60'000, 200};
-  Court court(Make({trigger}), 10);
+  Court court(MakeJudge({trigger}), 10);
   Traffic& t = court.traffic();
   for (int i = 0; i < 19; ++i) EXPECT_THAT(court.Tick({}, t.Tick(10, 0.5)), IsEmpty());
   EXPECT_THAT(court.Tick({}, t.Tick(10, 0.5)), SizeIs(1));
-  Court below(Make({trigger}), 11);
+  Court below(MakeJudge({trigger}), 11);
   for (int i = 0; i < 600; ++i) {
     EXPECT_THAT(below.Tick({}, below.traffic().Tick(50, 0.03)), IsEmpty());
   }
 }
 
 TEST(Judge, AbsoluteLatencyCountsAboveTheBoundary) {
-  Court court(Make({{"p99_latency", Family::kAbsolute, "p99_latency_ms", 500, 60'000, 0}}), 12);
+  Court court(MakeJudge({{"p99_latency", Family::kAbsolute, "p99_latency_ms", 500, 60'000, 0}}),
+              12);
   Traffic& t = court.traffic();
   for (int i = 0; i < 200; ++i) EXPECT_THAT(court.Tick({}, t.Tick(10, 0, 100)), IsEmpty());
   const int ticks = court.TicksUntil(
@@ -204,7 +197,7 @@ TEST(Judge, AbsoluteLatencyCountsAboveTheBoundary) {
 }
 
 TEST(Judge, RelativeLatencyComparesPercentiles) {
-  Court court(Make(RelativeTriggers(10'000, 50), 10'000), 13);
+  Court court(MakeJudge(RelativeTriggers(10'000, 50), 10'000), 13);
   Traffic& t = court.traffic();
   court.Healthy(250, 50, 50);
   const int ticks = court.TicksUntil(
@@ -215,7 +208,7 @@ TEST(Judge, RelativeLatencyComparesPercentiles) {
 }
 
 TEST(Judge, RelativeErrorRateNeedsTwiceStables) {
-  Court court(Make(RelativeTriggers(60'000, 50)), 14);
+  Court court(MakeJudge(RelativeTriggers(60'000, 50)), 14);
   Traffic& t = court.traffic();
   for (int i = 0; i < 100; ++i) court.Tick(t.Tick(90, 0.05), t.Tick(10, 0.05));
   for (int i = 0; i < 600; ++i) {
@@ -228,7 +221,7 @@ TEST(Judge, RelativeErrorRateNeedsTwiceStables) {
 }
 
 TEST(Judge, SequentialLatencySeesASlowerCanaryAndAlerts) {
-  Court court(Make(DefaultTriggers({})), 15);
+  Court court(MakeJudge(DefaultTriggers({})), 15);
   court.Healthy(150, 80, 20);
   Traffic& t = court.traffic();
   EXPECT_GE(court.TicksUntil(
@@ -241,7 +234,7 @@ TEST(Judge, SequentialLatencySeesASlowerCanaryAndAlerts) {
 TEST(Judge, RawLooksAtTheBareThresholdAndSaysSo) {
   Trigger trigger{"raw_errors", Family::kAbsolute, "error_rate", 0.05, 1'000, 10};
   trigger.raw = true;
-  Court court(Make({trigger}), 16);
+  Court court(MakeJudge({trigger}), 16);
   EXPECT_THAT(court.Tick({}, court.traffic().Tick(9, 1)), IsEmpty());
   const auto verdicts = court.Tick({}, court.traffic().Tick(1, 1));
   ASSERT_THAT(verdicts, SizeIs(1));
@@ -251,8 +244,9 @@ TEST(Judge, RawLooksAtTheBareThresholdAndSaysSo) {
 }
 
 TEST(Judge, DetectorsShareTheFalseAlarmInterval) {
-  EXPECT_DOUBLE_EQ(Make({DefaultTriggers({})[0]}).alarm_threshold(), 2.592e7);
-  EXPECT_DOUBLE_EQ(Make(DefaultTriggers({0.05, 500, 60'000, 0})).alarm_threshold(), 5 * 2.592e7);
+  EXPECT_DOUBLE_EQ(MakeJudge({DefaultTriggers({})[0]}).alarm_threshold(), 2.592e7);
+  EXPECT_DOUBLE_EQ(MakeJudge(DefaultTriggers({0.05, 500, 60'000, 0})).alarm_threshold(),
+                   5 * 2.592e7);
 }
 
 TEST(Judge, RefusesBadConfigurations) {

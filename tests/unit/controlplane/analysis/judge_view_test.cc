@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "controlplane/analysis/judge.h"
+#include "tests/unit/controlplane/analysis/make_judge.h"
 #include "tests/unit/controlplane/analysis/traffic.h"
 
 namespace weir::control::analysis {
@@ -22,15 +23,6 @@ using Answer = GateAnswer::Verdict;
 using Comparison = Trigger::Comparison;
 using Family = Trigger::Family;
 using telemetry::Series;
-
-Judge Make(std::vector<Trigger> triggers, int64_t window_ms = 60'000) {
-  JudgeConfig config;
-  config.triggers = std::move(triggers);
-  config.window_ms = window_ms;
-  auto judge = Judge::Create(std::move(config));
-  EXPECT_TRUE(judge.ok()) << judge.status().ToString();
-  return *std::move(judge);
-}
 
 TriggerView ViewOf(const Judge& judge, const std::string& name) {
   for (TriggerView& view : judge.Triggers()) {
@@ -65,7 +57,7 @@ Series Outputs(std::mt19937_64& random, int n, double mean) {
 TEST(JudgeTriggers, SayWhatIsMissing) {
   auto triggers = DefaultTriggers({0.05, 500, 60'000, 200});
   for (const Trigger& t : RelativeTriggers(60'000, 100)) triggers.push_back(t);
-  Judge judge = Make(triggers);
+  Judge judge = MakeJudge(triggers);
   ASSERT_THAT(judge.Triggers(), SizeIs(triggers.size()));
   TriggerView view = ViewOf(judge, "error_rate");
   EXPECT_EQ(view.metric, "error_rate");
@@ -96,7 +88,7 @@ TEST(JudgeTriggers, SayWhatIsMissing) {
 }
 
 TEST(JudgeTriggers, ShowEvidenceOnItsWay) {
-  Judge judge = Make({{"errors", Family::kAbsolute, "error_rate", 0.05, 60'000, 0}});
+  Judge judge = MakeJudge({{"errors", Family::kAbsolute, "error_rate", 0.05, 60'000, 0}});
   judge.Tick(100, {}, Requests(10, 4));
   TriggerView view = ViewOf(judge, "errors");
   EXPECT_TRUE(view.is_exceeded);
@@ -115,7 +107,7 @@ TEST(JudgeTriggers, ShowEvidenceOnItsWay) {
 
 TEST(JudgeTriggers, SequentialOnesShowTheSharesThatTheyCompare) {
   Traffic traffic(31);
-  Judge judge = Make(DefaultTriggers({}));
+  Judge judge = MakeJudge(DefaultTriggers({}));
   for (int i = 1; i <= 200; ++i) {
     judge.Tick(i * 100, traffic.Tick(90, 0.01), traffic.Tick(10, 0.01, i > 150 ? 60 : 20));
   }
@@ -129,7 +121,7 @@ TEST(JudgeTriggers, SequentialOnesShowTheSharesThatTheyCompare) {
 }
 
 TEST(JudgeTriggers, WarnBeforeAThresholdIsMet) {
-  Judge judge = Make({{"errors", Family::kAbsolute, "error_rate", 0.05, 60'000, 0}});
+  Judge judge = MakeJudge({{"errors", Family::kAbsolute, "error_rate", 0.05, 60'000, 0}});
   for (int i = 1; i <= 400; ++i) {
     const auto bad = static_cast<uint64_t>(10 + i / 10);  // of a thousand: 1 % to 5 %
     EXPECT_THAT(judge.Tick(i * 100, {}, Requests(1000, bad)), IsEmpty());
@@ -137,7 +129,7 @@ TEST(JudgeTriggers, WarnBeforeAThresholdIsMet) {
   const TriggerView view = ViewOf(judge, "errors");
   EXPECT_FALSE(view.is_exceeded);
   EXPECT_THAT(view.trend, StartsWith("rises 0.06 a minute, would reach 0.05 in about "));
-  Judge even = Make({{"errors", Family::kAbsolute, "error_rate", 0.05, 60'000, 0}});
+  Judge even = MakeJudge({{"errors", Family::kAbsolute, "error_rate", 0.05, 60'000, 0}});
   for (int i = 1; i <= 400; ++i) even.Tick(i * 100, {}, Requests(1000, 40));
   EXPECT_EQ(ViewOf(even, "errors").trend, "");
 }
@@ -147,7 +139,7 @@ TEST(JudgeTriggers, AWarningTakesThreeLooksInARowAndForTakesItsTime) {
   warning.severity = Trigger::Severity::kWarning;
   Trigger lasting{"lasting", Family::kAbsolute, "error_rate", 0.05, 1'000, 0, true};
   lasting.for_ms = 1'000;
-  Judge judge = Make({warning, lasting});
+  Judge judge = MakeJudge({warning, lasting});
   int64_t now_ms = 0;
   const auto tick = [&](uint64_t bad) { return judge.Tick(now_ms += 100, {}, Requests(10, bad)); };
   EXPECT_THAT(tick(5), IsEmpty());
@@ -168,7 +160,7 @@ TEST(JudgeTriggers, AWarningTakesThreeLooksInARowAndForTakesItsTime) {
 TEST(JudgeOutcomes, AThresholdOfOnesOwn) {
   Trigger trigger{"satisfaction", Family::kAbsolute, "user_satisfaction", 0.9, 60'000, 0};
   trigger.comparison = Comparison::kBelow;
-  Judge judge = Make({trigger});
+  Judge judge = MakeJudge({trigger});
   judge.Tick(100, Requests(10), Requests(10));
   EXPECT_EQ(ViewOf(judge, "satisfaction").needs, "no data: nobody sends user_satisfaction");
   std::mt19937_64 random(32);
@@ -199,7 +191,7 @@ TEST(JudgeOutcomes, AThresholdOfOnesOwn) {
 TEST(JudgeOutcomes, RelativeToStableIgnoresWhatBothShare) {
   Trigger trigger{"revenue", Family::kRelative, "revenue_ratio", 0.9, 60'000, 0};
   trigger.comparison = Comparison::kBelow;
-  Judge judge = Make({trigger});
+  Judge judge = MakeJudge({trigger});
   std::mt19937_64 random(33);
   int64_t now_ms = 0;
   const auto tick = [&](double stable_mean, double canary_mean) {
@@ -223,7 +215,7 @@ TEST(JudgeOutcomes, RelativeToStableIgnoresWhatBothShare) {
 TEST(JudgeOutcomes, RawLooksAtTheBareMean) {
   Trigger trigger{"raw", Family::kAbsolute, "accuracy", 0.9, 10'000, 10, true};
   trigger.comparison = Comparison::kBelow;
-  Judge judge = Make({trigger});
+  Judge judge = MakeJudge({trigger});
   EXPECT_THAT(judge.Tick(100, {}, Outcomes("accuracy", 9, 0.5)), IsEmpty());
   const auto verdicts = judge.Tick(200, {}, Outcomes("accuracy", 1, 0.5));
   ASSERT_THAT(verdicts, SizeIs(1));
@@ -232,7 +224,7 @@ TEST(JudgeOutcomes, RawLooksAtTheBareMean) {
 }
 
 TEST(JudgeDrift, FiresOnItsBareThresholdOnceThereIsEnough) {
-  Judge judge = Make({{"drift", Family::kRaw, "prediction_drift", 0.25, 60'000, 1000}});
+  Judge judge = MakeJudge({{"drift", Family::kRaw, "prediction_drift", 0.25, 60'000, 1000}});
   std::mt19937_64 random(34);
   int64_t now_ms = 0;
   for (int i = 0; i < 50; ++i) {
@@ -257,7 +249,8 @@ TEST(JudgeDrift, FiresOnItsBareThresholdOnceThereIsEnough) {
 }
 
 TEST(JudgeShadow, DifferencesAreAnAbsoluteRate) {
-  Judge judge = Make({{"difference", Family::kAbsolute, "shadow_difference", 0.02, 60'000, 100}});
+  Judge judge =
+      MakeJudge({{"difference", Family::kAbsolute, "shadow_difference", 0.02, 60'000, 100}});
   const auto compared = [](uint64_t differed) {
     Series out = Requests(50);
     out.counters[telemetry::kCompared] = 50;
@@ -281,7 +274,7 @@ TEST(JudgeShadow, DifferencesAreAnAbsoluteRate) {
 
 TEST(JudgeGate, KnowsEveryMetric) {
   std::mt19937_64 random(35);
-  Judge judge = Make({});
+  Judge judge = MakeJudge({});
   const auto reason = [&](const char* metric) { return judge.Check({metric, "<", 1, 0})->reason; };
   EXPECT_EQ(reason("user_satisfaction"),
             "user_satisfaction: no data: nobody sends "
@@ -319,7 +312,7 @@ TEST(JudgeTriggers, AreFiniteWhateverComes) {
   triggers.push_back({"drift", Family::kRaw, "prediction_drift", 0.25, 1'000, 0});
   triggers.push_back({"x", Family::kAbsolute, "x", 0, 1'000, 0});
   triggers.push_back({"x_ratio", Family::kRelative, "x_ratio", 1, 1'000, 0});
-  Judge judge = Make(triggers, 1'000);
+  Judge judge = MakeJudge(triggers, 1'000);
   const double infinite = std::numeric_limits<double>::infinity();
   Series odd = Requests(5);
   odd.counters[telemetry::kBad] = 50;

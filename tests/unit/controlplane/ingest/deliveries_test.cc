@@ -9,15 +9,15 @@ namespace {
 using codec::Json;
 using ::testing::HasSubstr;
 
-const Origin kOrigin{"n1", 1'763'683'200'000};
+const Origin kTeller{"n1", 1'763'683'200'000};
 
 class DeliveriesTest : public ::testing::Test {
  protected:
   // One word of the bus: how far it counted, and what the node said of itself.
   void Add(HighWater counted, std::optional<Told> told = std::nullopt) {
     TelemetryTick tick;
-    tick.high_waters[kOrigin] = counted;
-    if (told.has_value()) tick.told[kOrigin] = *told;
+    tick.high_waters[kTeller] = counted;
+    if (told.has_value()) tick.told[kTeller] = *told;
     deliveries_.Add(tick);
   }
   Json Row() {
@@ -87,7 +87,7 @@ TEST_F(DeliveriesTest, WhatIsStoredComesBack) {
   deliveries_.MarkDirty(rows);
   EXPECT_EQ(deliveries_.TakeDirty().size(), 1u) << "it could not be stored";
   Deliveries restored;
-  restored.Restore({{kOrigin, {.seq = 5, .lost = 0, .counted = 5}}}, rows);
+  restored.Restore({{kTeller, {.seq = 5, .lost = 0, .counted = 5}}}, rows);
   const Json row =
       restored.View("n1", [](const std::string&, uint64_t) { return false; })["items"][0];
   EXPECT_EQ(row["sent"], 6);

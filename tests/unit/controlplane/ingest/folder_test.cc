@@ -12,7 +12,7 @@ namespace {
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-const telemetry::SeriesKey kKey{"model/fraud_detection", "1.1.0", "canary"};
+const telemetry::SeriesKey kCanaryKey{"model/fraud_detection", "1.1.0", "canary"};
 
 telemetry::Series SeriesOf(uint64_t requests, uint64_t bad, double latency_ms = 5) {
   telemetry::Series series;
@@ -38,14 +38,14 @@ wire::Batch BatchOf(const std::string& node, std::vector<wire::Series> series, i
 
 TEST(Folder, AddsUpWhatNodesCounted) {
   Folder folder;
-  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(10, 1))}, 0), 50'000, 0);
-  folder.Add(BatchOf("n2", {wire::ToWire(kKey, SeriesOf(5, 2))}, 0), 50'010, 0);
+  folder.Add(BatchOf("n1", {wire::ToWire(kCanaryKey, SeriesOf(10, 1))}, 0), 50'000, 0);
+  folder.Add(BatchOf("n2", {wire::ToWire(kCanaryKey, SeriesOf(5, 2))}, 0), 50'010, 0);
   const TelemetryTick tick = folder.Take();
-  EXPECT_EQ(tick.live.at(kKey).Counter("requests"), 15u);
-  EXPECT_EQ(tick.live.at(kKey).Counter("bad"), 3u);
-  EXPECT_EQ(tick.live.at(kKey).latency.Count(), 15u);
-  EXPECT_EQ(tick.by_node.at(kKey).at("n1"), (telemetry::NodeCount{10, 1}));
-  EXPECT_EQ(tick.by_node.at(kKey).at("n2"), (telemetry::NodeCount{5, 2}));
+  EXPECT_EQ(tick.live.at(kCanaryKey).Counter("requests"), 15u);
+  EXPECT_EQ(tick.live.at(kCanaryKey).Counter("bad"), 3u);
+  EXPECT_EQ(tick.live.at(kCanaryKey).latency.Count(), 15u);
+  EXPECT_EQ(tick.by_node.at(kCanaryKey).at("n1"), (telemetry::NodeCount{10, 1}));
+  EXPECT_EQ(tick.by_node.at(kCanaryKey).at("n2"), (telemetry::NodeCount{5, 2}));
   ASSERT_THAT(tick.history, SizeIs(1));
   EXPECT_EQ(tick.history.begin()->first, 50'000);
   EXPECT_EQ(tick.history.begin()->second, tick.live);
@@ -55,23 +55,23 @@ TEST(Folder, AddsUpWhatNodesCounted) {
 TEST(Folder, OldDataGoesToHistoryButNotToJudgement) {
   Folder folder;
   folder.OnNodeClock({"n1", 1}, 1'000, 101'000);  // the node's clock is 100 s behind ours
-  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(3, 0))}, 1'500), 111'601, 0);
+  folder.Add(BatchOf("n1", {wire::ToWire(kCanaryKey, SeriesOf(3, 0))}, 1'500), 111'601, 0);
   const TelemetryTick old = folder.Take();
   EXPECT_THAT(old.live, IsEmpty());
-  EXPECT_EQ(old.history.at(101'000).at(kKey).Counter("requests"), 3u);
-  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(3, 0))}, 1'500), 111'400, 0);
-  EXPECT_EQ(folder.Take().live.at(kKey).Counter("requests"), 3u) << "10 s old is still live";
+  EXPECT_EQ(old.history.at(101'000).at(kCanaryKey).Counter("requests"), 3u);
+  folder.Add(BatchOf("n1", {wire::ToWire(kCanaryKey, SeriesOf(3, 0))}, 1'500), 111'400, 0);
+  EXPECT_EQ(folder.Take().live.at(kCanaryKey).Counter("requests"), 3u) << "10 s old is still live";
 }
 
 TEST(Folder, AWindowThatAnOutageMadeLongIsNotJudged) {
   Folder folder;
   folder.OnNodeClock({"n1", 1}, 600'000, 600'000);
-  wire::Batch batch = BatchOf("n1", {wire::ToWire(kKey, SeriesOf(3, 3))}, 600'000);
+  wire::Batch batch = BatchOf("n1", {wire::ToWire(kCanaryKey, SeriesOf(3, 3))}, 600'000);
   batch.window_start_ms = 1'000;
   folder.Add(batch, 600'000, 0);
   const TelemetryTick tick = folder.Take();
   EXPECT_THAT(tick.live, IsEmpty());
-  EXPECT_EQ(tick.history.at(600'000).at(kKey).Counter("requests"), 3u);
+  EXPECT_EQ(tick.history.at(600'000).at(kCanaryKey).Counter("requests"), 3u);
 }
 
 TEST(Folder, ANodeWhoseMachineWasSuspendedIsJudgedAgain) {
@@ -80,7 +80,7 @@ TEST(Folder, ANodeWhoseMachineWasSuspendedIsJudgedAgain) {
   for (int64_t ms = 2'000; ms <= 70'000; ms += 1'000) {  // its clock stood still for a minute
     folder.OnNodeClock({"n1", 1}, ms, ms + 60'000);
   }
-  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(1, 0))}, 70'000), 130'000, 0);
+  folder.Add(BatchOf("n1", {wire::ToWire(kCanaryKey, SeriesOf(1, 0))}, 70'000), 130'000, 0);
   EXPECT_EQ(folder.Take().live.size(), 1u);
 }
 
@@ -89,10 +89,10 @@ TEST(Folder, TheLeastDelayedMessageSetsTheClockAndARestartForgetsIt) {
   folder.OnNodeClock({"n1", 1}, 1'000, 109'000);  // delayed by 8 s
   folder.OnNodeClock({"n1", 1}, 2'000, 102'000);
   folder.OnNodeClock({"n1", 1}, 3'000, 105'000);
-  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(1, 0))}, 3'000), 105'000, 0);
+  folder.Add(BatchOf("n1", {wire::ToWire(kCanaryKey, SeriesOf(1, 0))}, 3'000), 105'000, 0);
   EXPECT_THAT(folder.Take().history, testing::Contains(testing::Key(103'000)));
   folder.OnNodeClock({"n1", 2}, 0, 106'000);
-  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(1, 0))}, 3'000), 107'000, 0);
+  folder.Add(BatchOf("n1", {wire::ToWire(kCanaryKey, SeriesOf(1, 0))}, 3'000), 107'000, 0);
   EXPECT_THAT(folder.Take().history, testing::Contains(testing::Key(107'000)))
       << "the other life's clock is unknown: as old as its arrival";
 }
@@ -100,13 +100,13 @@ TEST(Folder, TheLeastDelayedMessageSetsTheClockAndARestartForgetsIt) {
 TEST(Folder, NeverPutsDataIntoTheFuture) {
   Folder folder;
   folder.OnNodeClock({"n1", 1}, 1'000, 101'000);
-  folder.Add(BatchOf("n1", {wire::ToWire(kKey, SeriesOf(1, 0))}, 99'000), 102'000, 0);
+  folder.Add(BatchOf("n1", {wire::ToWire(kCanaryKey, SeriesOf(1, 0))}, 99'000), 102'000, 0);
   EXPECT_THAT(folder.Take().history, testing::Contains(testing::Key(102'000)));
 }
 
 TEST(Folder, LeavesOutAMalformedSeriesAndCountsTheRest) {
   Folder folder;
-  wire::Series bad = wire::ToWire(kKey, SeriesOf(2, 0));
+  wire::Series bad = wire::ToWire(kCanaryKey, SeriesOf(2, 0));
   bad.latency_digest = {5, 1, 4, 1};
   const telemetry::SeriesKey stable{"model/fraud_detection", "1.0.0", "stable"};
   folder.Add(BatchOf("n1", {bad, wire::ToWire(stable, SeriesOf(2, 0))}, 0), 1'000, 0);

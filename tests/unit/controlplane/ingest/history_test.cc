@@ -16,11 +16,11 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
 constexpr int64_t kNow = 1'763'683'200'000;  // a full hour
-const telemetry::SeriesKey kKey{"model/m", "1", "stable"};
+const telemetry::SeriesKey kStableKey{"model/m", "1", "stable"};
 
 telemetry::Window WindowOf(uint64_t requests, uint64_t bad) {
   telemetry::Window window;
-  telemetry::Series& series = window[kKey];
+  telemetry::Series& series = window[kStableKey];
   series.counters = {{telemetry::kRequests, requests}, {telemetry::kBad, bad}};
   for (uint64_t i = 0; i < requests; ++i) {
     series.latency.Add(static_cast<double>(i + 1));
@@ -78,7 +78,7 @@ TEST(History, WindowsAreGivenByTheFinestTierThatReachesBack) {
   history.ForEach(tiers[1], kNow + 15'000, kNow + 40'000,
                   [&](int64_t start_ms, const telemetry::Window& window) {
                     starts.push_back(start_ms - kNow);
-                    requests += window.at(kKey).Counter(telemetry::kRequests);
+                    requests += window.at(kStableKey).Counter(telemetry::kRequests);
                   });
   EXPECT_THAT(starts, testing::ElementsAre(10'000, 20'000, 30'000));
   EXPECT_EQ(requests, 300u);

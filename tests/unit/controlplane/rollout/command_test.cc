@@ -6,7 +6,7 @@
 namespace weir::control::rollout {
 namespace {
 
-domain::RolloutSpec Spec() {
+domain::RolloutSpec TwoPhases() {
   domain::RolloutSpec spec;
   spec.model = "m";
   spec.candidate = "2";
@@ -14,48 +14,54 @@ domain::RolloutSpec Spec() {
   return spec;
 }
 
-domain::RolloutStatus InPhase(uint64_t phase) {
+domain::RolloutStatus OfTwoInPhase(uint64_t phase) {
   domain::RolloutStatus status;
   status.state = "progressing";
   status.phase = phase;
-  status.percentage = Spec().phases[phase].percentage;
+  status.percentage = TwoPhases().phases[phase].percentage;
   return status;
 }
 
 TEST(RolloutObey, RefusesWhatDoesNotFitTheState) {
-  EXPECT_EQ(Obey(Spec(), InPhase(0), {.verb = Verb::kResume, .actor = "", .reason = ""}, 1)
-                .status()
-                .code(),
-            Code::kFailedPrecondition);
-  EXPECT_FALSE(Obey(Spec(), InPhase(0), {.verb = Verb::kStart, .actor = "", .reason = ""}, 1).ok());
+  EXPECT_EQ(
+      Obey(TwoPhases(), OfTwoInPhase(0), {.verb = Verb::kResume, .actor = "", .reason = ""}, 1)
+          .status()
+          .code(),
+      Code::kFailedPrecondition);
   EXPECT_FALSE(
-      Obey(Spec(), InPhase(0), {.verb = Verb::kApprove, .actor = "", .reason = ""}, 1).ok());
-  domain::RolloutStatus done = InPhase(1);
+      Obey(TwoPhases(), OfTwoInPhase(0), {.verb = Verb::kStart, .actor = "", .reason = ""}, 1)
+          .ok());
+  EXPECT_FALSE(
+      Obey(TwoPhases(), OfTwoInPhase(0), {.verb = Verb::kApprove, .actor = "", .reason = ""}, 1)
+          .ok());
+  domain::RolloutStatus done = OfTwoInPhase(1);
   done.state = "promoted";
-  EXPECT_FALSE(Obey(Spec(), done, {.verb = Verb::kPause, .actor = "", .reason = ""}, 1).ok());
+  EXPECT_FALSE(Obey(TwoPhases(), done, {.verb = Verb::kPause, .actor = "", .reason = ""}, 1).ok());
 }
 
 TEST(RolloutObey, RestartAfterRollbackNeedsForceOrACoolDown) {
-  domain::RolloutStatus status = InPhase(0);
+  domain::RolloutStatus status = OfTwoInPhase(0);
   status.state = "rolled_back";
   status.since = {1'000'000};
   EXPECT_FALSE(
-      Obey(Spec(), status, {.verb = Verb::kStart, .actor = "", .reason = ""}, 9'000'000).ok());
-  EXPECT_TRUE(Obey(Spec(), status, {.verb = Verb::kStart, .actor = "", .reason = "", .force = true},
-                   1'000'001)
+      Obey(TwoPhases(), status, {.verb = Verb::kStart, .actor = "", .reason = ""}, 9'000'000).ok());
+  EXPECT_TRUE(Obey(TwoPhases(), status,
+                   {.verb = Verb::kStart, .actor = "", .reason = "", .force = true}, 1'000'001)
                   .ok());
   EXPECT_FALSE(
-      Obey(Spec(), status, {.verb = Verb::kRetry, .actor = "", .reason = ""}, 1'599'999).ok());
+      Obey(TwoPhases(), status, {.verb = Verb::kRetry, .actor = "", .reason = ""}, 1'599'999).ok());
   EXPECT_TRUE(
-      Obey(Spec(), status, {.verb = Verb::kRetry, .actor = "", .reason = ""}, 1'600'000).ok());
+      Obey(TwoPhases(), status, {.verb = Verb::kRetry, .actor = "", .reason = ""}, 1'600'000).ok());
 }
 
 TEST(RolloutObey, PromoteGoesOnePhaseOrAllTheWay) {
   EXPECT_EQ(
-      Obey(Spec(), InPhase(0), {.verb = Verb::kPromote, .actor = "", .reason = ""}, 1)->next.phase,
+      Obey(TwoPhases(), OfTwoInPhase(0), {.verb = Verb::kPromote, .actor = "", .reason = ""}, 1)
+          ->next.phase,
       1u);
   EXPECT_EQ(
-      Obey(Spec(), InPhase(0), {.verb = Verb::kPromoteFull, .actor = "", .reason = ""}, 1)->kind,
+      Obey(TwoPhases(), OfTwoInPhase(0), {.verb = Verb::kPromoteFull, .actor = "", .reason = ""}, 1)
+          ->kind,
       Step::Kind::kPromote);
 }
 

@@ -6,7 +6,7 @@
 namespace weir::control::rollout {
 namespace {
 
-domain::RolloutSpec Spec() {
+domain::RolloutSpec ThreePhases() {
   domain::RolloutSpec spec;
   spec.model = "m";
   spec.candidate = "2";
@@ -17,15 +17,15 @@ domain::RolloutSpec Spec() {
 }
 
 domain::RolloutSpec InSteps() {
-  domain::RolloutSpec spec = Spec();
+  domain::RolloutSpec spec = ThreePhases();
   spec.rollback.gradual = {.to = {80, 25, 10, 0}, .every = {30'000}};
   return spec;
 }
 
-domain::RolloutStatus InPhase(uint64_t phase) {
+domain::RolloutStatus EnteredUpTo(uint64_t phase) {
   domain::RolloutStatus status;
   for (uint64_t i = 0; i <= phase; ++i)
-    status = EnterPhase(Spec(), status, i, static_cast<int64_t>(i) + 1);
+    status = EnterPhase(ThreePhases(), status, i, static_cast<int64_t>(i) + 1);
   return status;
 }
 
@@ -55,7 +55,7 @@ Command RollBack(bool emergency = false, bool graceful = false) {
 }
 
 TEST(RolloutRollback, SaysWhoWhenAndFromWhere) {
-  const Step step = Next(Spec(), InPhase(1), Bad(), 9);
+  const Step step = Next(ThreePhases(), EnteredUpTo(1), Bad(), 9);
   ASSERT_EQ(step.kind, Step::Kind::kRollback);
   EXPECT_EQ(step.next.state, "rolling_back");
   EXPECT_EQ(step.next.percentage, 0);
@@ -65,7 +65,7 @@ TEST(RolloutRollback, SaysWhoWhenAndFromWhere) {
 }
 
 TEST(RolloutRollback, FallsInStepsByItsOwnClock) {
-  domain::RolloutStatus status = Next(InSteps(), InPhase(1), Bad(), 9).next;
+  domain::RolloutStatus status = Next(InSteps(), EnteredUpTo(1), Bad(), 9).next;
   EXPECT_EQ(status.percentage, 25) << "80 is not below 50";
   EXPECT_EQ(status.rollback_step, 1u);
   const Step stay = Next(InSteps(), status, AtAge(29'900), 1'000'000);
@@ -82,7 +82,7 @@ TEST(RolloutRollback, FallsInStepsByItsOwnClock) {
 }
 
 TEST(RolloutRollback, TriggerOrFailureOrEmergencyDuringStepsGoesToZeroAtOnce) {
-  const domain::RolloutStatus status = Next(InSteps(), InPhase(1), Bad(), 9).next;
+  const domain::RolloutStatus status = Next(InSteps(), EnteredUpTo(1), Bad(), 9).next;
   EXPECT_EQ(Next(InSteps(), status, Bad(), 10).next.percentage, 0);
   Evidence broken = AtAge(0);
   broken.system_failure = "the breaker of 2 is open on n1";
@@ -101,22 +101,22 @@ TEST(RolloutRollback, SystemFailureTakesNoSteps) {
   evidence.system_failure = "not a model";
   domain::RolloutSpec spec = InSteps();
   spec.rollback.on_failure = "previous_phase";
-  const Step step = Next(spec, InPhase(1), evidence, 9);
+  const Step step = Next(spec, EnteredUpTo(1), evidence, 9);
   EXPECT_EQ(step.next.state, "rolling_back");
   EXPECT_EQ(step.next.percentage, 0);
   spec.rollback.triggers = {{.metric = "system_failure", .action = "pause"}};
-  EXPECT_EQ(Next(spec, InPhase(1), evidence, 9).next.state, "paused");
+  EXPECT_EQ(Next(spec, EnteredUpTo(1), evidence, 9).next.state, "paused");
   spec.rollback.triggers[0].action = "alert";
-  EXPECT_EQ(Next(spec, InPhase(1), evidence, 9).next.state, "progressing");
+  EXPECT_EQ(Next(spec, EnteredUpTo(1), evidence, 9).next.state, "progressing");
   evidence.verdict = domain::VerdictRecord{.trigger = "errors", .action = "pause"};
-  EXPECT_EQ(Next(spec, InPhase(1), evidence, 9).next.last_verdict->trigger, "errors")
+  EXPECT_EQ(Next(spec, EnteredUpTo(1), evidence, 9).next.last_verdict->trigger, "errors")
       << "an alert hides no pause";
 }
 
 TEST(RolloutRollback, GoesToThePhaseBeforeAndWaitsThere) {
-  domain::RolloutSpec spec = Spec();
+  domain::RolloutSpec spec = ThreePhases();
   spec.rollback.on_failure = "previous_phase";
-  domain::RolloutStatus status = InPhase(2);
+  domain::RolloutStatus status = EnteredUpTo(2);
   status.approvals = {{"alice", "half", {1}, ""}};
   const Step step = Next(spec, status, Bad(), 9);
   EXPECT_EQ(step.kind, Step::Kind::kBack);
@@ -127,29 +127,30 @@ TEST(RolloutRollback, GoesToThePhaseBeforeAndWaitsThere) {
   EXPECT_EQ(step.next.last_verdict->evidence, "8 of 8 failed");
   EXPECT_EQ(step.next.entered, (std::vector<domain::TimeMs>{{1}, {9}}));
   EXPECT_TRUE(step.next.approvals.empty()) << "another failure wants another approval";
-  EXPECT_EQ(Next(spec, InPhase(0), Bad(), 9).next.state, "rolling_back") << "none before the first";
+  EXPECT_EQ(Next(spec, EnteredUpTo(0), Bad(), 9).next.state, "rolling_back")
+      << "none before the first";
 }
 
 TEST(RolloutRollback, EmergencyIsNeverRefused) {
   for (const char* state :
        {"pending", "progressing", "paused", "rolling_back", "rolled_back", "aborted"}) {
-    domain::RolloutStatus status = InPhase(1);
+    domain::RolloutStatus status = EnteredUpTo(1);
     status.state = state;
-    const auto step = Obey(Spec(), status, RollBack(true), 9);
+    const auto step = Obey(ThreePhases(), status, RollBack(true), 9);
     ASSERT_TRUE(step.ok()) << state << ": " << step.status().ToString();
     EXPECT_TRUE(step->blocks) << state;
     EXPECT_EQ(step->next.rollback_by, "alice") << state;
   }
   domain::RolloutStatus pending;
-  EXPECT_EQ(Obey(Spec(), pending, RollBack(true), 9)->next.state, "aborted");
-  EXPECT_FALSE(Obey(Spec(), pending, RollBack(), 9).ok());
-  EXPECT_FALSE(Obey(Spec(), InPhase(0), RollBack(true, true), 9).ok());
+  EXPECT_EQ(Obey(ThreePhases(), pending, RollBack(true), 9)->next.state, "aborted");
+  EXPECT_FALSE(Obey(ThreePhases(), pending, RollBack(), 9).ok());
+  EXPECT_FALSE(Obey(ThreePhases(), EnteredUpTo(0), RollBack(true, true), 9).ok());
 }
 
 TEST(RolloutRollback, TakesBackWhatWasPromotedWhileThePreviousIsKept) {
-  domain::RolloutSpec spec = Spec();
+  domain::RolloutSpec spec = ThreePhases();
   spec.rollback.keep_previous = {1000};
-  const domain::RolloutStatus promoted = Promoted(InPhase(2), 10);
+  const domain::RolloutStatus promoted = Promoted(EnteredUpTo(2), 10);
   const auto step = Obey(spec, promoted, RollBack(), 1009);
   ASSERT_TRUE(step.ok()) << step.status().ToString();
   EXPECT_EQ(step->next.state, "rolling_back");

@@ -10,7 +10,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-const std::string kNothing = R"({"inputs":[]})";
+const std::string kNoInputs = R"({"inputs":[]})";
 constexpr char kPredict[] = "/predict/fraud_detection";
 
 class FrontServices : public ServiceNodeTest {
@@ -103,18 +103,18 @@ TEST_F(FrontServices, WhatTheServiceSaysIsWhatCounts) {
   OnlyServices("oip", {service_.url()});
   StartAll();
   service_.SetBody(R"({"error":"text: too long"})", 422);
-  const auto refused = Infer(kNothing);
+  const auto refused = Infer(kNoInputs);
   EXPECT_EQ(refused.status, 400);
   EXPECT_THAT(refused.body, HasSubstr("text: too long"));
   service_.SetBody("{}", 429);
-  const auto shed = Infer(kNothing);
+  const auto shed = Infer(kNoInputs);
   EXPECT_EQ(shed.status, 429);
   EXPECT_EQ(shed.Header("Retry-After"), "1");
   EXPECT_EQ(shed.Header("retry-after-ms"), "1000");
   service_.SetBody("{}", 500);
-  EXPECT_EQ(Infer(kNothing).status, 500);
+  EXPECT_EQ(Infer(kNoInputs).status, 500);
   service_.SetBody("no JSON");
-  EXPECT_EQ(Infer(kNothing).status, 500);
+  EXPECT_EQ(Infer(kNoInputs).status, 500);
   telemetry::Window window = Telemetry();
   const telemetry::Series& stable = window[Key("1.0.0", "stable")];
   EXPECT_EQ(stable.Counter(telemetry::kClientErrors), 1U);
@@ -158,7 +158,7 @@ TEST_F(FrontServices, AServiceMayBeTheCanaryOfAFile) {
   EXPECT_EQ(asked.at("inputs").at(0).at("name"), json::parse(body)["inputs"][0]["name"]);
   EXPECT_FALSE(asked.contains("parameters"));
   // What does not fit the declared inputs is still refused before it is asked.
-  EXPECT_EQ(Infer(kNothing).status, 400);
+  EXPECT_EQ(Infer(kNoInputs).status, 400);
   EXPECT_EQ(service_.asked().size(), 1U);
 }
 
@@ -197,7 +197,7 @@ TEST_F(FrontServices, PredictTakesAnyJsonAndSplitsByItsKeys) {
 TEST_F(FrontServices, EachProtocolNamesTheOther) {
   OnlyServices("predict", {service_.url()});
   StartAll();
-  const auto infer = Infer(kNothing);
+  const auto infer = Infer(kNoInputs);
   EXPECT_EQ(infer.status, 400);
   EXPECT_THAT(infer.body, HasSubstr("POST /predict/fraud_detection"));
   EXPECT_TRUE(service_.asked().empty());
@@ -235,7 +235,7 @@ TEST_F(FrontServices, TheModelsFlagsGoToTheServiceAndTheClientAndAreJudged) {
   StartAll();
   int on = 0;
   for (int i = 0; i < 40; ++i) {
-    const auto response = Infer(kNothing, {{"x-user-id", "user-" + std::to_string(i)}});
+    const auto response = Infer(kNoInputs, {{"x-user-id", "user-" + std::to_string(i)}});
     const std::string flags(response.Header("x-weir-flags"));
     EXPECT_EQ(service_.asked().back().Header("x-weir-flags"), flags);
     const bool is_on = flags.starts_with("new_ui=on,");
@@ -245,7 +245,7 @@ TEST_F(FrontServices, TheModelsFlagsGoToTheServiceAndTheClientAndAreJudged) {
   EXPECT_GT(on, 5);
   EXPECT_LT(on, 35);
   service_.SetBody("{}", 500);
-  Infer(kNothing, {{"x-user-id", "user-0"}});
+  Infer(kNoInputs, {{"x-user-id", "user-0"}});
   telemetry::Window window = Telemetry();
   const auto& canary = window[FlagKey("canary")];
   const auto& stable = window[FlagKey("stable")];
@@ -257,9 +257,9 @@ TEST_F(FrontServices, TheModelsFlagsGoToTheServiceAndTheClientAndAreJudged) {
                 telemetry::kRequests),
             41U);
   // A request without a key is in neither arm, nor is one whose client chose the version.
-  Infer(kNothing);
+  Infer(kNoInputs);
   Do("POST", "/v2/models/fraud_detection/versions/1.0.0/infer", {{"x-user-id", "user-0"}},
-     kNothing);
+     kNoInputs);
   window = Telemetry();
   EXPECT_EQ(window.count(FlagKey("canary")) + window.count(FlagKey("stable")), 0U);
 }

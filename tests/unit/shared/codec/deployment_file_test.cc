@@ -9,6 +9,7 @@
 #include "shared/base/text.h"
 #include "shared/codec/domain_fields.h"
 #include "shared/codec/rollout_text.h"
+#include "tests/unit/shared/codec/read_files.h"
 
 namespace weir::codec {
 namespace {
@@ -18,13 +19,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 const char kBlocks[] = WEIR_SOURCE_DIR "/tests/golden/seed_blocks/";
-
-std::vector<std::string> Texts(const std::vector<FileError>& errors) {
-  std::vector<std::string> texts;
-  for (const FileError& e : errors)
-    texts.push_back(fmt::format("{}: {} {}", e.line, e.path, e.message));
-  return texts;
-}
 
 const ResourceDocument* Find(const FileContent& content, domain::Kind kind) {
   for (const ResourceDocument& document : content.documents) {

@@ -7,6 +7,7 @@
 #include "shared/codec/flag_check.h"
 #include "shared/codec/flagd_file.h"
 #include "shared/codec/unleash_file.h"
+#include "tests/unit/shared/codec/read_files.h"
 
 namespace weir::codec {
 namespace {
@@ -16,7 +17,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-FileContent Read(const std::string& text) { return ReadResources(text, "f.json"); }
+FileContent ReadFlagd(const std::string& text) { return ReadResources(text, "f.json"); }
 
 Json SpecOf(const FileContent& content, const std::string& name) {
   for (const ResourceDocument& document : content.documents) {
@@ -24,13 +25,6 @@ Json SpecOf(const FileContent& content, const std::string& name) {
   }
   ADD_FAILURE() << "no " << name;
   return Json::object();
-}
-
-std::vector<std::string> Texts(const std::vector<FileError>& errors) {
-  std::vector<std::string> texts;
-  for (const FileError& e : errors)
-    texts.push_back(fmt::format("{}:{}: {} {}", e.file, e.line, e.path, e.message));
-  return texts;
 }
 
 constexpr char kDefinitions[] = R"({
@@ -71,8 +65,8 @@ constexpr char kDefinitions[] = R"({
 })";
 
 TEST(FlagdFile, DefinitionsBecomeFlags) {
-  const FileContent content = Read(kDefinitions);
-  EXPECT_THAT(Texts(content.errors), IsEmpty());
+  const FileContent content = ReadFlagd(kDefinitions);
+  EXPECT_THAT(TextsWithFiles(content.errors), IsEmpty());
   const Json checkout = SpecOf(content, "checkout.new");
   EXPECT_EQ(checkout["enabled"], true);
   EXPECT_EQ(checkout["variants"], Json::object({{"on", true}, {"off", false}}));
@@ -85,11 +79,11 @@ TEST(FlagdFile, DefinitionsBecomeFlags) {
   EXPECT_EQ(banner["variants"]["empty"], "");
   EXPECT_FALSE(banner.contains("default_variant"));
   EXPECT_FALSE(banner.contains("targeting"));
-  EXPECT_THAT(Texts(content.warnings), ElementsAre(HasSubstr("flags.banner.source")));
+  EXPECT_THAT(TextsWithFiles(content.warnings), ElementsAre(HasSubstr("flags.banner.source")));
 }
 
 TEST(FlagdFile, AMalformedFlagDisablesItselfAndLeavesTheOthers) {
-  const FileContent content = Read(kDefinitions);
+  const FileContent content = ReadFlagd(kDefinitions);
   EXPECT_EQ(SpecOf(content, "mixed"),
             Json::object({{"enabled", true},
                           {"malformed",
@@ -97,7 +91,7 @@ TEST(FlagdFile, AMalformedFlagDisablesItselfAndLeavesTheOthers) {
                            "type"}}));
   EXPECT_THAT(SpecOf(content, "stateless")["malformed"].get<std::string>(),
               HasSubstr("state \"on\" is text, but ENABLED or DISABLED is expected"));
-  const auto disabled = Texts(content.disabled);
+  const auto disabled = TextsWithFiles(content.disabled);
   EXPECT_EQ(disabled.size(), 3u);
   EXPECT_THAT(disabled, Contains(HasSubstr("f.json:30: flags.mixed.variants.b is text")));
   EXPECT_THAT(disabled, Contains(HasSubstr("\"no name\" is not a name")));
@@ -106,11 +100,11 @@ TEST(FlagdFile, AMalformedFlagDisablesItselfAndLeavesTheOthers) {
 }
 
 TEST(FlagdFile, YamlAndListsAreTheSame) {
-  const FileContent content = Read(
+  const FileContent content = ReadFlagd(
       "flags:\n  - key: a\n    state: ENABLED\n    variants: {x: 1, y: 2}\n    defaultVariant: x\n"
       "  - state: ENABLED\n");
   EXPECT_EQ(SpecOf(content, "a")["variants"], Json::object({{"x", 1}, {"y", 2}}));
-  EXPECT_THAT(Texts(content.disabled), ElementsAre("f.json:6: flags[1] has no key; left out"));
+  EXPECT_THAT(TextsWithFiles(content.disabled), ElementsAre("f.json:6: flags[1] has no key; left out"));
 }
 
 std::string WithRule(const std::string& rule, const std::string& evaluators = "{}") {
@@ -120,11 +114,11 @@ std::string WithRule(const std::string& rule, const std::string& evaluators = "{
 }
 
 TEST(FlagdFile, ReferencesThatDoNotEndAreRefused) {
-  const FileContent loop = Read(
+  const FileContent loop = ReadFlagd(
       WithRule(R"({"$ref": "p"})", R"({"p": {"!": {"$ref": "q"}}, "q": {"!": {"$ref": "p"}}})"));
-  EXPECT_THAT(Texts(loop.disabled), ElementsAre(HasSubstr("leads back to itself (p -> q)")));
-  const FileContent none = Read(WithRule(R"({"$ref": "isBeat"})", R"({"isBeta": true})"));
-  EXPECT_THAT(Texts(none.disabled), ElementsAre(HasSubstr("(did you mean \"isBeta\"?)")));
+  EXPECT_THAT(TextsWithFiles(loop.disabled), ElementsAre(HasSubstr("leads back to itself (p -> q)")));
+  const FileContent none = ReadFlagd(WithRule(R"({"$ref": "isBeat"})", R"({"isBeta": true})"));
+  EXPECT_THAT(TextsWithFiles(none.disabled), ElementsAre(HasSubstr("(did you mean \"isBeta\"?)")));
   std::string evaluators = R"({"e0": ["x","x","x","x","x","x","x","x"])";
   for (int i = 1; i < 12; ++i) {
     evaluators += fmt::format(R"(, "e{}": [)", i);
@@ -132,8 +126,8 @@ TEST(FlagdFile, ReferencesThatDoNotEndAreRefused) {
       evaluators += fmt::format(R"({}{{"$ref": "e{}"}})", j == 0 ? "" : ",", i - 1);
     evaluators += "]";
   }
-  const FileContent bomb = Read(WithRule(R"({"in": ["x", {"$ref": "e11"}]})", evaluators + "}"));
-  EXPECT_THAT(Texts(bomb.disabled), ElementsAre(HasSubstr("more than 65536 bytes")));
+  const FileContent bomb = ReadFlagd(WithRule(R"({"in": ["x", {"$ref": "e11"}]})", evaluators + "}"));
+  EXPECT_THAT(TextsWithFiles(bomb.disabled), ElementsAre(HasSubstr("more than 65536 bytes")));
 }
 
 // 150 KB that would be 38 MB.
@@ -146,7 +140,7 @@ TEST(FlagdFile, WhatAFileRepeatsUnderItsFlagsHasALimit) {
     ruled["targeting"]["$ref"] = "long";
   }
   file["flags"]["plain"] = flag;
-  const FileContent content = Read(file.dump());
+  const FileContent content = ReadFlagd(file.dump());
   EXPECT_FALSE(SpecOf(content, "f000").contains("malformed"));
   EXPECT_THAT(SpecOf(content, "f499").value("malformed", ""),
               HasSubstr("targeting makes the file larger than 33554432 bytes"));
@@ -157,7 +151,7 @@ TEST(FlagdFile, WhatAFileRepeatsUnderItsFlagsHasALimit) {
 
 TEST(FlagdFile, ReasonsDoNotRepeatLongNames) {
   const std::string name(5000, 'n');
-  const FileContent content = Read(WithRule(R"({"$ref": ")" + name + R"("})", R"({"b": true})"));
+  const FileContent content = ReadFlagd(WithRule(R"({"$ref": ")" + name + R"("})", R"({"b": true})"));
   ASSERT_EQ(content.disabled.size(), 1u);
   EXPECT_LT(content.disabled[0].message.size(), 300u);
 }
@@ -166,13 +160,13 @@ TEST(FlagdFile, AVariantsNameHasLimitsToo) {
   for (const std::string& name : {std::string(), std::string(257, 'n'), std::string("a\nb")}) {
     Json file;
     file["flags"]["a"] = {{"state", "ENABLED"}, {"variants", {{name, true}}}};
-    const FileContent content = Read(file.dump());
+    const FileContent content = ReadFlagd(file.dump());
     EXPECT_THAT(SpecOf(content, "a").value("malformed", ""), HasSubstr("variants has "));
   }
 }
 
 TEST(FlagdFile, ARuleThatDoesNotCompileDisablesItsFlag) {
-  const FileContent content = Read(WithRule(R"({"fractoinal": [["x", 1]]})"));
+  const FileContent content = ReadFlagd(WithRule(R"({"fractoinal": [["x", 1]]})"));
   ASSERT_EQ(content.disabled.size(), 1u);
   EXPECT_THAT(content.disabled[0].path, HasSubstr("flags.a.targeting"));
   EXPECT_TRUE(SpecOf(content, "a").contains("malformed"));
@@ -200,13 +194,13 @@ std::vector<domain::Resource> ResourcesOf(const FileContent& content) {
 
 TEST(FlagdFile, VariantFlagsComeBackAsTheyWent) {
   std::vector<domain::Resource> sent;
-  for (domain::Resource& resource : ResourcesOf(Read(kDefinitions))) {
+  for (domain::Resource& resource : ResourcesOf(ReadFlagd(kDefinitions))) {
     if (resource.As<domain::FlagSpec>().malformed.empty()) sent.push_back(std::move(resource));
   }
   ASSERT_EQ(sent.size(), 3u);
   std::vector<std::string> notes;
-  const FileContent back = Read(ToFlagd(sent, notes).dump(2));
-  EXPECT_THAT(Texts(back.disabled), IsEmpty());
+  const FileContent back = ReadFlagd(ToFlagd(sent, notes).dump(2));
+  EXPECT_THAT(TextsWithFiles(back.disabled), IsEmpty());
   EXPECT_THAT(notes, IsEmpty());
   const auto by_name = [](const auto& a, const auto& b) { return a.name < b.name; };
   std::vector<domain::Resource> got = ResourcesOf(back);
@@ -231,7 +225,7 @@ TEST(FlagdFile, RolloutFlagsBecomeBooleanOnesWithANote) {
   EXPECT_EQ(file["flags"]["a.b"]["defaultVariant"], "off") << "nobody gets in who was out";
   EXPECT_THAT(notes, Contains(HasSubstr("a: 10 % stays, but flagd hashes otherwise")));
   EXPECT_THAT(notes, Contains(HasSubstr("a.b: also needs a here, which flagd cannot say: it comes off")));
-  EXPECT_THAT(Texts(Read(file.dump()).disabled), IsEmpty());
+  EXPECT_THAT(TextsWithFiles(ReadFlagd(file.dump()).disabled), IsEmpty());
 }
 
 TEST(FlagCheck, FindsWhatDomainCannotSee) {
@@ -254,7 +248,7 @@ TEST(Unleash, FeaturesBecomeFlags) {
     {"name": "old", "enabled": false, "strategies": []},
     {"name": "child", "enabled": true, "dependencies": [{"feature": "all"}], "strategies": []}]})",
                                           "u.json");
-  EXPECT_THAT(Texts(content.errors), IsEmpty());
+  EXPECT_THAT(TextsWithFiles(content.errors), IsEmpty());
   const Json ui = SpecOf(content, "new_ui");
   EXPECT_EQ(ui["rollout_percentage"], 25.0);
   EXPECT_EQ(ui["hash_seed"], "ui");
@@ -264,7 +258,7 @@ TEST(Unleash, FeaturesBecomeFlags) {
   EXPECT_EQ(SpecOf(content, "few")["allowlist_only"], true);
   EXPECT_EQ(SpecOf(content, "old")["enabled"], false);
   EXPECT_EQ(SpecOf(content, "child")["requires"], Json({"all"}));
-  EXPECT_THAT(Texts(content.warnings),
+  EXPECT_THAT(TextsWithFiles(content.warnings),
               ElementsAre(HasSubstr("flag \"new_ui\" strategy \"flexibleRollout\" keeps its "
                                     "percentage, but Weir hashes otherwise")));
 }
@@ -278,12 +272,12 @@ TEST(Unleash, NothingIsWidened) {
     {"name": "e", "enabled": true, "dependencies": [{"feature": "a", "enabled": false}]},
     {"name": "f.g", "enabled": true, "variants": [{"name": "v"}]}]})",
                                           "u.json");
-  EXPECT_THAT(Texts(content.errors), IsEmpty());
+  EXPECT_THAT(TextsWithFiles(content.errors), IsEmpty());
   for (const char* name : {"a", "c", "d", "e"})
     EXPECT_EQ(SpecOf(content, name)["enabled"], false) << name;
   EXPECT_EQ(SpecOf(content, "b")["rollout_percentage"], 0.0);
   EXPECT_EQ(SpecOf(content, "f_g")["enabled"], true);
-  const auto warnings = Texts(content.warnings);
+  const auto warnings = TextsWithFiles(content.warnings);
   EXPECT_THAT(warnings, Contains(HasSubstr("flag \"a\" strategy \"ourOwn\" is not known")));
   EXPECT_THAT(warnings, Contains(HasSubstr("flag \"b\" strategy \"default\" has constraints")));
   EXPECT_THAT(warnings, Contains(HasSubstr("flag \"f.g\" is named \"f_g\" in Weir")));
@@ -303,7 +297,7 @@ TEST(Unleash, AnExportHoldsOneEnvironment) {
   Json two = Json::parse(one);
   two["featureEnvironments"].push_back(
       {{"featureName", "a"}, {"environment", "prod"}, {"enabled", false}});
-  EXPECT_THAT(Texts(ReadUnleash(two.dump(), "u.json").errors),
+  EXPECT_THAT(TextsWithFiles(ReadUnleash(two.dump(), "u.json").errors),
               ElementsAre(HasSubstr("holds the environments dev, prod; export one")));
 }
 

@@ -8,6 +8,7 @@
 #include "shared/base/text.h"
 #include "shared/codec/file_check.h"
 #include "shared/codec/resource.h"
+#include "tests/unit/shared/codec/read_files.h"
 
 namespace weir::codec {
 namespace {
@@ -16,22 +17,15 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-const char kBlocks[] = WEIR_SOURCE_DIR "/tests/golden/seed_blocks";
+const char kSeedBlocks[] = WEIR_SOURCE_DIR "/tests/golden/seed_blocks";
 
-FileContent Read(const std::string& text) { return ReadResources(text, "f.yaml"); }
+FileContent ReadFlags(const std::string& text) { return ReadResources(text, "f.yaml"); }
 
 const ResourceDocument* Find(const FileContent& content, const std::string& name) {
   for (const ResourceDocument& document : content.documents) {
     if (document.name == name) return &document;
   }
   return nullptr;
-}
-
-std::vector<std::string> Texts(const std::vector<FileError>& errors) {
-  std::vector<std::string> texts;
-  for (const FileError& e : errors)
-    texts.push_back(fmt::format("{}:{}: {} {}", e.file, e.line, e.path, e.message));
-  return texts;
 }
 
 bool Ok(const std::vector<FileCheck>& checks, const std::string& name) {
@@ -44,15 +38,15 @@ bool Ok(const std::vector<FileCheck>& checks, const std::string& name) {
 
 TEST(FlagsFile, EveryBlockOfTheDocumentsIsReadAsItDeserves) {
   size_t files = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(kBlocks))
+  for (const auto& entry : std::filesystem::directory_iterator(kSeedBlocks))
     files += entry.path().extension() == ".yaml" ? 1 : 0;
   size_t rows = 0;
-  for (const std::string& row : Split(*ReadFile(std::string(kBlocks) + "/expected.tsv"), '\n')) {
+  for (const std::string& row : Split(*ReadFile(std::string(kSeedBlocks) + "/expected.tsv"), '\n')) {
     if (row.empty() || row[0] == '#') continue;
     ++rows;
     const auto cells = Split(row, '\t');
     SCOPED_TRACE(cells[0]);
-    FileContent content = Read(*ReadFile(fmt::format("{}/{}.yaml", kBlocks, cells[0])));
+    FileContent content = ReadFlags(*ReadFile(fmt::format("{}/{}.yaml", kSeedBlocks, cells[0])));
     EXPECT_EQ(content.errors.empty(), cells[1] != "refused");
     if (cells[1] != "refused") CheckWhole(content);
     EXPECT_EQ(content.errors.empty(), cells[1] == "loads");
@@ -66,11 +60,11 @@ TEST(FlagsFile, EveryBlockOfTheDocumentsIsReadAsItDeserves) {
 }
 
 TEST(FlagsFile, ABlockThatDoesNotSayAllOfAFlagIsAnEdit) {
-  const FileContent content = Read(
+  const FileContent content = ReadFlags(
       "a: {rollout_percentage: 50}\nb: {enabled: false, rollout_percentage: 0}\n"
       "c: {hash_seed: s}\nd: {enabled: true}\ne: {enabled: true, allowlist_only: true}\n"
       "f: {enabled: true, rollout_percentage: 5, hash_seed: s5}\n");
-  EXPECT_THAT(Texts(content.errors), IsEmpty());
+  EXPECT_THAT(TextsWithFiles(content.errors), IsEmpty());
   EXPECT_TRUE(Find(content, "a")->is_partial);
   EXPECT_EQ(Find(content, "a")->when_new.size(), 1u);
   EXPECT_TRUE(Find(content, "b")->is_partial);
@@ -82,67 +76,67 @@ TEST(FlagsFile, ABlockThatDoesNotSayAllOfAFlagIsAnEdit) {
 }
 
 TEST(FlagsFile, AnEditIsStillCheckedForWhatItSays) {
-  EXPECT_THAT(Texts(Read("a:\n  rollout_percentage: 140\n").errors),
+  EXPECT_THAT(TextsWithFiles(ReadFlags("a:\n  rollout_percentage: 140\n").errors),
               ElementsAre("f.yaml:2: a.rollout_percentage 140 is not in 0..100"));
-  EXPECT_THAT(Texts(Read("a: {rollout_percentage: 0.0001}\n").errors),
+  EXPECT_THAT(TextsWithFiles(ReadFlags("a: {rollout_percentage: 0.0001}\n").errors),
               ElementsAre(HasSubstr("more than three decimals")));
 }
 
 TEST(FlagsFile, APartialDocumentSurvivesBeingPosted) {
-  const FileContent content = Read("a:\n  rollout_percentage: 50\n");
+  const FileContent content = ReadFlags("a:\n  rollout_percentage: 50\n");
   const FileContent posted =
       ReadResources(Json::array({DocumentToJson(content.documents[0])}).dump(), "body");
-  EXPECT_THAT(Texts(posted.errors), IsEmpty());
+  EXPECT_THAT(TextsWithFiles(posted.errors), IsEmpty());
   ASSERT_EQ(posted.documents.size(), 1u);
   EXPECT_TRUE(posted.documents[0].is_partial);
-  EXPECT_EQ(Texts(posted.documents[0].when_new), Texts(content.documents[0].when_new));
+  EXPECT_EQ(TextsWithFiles(posted.documents[0].when_new), TextsWithFiles(content.documents[0].when_new));
   EXPECT_EQ(posted.documents[0].spec, content.documents[0].spec);
 }
 
 TEST(FlagsFile, ABareSeedSurvivesBeingPosted) {
-  const FileContent content = Read("a: {hash_seed: s}\n");
+  const FileContent content = ReadFlags("a: {hash_seed: s}\n");
   const FileContent posted =
       ReadResources(Json::array({DocumentToJson(content.documents[0])}).dump(), "body");
-  EXPECT_THAT(Texts(posted.errors), IsEmpty());
+  EXPECT_THAT(TextsWithFiles(posted.errors), IsEmpty());
   EXPECT_EQ(posted.documents.at(0).when_new.size(), 1u);
 }
 
 TEST(FlagsFile, WhatIsNoFeatureIsSaidToBeNone) {
-  const auto errors = Texts(Read("a: {enabled: true}\nb:\nc: 5\n").errors);
+  const auto errors = TextsWithFiles(ReadFlags("a: {enabled: true}\nb:\nc: 5\n").errors);
   EXPECT_THAT(errors, ElementsAre(HasSubstr("f.yaml:2: b empty, but a feature is a mapping"),
                                   HasSubstr("f.yaml:3: c 5 is a number")));
 }
 
 TEST(FlagsFile, ASettingOfTheFeatureIsPassedOnAsMetadata) {
-  const FileContent content = Read(
+  const FileContent content = ReadFlags(
       "a: {enabled: true, dry_run: true, metadata: {team: risk}}\nb: {enabled: true, "
       "dry_run: [1]}\n");
   EXPECT_EQ(Find(content, "a")->spec["metadata"], (Json{{"dry_run", true}, {"team", "risk"}}));
-  EXPECT_THAT(Texts(content.errors), ElementsAre(HasSubstr("b.metadata.dry_run a list")));
+  EXPECT_THAT(TextsWithFiles(content.errors), ElementsAre(HasSubstr("b.metadata.dry_run a list")));
 }
 
 TEST(FlagsFile, ObservabilityIsAResourceAndReloadASetting) {
-  const FileContent content = Read(
+  const FileContent content = ReadFlags(
       "observability: {log_feature_decisions: true, log_keys: true}\n"
       "config_reload: {validate_on_reload: false, rollback_on_error: true}\n");
-  EXPECT_THAT(Texts(content.errors), IsEmpty());
+  EXPECT_THAT(TextsWithFiles(content.errors), IsEmpty());
   ASSERT_EQ(content.documents.size(), 1u);
   EXPECT_EQ(content.documents[0].kind, domain::Kind::kObservability);
   EXPECT_EQ(content.documents[0].name, "default");
   EXPECT_TRUE(content.documents[0].is_partial);
   ASSERT_TRUE(content.reload.has_value());
   EXPECT_FALSE(content.reload->validate_on_reload);
-  EXPECT_THAT(Texts(content.warnings),
+  EXPECT_THAT(TextsWithFiles(content.warnings),
               ElementsAre(HasSubstr("validate_on_reload is false, but Weir always validates")));
-  EXPECT_THAT(Texts(Read("observability:\n  metric_prefix: 5x!\n").errors),
+  EXPECT_THAT(TextsWithFiles(ReadFlags("observability:\n  metric_prefix: 5x!\n").errors),
               ElementsAre(HasSubstr("observability.metric_prefix")));
-  EXPECT_THAT(Texts(Read("observability:\n  log_feature_decision: true\n").errors),
+  EXPECT_THAT(TextsWithFiles(ReadFlags("observability:\n  log_feature_decision: true\n").errors),
               ElementsAre(HasSubstr("f.yaml:2: observability.log_feature_decision is not a known "
                                     "key (did you mean \"log_feature_decisions\"?)")));
 }
 
 TEST(FlagsFile, TheCanaryBlockIsCheckedWithItsRollback) {
-  const auto errors = Texts(Read("canary:\n  rolloutPercentage: 140\n  strategy: hsh\n"
+  const auto errors = TextsWithFiles(ReadFlags("canary:\n  rolloutPercentage: 140\n  strategy: hsh\n"
                                  "  rollback: {errorRateTreshold: 0.05}\n")
                                 .errors);
   EXPECT_EQ(errors.size(), 3u);
@@ -151,35 +145,35 @@ TEST(FlagsFile, TheCanaryBlockIsCheckedWithItsRollback) {
 
 TEST(FlagsFile, RepeatedKeysAreAllListedAndTheRestIsStillRead) {
   const FileContent content =
-      Read("a:\n  enabled: true\n  enabled: false\na: {}\nb: {enabled: 5}\n");
-  EXPECT_THAT(Texts(content.errors),
+      ReadFlags("a:\n  enabled: true\n  enabled: false\na: {}\nb: {enabled: 5}\n");
+  EXPECT_THAT(TextsWithFiles(content.errors),
               ElementsAre("f.yaml:3: a.enabled is given twice (first at line 2)",
                           "f.yaml:4: a is given twice (first at line 1)",
                           HasSubstr("f.yaml:5: b.enabled 5 is a number")));
 }
 
 TEST(FlagsFile, SyntaxErrorsHaveTheirLineInYamlAndJson) {
-  FileContent yaml = Read("a: {enabled: true}\nb: [1\n");
+  FileContent yaml = ReadFlags("a: {enabled: true}\nb: [1\n");
   ASSERT_EQ(yaml.errors.size(), 1u);
   EXPECT_GE(yaml.errors[0].line, 2);
   EXPECT_EQ(ChecksOf(yaml).size(), 1u) << "nothing else was looked at";
-  const FileContent json = Read("{\n  \"a\": {\n    \"enabled\": tru\n  }\n}\n");
+  const FileContent json = ReadFlags("{\n  \"a\": {\n    \"enabled\": tru\n  }\n}\n");
   ASSERT_EQ(json.errors.size(), 1u);
   EXPECT_EQ(json.errors[0].line, 3);
-  const FileContent twice = Read("{\"a\": {\n  \"enabled\": true,\n  \"enabled\": false}}\n");
-  EXPECT_THAT(Texts(twice.errors),
+  const FileContent twice = ReadFlags("{\"a\": {\n  \"enabled\": true,\n  \"enabled\": false}}\n");
+  EXPECT_THAT(TextsWithFiles(twice.errors),
               ElementsAre("f.yaml:3: a.enabled is given twice (first at line 2)"));
-  EXPECT_THAT(Texts(Read("{\n  \"a\": {\n    \"enabeld\": true\n}}\n").errors),
+  EXPECT_THAT(TextsWithFiles(ReadFlags("{\n  \"a\": {\n    \"enabeld\": true\n}}\n").errors),
               ElementsAre(HasSubstr("f.yaml:3: a.enabeld is not a known key (did you mean "
                                     "\"enabled\"?)")));
 }
 
 TEST(FlagsFile, ValidationSaysWhatHolds) {
-  FileContent content = Read(
+  FileContent content = ReadFlags(
       "phase4_rollout: {enabled: true, percentage: 100, hash_seed: p}\n"
       "a: {enabled: true, rollout_percentage: 10, hash_seed: a1, b: {enabled: true}}\n");
   CheckWhole(content);
-  EXPECT_THAT(Texts(content.errors), IsEmpty());
+  EXPECT_THAT(TextsWithFiles(content.errors), IsEmpty());
   std::vector<std::string> names;
   for (const FileCheck& check : ChecksOf(content)) {
     EXPECT_TRUE(check.ok) << check.name;
@@ -192,7 +186,7 @@ TEST(FlagsFile, ValidationSaysWhatHolds) {
 }
 
 TEST(FlagsFile, ValidationSaysWhatDoesNotHold) {
-  FileContent content = Read(
+  FileContent content = ReadFlags(
       "a: {enabled: true, rollout_percentage: 140, hash_seed: s}\n"
       "b: {enabled: true, rollout_percentage: 5}\n"
       "c: {enabled: true, requires: [d]}\nd: {enabled: true, requires: [c]}\n"
@@ -204,26 +198,26 @@ TEST(FlagsFile, ValidationSaysWhatDoesNotHold) {
   const auto checks = ChecksOf(content);
   for (const FileCheck& check : checks) EXPECT_FALSE(check.ok) << check.name;
   EXPECT_EQ(checks.size(), 7u);
-  const auto errors = Texts(content.errors);
+  const auto errors = TextsWithFiles(content.errors);
   EXPECT_THAT(errors, ::testing::Contains(HasSubstr("f.yaml:3: c.requires leads back")));
   EXPECT_THAT(errors,
               ::testing::Contains(HasSubstr("h.requires flag \"dd\" does not exist (did you mean "
                                             "\"d\"?)")));
   EXPECT_THAT(errors, ::testing::Contains(HasSubstr("i.onwer is not a known key (did you mean "
                                                     "\"owner\"?)")));
-  EXPECT_THAT(Texts(content.warnings),
+  EXPECT_THAT(TextsWithFiles(content.warnings),
               ElementsAre(AllOf(HasSubstr("f.yaml:7: g.hash_seed \"same\" is the seed of \"f\""),
                                 HasSubstr("correlate"))));
 }
 
 TEST(FlagsFile, AFlagThatCouldNotBeReadIsNotAlsoMissing) {
-  FileContent content = Read("a:\n  enabled: maybe\n  b: {enabled: true}\n");
+  FileContent content = ReadFlags("a:\n  enabled: maybe\n  b: {enabled: true}\n");
   CheckWhole(content);
-  EXPECT_THAT(Texts(content.errors), ElementsAre(HasSubstr("f.yaml:2: a.enabled")));
+  EXPECT_THAT(TextsWithFiles(content.errors), ElementsAre(HasSubstr("f.yaml:2: a.enabled")));
 }
 
 TEST(FlagsFile, FilesWithoutFlagsAreNotPraisedForTheirSeeds) {
-  FileContent content = Read("emergency: {kill_switch: false}\n");
+  FileContent content = ReadFlags("emergency: {kill_switch: false}\n");
   CheckWhole(content);
   const auto checks = ChecksOf(content);
   EXPECT_EQ(checks.size(), 2u);

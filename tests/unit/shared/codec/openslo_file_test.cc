@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "shared/domain/policy.h"
+#include "tests/unit/shared/codec/read_files.h"
 
 namespace weir::codec {
 namespace {
@@ -17,21 +18,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
-
-std::vector<std::string> Texts(const std::vector<FileError>& errors) {
-  std::vector<std::string> texts;
-  for (const FileError& e : errors)
-    texts.push_back(fmt::format("{}: {} {}", e.line, e.path, e.message));
-  return texts;
-}
-
-domain::PolicySpec SpecOf(const ResourceDocument& document) {
-  EXPECT_EQ(document.kind, domain::Kind::kPolicy);
-  Errors errors;
-  const domain::Spec spec = SpecFromJson(document.kind, document.spec, errors);
-  EXPECT_THAT(errors, IsEmpty());
-  return std::get<domain::PolicySpec>(spec);
-}
 
 std::string Availability(const std::string& annotations) {
   return "apiVersion: openslo/v1\nkind: SLO\nmetadata:\n  name: web-availability\n" + annotations +

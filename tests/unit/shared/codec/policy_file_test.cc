@@ -10,6 +10,7 @@
 
 #include "shared/base/text.h"
 #include "shared/domain/policy.h"
+#include "tests/unit/shared/codec/read_files.h"
 
 namespace weir::codec {
 namespace {
@@ -19,21 +20,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
-
-std::vector<std::string> Texts(const std::vector<FileError>& errors) {
-  std::vector<std::string> texts;
-  for (const FileError& e : errors)
-    texts.push_back(fmt::format("{}: {} {}", e.line, e.path, e.message));
-  return texts;
-}
-
-domain::PolicySpec SpecOf(const ResourceDocument& document) {
-  EXPECT_EQ(document.kind, domain::Kind::kPolicy);
-  Errors errors;
-  const domain::Spec spec = SpecFromJson(document.kind, document.spec, errors);
-  EXPECT_THAT(errors, IsEmpty());
-  return std::get<domain::PolicySpec>(spec);
-}
 
 constexpr char kTwoPolicies[] = R"(policies:
   - id: default-ttft

@@ -9,7 +9,7 @@
 namespace weir::decision {
 namespace {
 
-domain::FlagEntry FlagAt(const std::string& name, domain::FinePercent threshold) {
+domain::FlagEntry FlagNamed(const std::string& name, domain::FinePercent threshold) {
   domain::FlagEntry flag;
   flag.name = flag.seed = name;
   flag.enabled = true;
@@ -20,7 +20,7 @@ domain::FlagEntry FlagAt(const std::string& name, domain::FinePercent threshold)
 Ruleset Rules(int64_t after_ms) {
   Ruleset rules;
   rules.Set(domain::ModelEntry{.name = "m", .stable = "1"});
-  rules.Set(FlagAt("f", 0));
+  rules.Set(FlagNamed("f", 0));
   rules.Set(domain::SplitEntry{.rollout = "m-2",
                                .model = "m",
                                .candidate = "2",
@@ -64,7 +64,7 @@ TEST(Unwatched, AFlagFallsBackToItsOwnPercentage) {
   EXPECT_EQ(own.threshold, 0u);
   EXPECT_EQ(own.split, nullptr);
   EXPECT_EQ(ShareNow(rules, flag, 0), 0u);
-  rules.Set(FlagAt("f", 50'000));
+  rules.Set(FlagNamed("f", 50'000));
   EXPECT_EQ(ShareNow(rules, *rules.flags().Find("f"), 0), 50'000u);
 }
 

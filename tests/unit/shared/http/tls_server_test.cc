@@ -23,7 +23,7 @@ using testing::HasSubstr;
 using testing::StartsWith;
 
 // "METHOD path https|http body" back.
-void Echo(const std::shared_ptr<Exchange>& exchange) {
+void EchoScheme(const std::shared_ptr<Exchange>& exchange) {
   const Request& request = exchange->request();
   Response response;
   response.body.append(request.method).append(" ").append(request.path);
@@ -62,7 +62,7 @@ class ServerTls : public testing::Test {
     ServerOptions options;
     options.tls_cert_file = cert;
     options.tls_key_file = key;
-    return server.Start(options, Echo);
+    return server.Start(options, EchoScheme);
   }
   static void AwaitFailures(const Server& server, uint64_t wanted) {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
@@ -88,7 +88,7 @@ class ServerTls : public testing::Test {
 
 TEST_F(ServerTls, AnswersOverAKeptConnection) {
   Server server;
-  ASSERT_TRUE(server.Start(Options(), Echo).ok());
+  ASSERT_TRUE(server.Start(Options(), EchoScheme).ok());
   Client client = ClientOf(server, cert_file_);
   EXPECT_EQ(BodyOf(client), "GET /x https ");
   EXPECT_EQ(BodyOf(client, "POST", "two"), "POST /x https two");
@@ -98,7 +98,7 @@ TEST_F(ServerTls, AnswersOverAKeptConnection) {
 
 TEST_F(ServerTls, CarriesLargeBodiesBothWays) {
   Server server;
-  ASSERT_TRUE(server.Start(Options(), Echo).ok());
+  ASSERT_TRUE(server.Start(Options(), EchoScheme).ok());
   Client client = ClientOf(server, cert_file_);
   std::string body(size_t{5} << 20, 'x');
   for (size_t i = 0; i < body.size(); i += 4096) body[i] = static_cast<char>('a' + i / 4096 % 26);
@@ -125,7 +125,7 @@ TEST_F(ServerTls, StreamsInPieces) {
 
 TEST_F(ServerTls, TellsWhoSpeaksPlainHttp) {
   Server server;
-  ASSERT_TRUE(server.Start(Options(), Echo).ok());
+  ASSERT_TRUE(server.Start(Options(), EchoScheme).ok());
   RawSocket socket(server.address());
   socket.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
   EXPECT_THAT(socket.ReadAll(), AllOf(StartsWith("HTTP/1.1 400 Bad Request\r\n"),
@@ -138,7 +138,7 @@ TEST_F(ServerTls, ClosesOnWhatIsNoHandshakeOrTakesTooLong) {
   Server server;
   ServerOptions options = Options();
   options.handshake_timeout_ms = 50;
-  ASSERT_TRUE(server.Start(options, Echo).ok());
+  ASSERT_TRUE(server.Start(options, EchoScheme).ok());
   RawSocket garbage(server.address());
   garbage.Send("\x01\x02 nothing that anyone speaks");
   garbage.ReadAll();
@@ -151,7 +151,7 @@ TEST_F(ServerTls, ClosesOnWhatIsNoHandshakeOrTakesTooLong) {
 
 TEST_F(ServerTls, RefusesOldVersions) {
   Server server;
-  ASSERT_TRUE(server.Start(Options(), Echo).ok());
+  ASSERT_TRUE(server.Start(Options(), EchoScheme).ok());
   const auto handshakes = [&](int version) {
     SSL_CTX* const context = SSL_CTX_new(TLS_client_method());
     SSL_CTX_set_security_level(context, 0);
@@ -193,7 +193,7 @@ TEST_F(ServerTls, NamesTheFileThatCannotBeUsed) {
 
 TEST_F(ServerTls, RenewsWithoutEndingConnections) {
   Server server;
-  ASSERT_TRUE(server.Start(Options(), Echo).ok());
+  ASSERT_TRUE(server.Start(Options(), EchoScheme).ok());
   const std::string old_ca = certificate_.Save("old_ca.pem");
   const std::string new_ca = other_.Save("new_ca.pem");
   Client before = ClientOf(server, old_ca);
@@ -212,7 +212,7 @@ TEST_F(ServerTls, RenewsWithoutEndingConnections) {
 
 TEST_F(ServerTls, KeepsTheOldCertificateWhenTheNewOneIsBad) {
   Server server;
-  ASSERT_TRUE(server.Start(Options(), Echo).ok());
+  ASSERT_TRUE(server.Start(Options(), EchoScheme).ok());
   const std::string ca = certificate_.Save("ca.pem");
   ASSERT_EQ(rename(other_cert_.c_str(), cert_file_.c_str()), 0);  // without its key
   EXPECT_THAT(server.ReloadCertificate().ToString(), HasSubstr("is not the key of"));
@@ -226,7 +226,7 @@ TEST_F(ServerTls, KeepsTheOldCertificateWhenTheNewOneIsBad) {
 
 TEST_F(ServerTls, DrainsConnectionsThatAreStillShakingHands) {
   Server server;
-  ASSERT_TRUE(server.Start(Options(), Echo).ok());
+  ASSERT_TRUE(server.Start(Options(), EchoScheme).ok());
   RawSocket socket(server.address());
   while (server.counters().open == 0) std::this_thread::yield();
   server.Drain(20'000);

@@ -19,7 +19,7 @@ using testing::HasSubstr;
 using testing::Not;
 
 // "METHOD target content-type x-mine body" back.
-void Echo(const std::shared_ptr<Exchange>& exchange) {
+void EchoHeaders(const std::shared_ptr<Exchange>& exchange) {
   const Request& request = exchange->request();
   Response response;
   response.headers.push_back({"X-Host", std::string(request.Header("host"))});
@@ -47,7 +47,7 @@ class Slow {
     server.worker(0).Post([this] {
       for (const auto& exchange : std::exchange(held, {})) {
         --now;
-        Echo(exchange);
+        EchoHeaders(exchange);
       }
       arrived = 0;
     });
@@ -61,7 +61,7 @@ class Slow {
 
 TEST(Upstream, SendsMethodPrefixHeadersAndBody) {
   Server service;
-  ASSERT_TRUE(service.Start({}, Echo).ok());
+  ASSERT_TRUE(service.Start({}, EchoHeaders).ok());
   Home home({.url = "http://" + service.address() + "/api/"});
   UpstreamAnswer answer =
       Get(home.Send({.target = "/v2/x?y=1", .headers = {{"X-Mine", "m"}}, .body = "{}"}));
@@ -85,7 +85,7 @@ TEST(Upstream, SendsMethodPrefixHeadersAndBody) {
 
 TEST(Upstream, FindsAHostByItsName) {
   Server service;
-  ASSERT_TRUE(service.Start({}, Echo).ok());
+  ASSERT_TRUE(service.Start({}, EchoHeaders).ok());
   const std::string port = service.address().substr(service.address().rfind(':'));
   Home home({.url = "http://localhost" + port, .connect_timeout_ms = 20'000});
   std::vector<std::future<UpstreamAnswer>> answers;
@@ -109,7 +109,7 @@ TEST(Upstream, CarriesLargeBodiesBothWays) {
   Server service;
   ServerOptions options;
   options.max_body = size_t{64} << 20;
-  ASSERT_TRUE(service.Start(options, Echo).ok());
+  ASSERT_TRUE(service.Start(options, EchoHeaders).ok());
   Home home({.url = service.address()});
   std::string body(20'000'000, 'a');
   for (size_t i = 0; i < body.size(); ++i) body[i] = static_cast<char>('a' + i % 23);
@@ -125,7 +125,7 @@ TEST(Upstream, CarriesManyCallsOverFewConnections) {
   Server service;
   ServerOptions options;
   options.workers = 2;
-  ASSERT_TRUE(service.Start(options, Echo).ok());
+  ASSERT_TRUE(service.Start(options, EchoHeaders).ok());
   Home home({.url = service.address(), .max_connections = 8, .max_waiting = 100'000});
   constexpr int kCalls = 20'000;
   int good = 0;  // the worker's thread
@@ -150,7 +150,7 @@ TEST(Upstream, CarriesManyCallsOverFewConnections) {
 
 TEST(Upstream, AnswersThatBringTheNextCall) {
   Server service;
-  ASSERT_TRUE(service.Start({}, Echo).ok());
+  ASSERT_TRUE(service.Start({}, EchoHeaders).ok());
   Home home({.url = service.address()});
   std::promise<void> all;
   int left = 1000;  // the worker's thread
@@ -252,7 +252,7 @@ TEST(Upstream, MayCancelOthersInsideAnAnswer) {
     }
   });
   ASSERT_TRUE(home.Eventually([&] { return service.arrived == 2; }));
-  service.server.worker(0).Post([&] { Echo(service.held.front()); });
+  service.server.worker(0).Post([&] { EchoHeaders(service.held.front()); });
   answered.get_future().wait();
   EXPECT_EQ(home.busy(), 0u);
   service.AnswerAll();
@@ -262,7 +262,7 @@ TEST(Upstream, MayCancelOthersInsideAnAnswer) {
 
 TEST(Upstream, ClosesIdleConnections) {
   Server service;
-  ASSERT_TRUE(service.Start({}, Echo).ok());
+  ASSERT_TRUE(service.Start({}, EchoHeaders).ok());
   Home home({.url = service.address(), .idle_timeout_ms = 30});
   EXPECT_TRUE(Get(home.Post("x")).response.ok());
   EXPECT_TRUE(home.Eventually([&] { return home.open() == 0; }));
