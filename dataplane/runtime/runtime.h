@@ -42,12 +42,15 @@ struct JsonAnswer {
   std::string_view body;              // of /predict, passed on as it is
   std::optional<double> first_value;  // the first number among the outputs, for drift
   uint64_t tokens = 0;                // made for it, where the answer says so
+  // From the service's start to the first token, where the answer says so; finite, >= 0.
+  std::optional<double> first_token_ms{};
 };
 
 struct Usage {
   uint64_t tokens = 0;
-  bool is_late = false;    // gave up because time had run out: 504
-  bool unreached = false;  // of a service: no connection could be made
+  int64_t first_token_ns = 0;  // monotonic, when it was there; 0: the answer came in one piece
+  bool is_late = false;        // gave up because time had run out: 504
+  bool unreached = false;      // of a service: no connection could be made
 };
 
 // Called on the worker that called Start: inside Start by inline runtimes, later by others.

@@ -29,6 +29,14 @@ bool FitsHeader(std::string_view value) {
   });
 }
 
+// As the answer says, but not later than it came; else when its first byte was there.
+int64_t FirstTokenNs(const http::UpstreamAnswer& answered, const JsonAnswer& answer,
+                     int64_t now_ns) {
+  if (!answer.first_token_ms.has_value()) return answered.body_ns;
+  const auto took_ns = static_cast<double>(now_ns - answered.sent_ns);
+  return answered.sent_ns + static_cast<int64_t>(std::min(*answer.first_token_ms * 1e6, took_ns));
+}
+
 std::vector<http::Header> HeadersOf(const Request& request) {
   std::vector<http::Header> headers = {{"Content-Type", "application/json"}};
   if (FitsHeader(request.flags)) headers.push_back({"x-weir-flags", std::string(request.flags)});
@@ -72,7 +80,7 @@ class Desk::Call : public std::enable_shared_from_this<Call> {
   void Send(Desk& desk, size_t place);
   void OnAnswer(http::UpstreamAnswer answer);
   void Retry(Desk& desk, const http::UpstreamAnswer& answer);
-  void Read(Desk& desk, http::ClientResponse response);
+  void Read(Desk& desk, http::UpstreamAnswer answer);
   Status Refusal(const http::ClientResponse& response) const;
   void Cancel();
   void End(const Status& status, const Usage& usage = {});
@@ -118,7 +126,7 @@ void Desk::Call::OnAnswer(http::UpstreamAnswer answer) {
   // One that is full says so; leaving it out would fill the others.
   const int status = answer.response->status;
   service_->Note(place(), status >= 500 && status != 503, desk->clock_.MonotonicNs());
-  Read(*desk, *std::move(answer.response));
+  Read(*desk, std::move(answer));
 }
 
 // A request that breaks the connection twice may be what breaks the service: it is not sent to the
@@ -137,7 +145,8 @@ void Desk::Call::Retry(Desk& desk, const http::UpstreamAnswer& answer) {
   Send(desk, *next);
 }
 
-void Desk::Call::Read(Desk& desk, http::ClientResponse response) {
+void Desk::Call::Read(Desk& desk, http::UpstreamAnswer answered) {
+  http::ClientResponse& response = *answered.response;
   if (response.status / 100 != 2) return End(Refusal(response));
   if (!response.Header(kBinary).empty()) {
     return End(InvalidArgument("outputs", "binary tensors are not passed on: ask for JSON"));
@@ -153,7 +162,8 @@ void Desk::Call::Read(Desk& desk, http::ClientResponse response) {
   on_stop_.reset();
   sink_->OnHead();
   sink_->OnJson(answer);
-  End(OkStatus(), {.tokens = answer.tokens});
+  End(OkStatus(), {.tokens = answer.tokens,
+                   .first_token_ns = FirstTokenNs(answered, answer, desk.clock_.MonotonicNs())});
 }
 
 // Whose fault it is. What a declared input lets through, a version has to take; but nobody knows

@@ -46,6 +46,22 @@ class FrontServices : public ServiceNodeTest {
   domain::FinePercent flag_share_ = 50'000;
 };
 
+TEST_F(FrontServices, TimesToFirstTokensAreOfGoodAnswersThatSayOrStreamThem) {
+  OnlyServices("oip", {service_.url()});
+  service_.SetBody(R"({"outputs":[],"usage":{"time_to_first_token_ms":0}})");
+  StartAll();
+  EXPECT_EQ(Infer(kNothing, {{"x-tenant-id", "acme"}}).status, 200);
+  service_.SetBody("{}", 500);
+  EXPECT_EQ(Infer(kNothing).status, 500);
+  telemetry::Window window = Telemetry();
+  const telemetry::Series& stable = window[Key("1.0.0", "stable")];
+  EXPECT_EQ(stable.Counter(telemetry::kRequests), 2U);
+  ASSERT_EQ(stable.ttft.Count(), 1);
+  EXPECT_GT(stable.ttft.Quantile(1), 0) << "what passed before the call counts";
+  EXPECT_LT(stable.ttft.Quantile(1), stable.latency_digest.Quantile(1));
+  EXPECT_EQ((window[{"tenant/acme/fraud_detection", "1.0.0", "stable"}].ttft.Count()), 1);
+}
+
 TEST_F(FrontServices, OipPassesTheBodyOnAndTheAnswerBackAsItIs) {
   OnlyServices("oip", {service_.url()});
   service_.SetBody(
