@@ -178,6 +178,7 @@ void Inference::Route(Call& call, const routing::Target* asked_for) {
                 .worker_index = options_.worker_index,
                 .request_id = call.request.id,
                 .key = keys.user_id,
+                .key_hash = call.key_hash,
                 .traceparent = request.Header("traceparent"),
                 .flags = call.flags.text};
 }

@@ -142,6 +142,19 @@ void WriteBreakers(const breaker::Breakers::States& states, Text& text) {
   }
 }
 
+void WriteUpstreams(const std::vector<std::pair<breaker::VersionKey, runtime::Upstream>>& upstreams,
+                    Text& text) {
+  text.Family(
+      "weir_upstream_state", "gauge",
+      "Of a service's url: 0 in the balancing, 1 left out since it answers badly, 0.5 being "
+      "tried again.");
+  for (const auto& [key, upstream] : upstreams) {
+    text.Value(fmt::format("model=\"{}\",model_version=\"{}\",upstream=\"{}\"", Escape(key.first),
+                           Escape(key.second), Escape(upstream.url)),
+               breaker::ShownState(upstream.state));
+  }
+}
+
 void WriteGates(const std::vector<admission::GateView>& gates, Text& text) {
   const auto model_of = [](const admission::GateView& gate) {
     return fmt::format("model=\"{}\"", Escape(gate.model));
@@ -411,6 +424,7 @@ std::string RenderMetrics(const std::vector<MetricsSample>& samples, const Clock
   WriteRefused(refused, text);
   if (!samples.empty()) {
     const MetricsSample& first = samples.front();
+    WriteUpstreams(first.upstreams, text);
     WriteGates(first.gates, text);
     WriteRules(first, clock.WallMs(), text);
     if (first.rules != nullptr) WriteFlags(flags, *first.rules, clock.WallMs(), text);

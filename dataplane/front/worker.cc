@@ -75,6 +75,19 @@ std::optional<ModelPath> ParseModelPath(std::string_view rest) {
   return path;
 }
 
+std::vector<std::pair<breaker::VersionKey, runtime::Upstream>> UpstreamsOf(
+    const runtime::VersionTable* versions) {
+  std::vector<std::pair<breaker::VersionKey, runtime::Upstream>> all;
+  if (versions == nullptr) return all;
+  for (const runtime::VersionStatus& status : versions->statuses()) {
+    const auto version = versions->Find(status.model, status.version);
+    if (version == nullptr) continue;
+    for (runtime::Upstream& upstream : version->Upstreams())
+      all.push_back({{status.model, status.version}, std::move(upstream)});
+  }
+  return all;
+}
+
 json Tensors(const std::vector<domain::TensorSpec>& specs) {
   json list = json::array();
   for (const domain::TensorSpec& spec : specs) {
@@ -200,7 +213,10 @@ MetricsSample Worker::Sample() const {
   MetricsSample sample;
   sample.requests = counters_;
   sample.batches = inference_.batch_sizes();
-  if (options_.inference && options_.index == 0) sample.gates = gates_.Views();
+  if (options_.inference && options_.index == 0) {
+    sample.gates = gates_.Views();
+    sample.upstreams = UpstreamsOf(versions_.get());
+  }
   sample.rules = rules_;
   if (versions_ != nullptr) sample.versions = versions_->statuses();
   sample.status = status_;

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "dataplane/breaker/breaker.h"
 #include "dataplane/runtime/tensor.h"
 #include "shared/base/executor.h"
 #include "shared/base/status.h"
@@ -31,6 +32,7 @@ struct Request {
   size_t worker_index = 0;                 // of it, from 0
   std::string_view request_id{};           // OIP's id
   std::string_view key{};  // that was bucketed, passed on as x-user-id if it was one
+  uint32_t key_hash = 0;   // whose request it is
   std::string_view traceparent{};
   std::string_view flags{};  // "a=on,b=off", of the model's flags; "" for none
 };
@@ -67,6 +69,12 @@ class Sink {
   virtual void OnEnd(Status status, const Usage& usage) = 0;
 };
 
+// One address of a version that is a service.
+struct Upstream {
+  std::string url;
+  breaker::State state = breaker::State::kClosed;  // open: left out, for it answered badly
+};
+
 // One loaded version. Start may be called by several workers at once; everything else of a loaded
 // version is constant. The last owner unloads it by letting go.
 class Version {
@@ -89,6 +97,8 @@ class Version {
   // Whether it can answer at present; any thread, cheap. A version that says no is FAILED with that
   // reason until it says yes again.
   virtual Status Health() const { return OkStatus(); }
+  // Of a service; any thread.
+  virtual std::vector<Upstream> Upstreams() const { return {}; }
   // What answers hold; -1 in a shape is any size.
   virtual const std::vector<domain::TensorSpec>& outputs() const = 0;
 };

@@ -126,35 +126,6 @@ TEST_F(Remote, SaysWhenTheFirstTokenWasThere) {
   EXPECT_EQ(workers_.Ask(version).usage.first_token_ns, 0);
 }
 
-TEST_F(Remote, AUrlThatAnswersBadlyIsLeftOutForAWhile) {
-  Service good;
-  Service bad;
-  options_.eject_ms = 60'000;
-  const auto version = Load({good.url(), bad.url()});
-  ASSERT_NE(version, nullptr);
-  bad.error_rate = 1;
-  int failed = 0;
-  for (int i = 0; i < 100; ++i) failed += workers_.Ask(version).status.ok() ? 0 : 1;
-  EXPECT_EQ(failed, 5);
-  EXPECT_EQ(bad.calls(), 5U);
-}
-
-TEST_F(Remote, NeverMoreThanHalfOfTheUrlsAreLeftOut) {
-  Service first;
-  Service second;
-  Service third;
-  options_.eject_ms = 60'000;
-  const auto version = Load({first.url(), second.url(), third.url()});
-  ASSERT_NE(version, nullptr);
-  for (Service* service : {&first, &second, &third}) service->error_rate = 1;
-  for (int i = 0; i < 90; ++i) workers_.Ask(version);
-  int left_out = 0;
-  for (const Service* service : {&first, &second, &third})
-    left_out += service->calls() == 5 ? 1 : 0;
-  EXPECT_EQ(left_out, 1);
-  EXPECT_EQ(first.calls() + second.calls() + third.calls(), 90U);
-}
-
 TEST_F(Remote, AsksForTheModelAndVersionOfTheService) {
   Service service;
   entry_.remote_model = "fraud/eu";
