@@ -27,6 +27,12 @@ std::optional<double> Share(uint64_t part, uint64_t whole) {
   return static_cast<double>(std::min(part, whole)) / static_cast<double>(whole);
 }
 
+const TDigest* TtftOf(const Series& series) {
+  if (!series.ttft.Empty()) return &series.ttft;
+  const bool has_good = series.Counter(telemetry::kBad) < series.Counter(telemetry::kRequests);
+  return has_good ? &series.latency_digest : nullptr;
+}
+
 std::optional<double> PerSecond(uint64_t count, int64_t covered_ms) {
   if (covered_ms <= 0) return std::nullopt;
   return static_cast<double>(count) * 1000 / static_cast<double>(covered_ms);
@@ -65,7 +71,7 @@ const TDigest* DigestOf(const Series& series, Quantity quantity) {
     case Quantity::kOutputs:
       return &series.outputs;
     case Quantity::kTtft:
-      return &series.ttft;
+      return TtftOf(series);
     case Quantity::kQueue:
       return &series.queue;
     case Quantity::kNone:

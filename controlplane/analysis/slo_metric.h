@@ -40,7 +40,9 @@ struct SloMetric {
 // Absent for a name that is no metric of policies.
 std::optional<SloMetric> SloMetricOf(const std::string& name);
 
-// The digest of a quantity; null where the series has none.
+// The digest of a quantity; null where the series has none. A series without times to first tokens
+// is of a version that answers in one piece: there they are its latency, unless every answer was
+// bad.
 const telemetry::TDigest* DigestOf(const telemetry::Series& series, SloMetric::Quantity quantity);
 
 // What a window of series adds up to, as far as metrics need it.

@@ -153,7 +153,9 @@ BurnCount BurnOf(const telemetry::Series& series, const SloMetric& metric, doubl
              digest != nullptr && !digest->Empty()) {
     slow = static_cast<uint64_t>(std::llround((1 - digest->Cdf(budget_ms)) * digest->Count()));
   }
-  count.bad = std::min(std::max(count.bad, slow), count.total);
+  // Times to first tokens are of good answers alone; what else is slow may be bad as well.
+  const bool is_of_good = metric.quantity == SloMetric::Quantity::kTtft && !series.ttft.Empty();
+  count.bad = std::min(is_of_good ? count.bad + slow : std::max(count.bad, slow), count.total);
   return count;
 }
 

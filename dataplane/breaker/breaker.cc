@@ -24,50 +24,25 @@ void Breaker::Answer(Permit permit, Outcome outcome, uint32_t key_hash, int64_t 
   // What passed before it opened and ends only now has no say in whether it closes.
   if (permit == Permit::kNone || state_ != State::kClosed || outcome == Outcome::kNothing) return;
   unreached_ = outcome == Outcome::kUnreached ? unreached_ + 1 : 0;
-  Record(outcome != Outcome::kGood, key_hash, now_ms);
+  window_.Record(outcome != Outcome::kGood, key_hash, now_ms);
   if (unreached_ >= kUnreachedInARow) {
     return Open(now_ms, fmt::format("{} calls in a row reached nobody", unreached_));
   }
-  const int64_t oldest = now_ms / 1000 - kWindowS + 1;
-  uint32_t answers = 0;
-  uint32_t bad = 0;
-  Keys bad_keys;
-  for (const Second& second : seconds_) {
-    if (second.second < oldest) continue;
-    answers += second.answers;
-    bad += second.bad;
-    for (size_t i = 0; i < second.bad_keys.count; ++i) bad_keys.Add(second.bad_keys.hashes[i]);
-  }
-  if (answers >= kMinAnswers && bad * 2 >= answers && bad_keys.count >= kMinKeys) {
-    Open(now_ms, fmt::format("{} of {} answers within {} s failed", bad, answers, kWindowS));
-  }
+  if (const auto why = window_.WhyBad(now_ms)) Open(now_ms, *why);
+}
+
+void Breaker::Trip(const std::string& why, int64_t now_ms) {
+  if (state_ == State::kClosed) Open(now_ms, why);
 }
 
 void Breaker::Reset() {
   const bool was_open = state_ != State::kClosed;
   state_ = State::kClosed;
-  seconds_.fill({});
+  window_ = {};
   unreached_ = 0;
-  open_for_ms_ = kFirstOpenMs;
+  open_for_ms_ = first_open_ms_;
   is_probe_out_ = false;
   if (was_open && on_change_) on_change_(false, "");
-}
-
-void Breaker::Keys::Add(uint32_t key_hash) {
-  const auto end = hashes.begin() + static_cast<ptrdiff_t>(count);
-  if (count < hashes.size() && std::find(hashes.begin(), end, key_hash) == end) {
-    hashes[count++] = key_hash;
-  }
-}
-
-void Breaker::Record(bool bad, uint32_t key_hash, int64_t now_ms) {
-  const int64_t now_s = now_ms / 1000;
-  Second& second = seconds_[static_cast<size_t>(now_s % kWindowS)];
-  if (second.second != now_s) second = {.second = now_s};
-  ++second.answers;
-  if (!bad) return;
-  ++second.bad;
-  second.bad_keys.Add(key_hash);
 }
 
 void Breaker::Open(int64_t now_ms, const std::string& why) {

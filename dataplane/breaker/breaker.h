@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keeps a canary that fails from failing everybody until the control plane has judged it: one
-// worker's breaker for one version. Pure: time is an argument (monotonic), nothing is read or sent.
+// Keeps what fails from failing everybody: a canary, until the control plane has judged it (one
+// worker's breaker for one version), or one address of a service. Pure: time is an argument
+// (monotonic), nothing is read or sent. One thread at a time.
 //
-//   closed   every request passes. Opens when at least kMinAnswers answers of the last kWindowS
-//            seconds came and at least half of them failed, those of at least kMinKeys callers,
-//            so that no caller opens it alone; or when kUnreachedInARow calls in a row reached
-//            nobody, whoever asked.
-//   open     nobody passes for a while: kFirstOpenMs, doubled by each failed probe up to
+//   closed   every request passes. Opens when at least half of the answers of the last seconds
+//            failed (window.h), those of several callers, so that no caller opens it alone; when
+//            kUnreachedInARow calls in a row reached nobody, whoever asked; or by Trip.
+//   open     nobody passes for a while: `first_open_ms`, doubled by each failed probe up to
 //            kMaxOpenMs, and up to a quarter longer by chance, so that not all workers of all nodes
 //            try again in the same moment.
 //   probing  one request at a time passes as a probe. kGoodProbes good ones in a row close it, a
 //            bad one opens it again.
 #pragma once
 
-#include <array>
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
 #include <utility>
+
+#include "dataplane/breaker/window.h"
 
 namespace weir::node::breaker {
 
@@ -32,9 +32,6 @@ enum class Outcome : uint8_t { kGood, kBad, kUnreached, kNothing };
 
 class Breaker {
  public:
-  static constexpr int64_t kWindowS = 10;
-  static constexpr uint32_t kMinAnswers = 20;
-  static constexpr size_t kMinKeys = 3;
   static constexpr int kUnreachedInARow = 5;
   static constexpr int64_t kFirstOpenMs = 5'000;
   static constexpr int64_t kMaxOpenMs = 60'000;
@@ -44,42 +41,33 @@ class Breaker {
   // empty.
   using OnChange = std::function<void(bool is_open, const std::string& why)>;
   // `seed`: of the chance; 0: without.
-  explicit Breaker(OnChange on_change = {}, uint64_t seed = 0)
-      : on_change_(std::move(on_change)), random_(seed) {}
+  explicit Breaker(OnChange on_change = {}, uint64_t seed = 0, int64_t first_open_ms = kFirstOpenMs)
+      : on_change_(std::move(on_change)), first_open_ms_(first_open_ms), random_(seed) {}
 
   // kNone: not now. Every kPass and kProbe is followed by one Answer.
   Permit Admit(int64_t now_ms);
   // `key_hash`: whose request it was.
   void Answer(Permit permit, Outcome outcome, uint32_t key_hash, int64_t now_ms);
+  // Opens a closed one, on evidence that the caller has.
+  void Trip(const std::string& why, int64_t now_ms);
   // Closes it without further ado: nobody asks it any more.
   void Reset();
 
   State state() const { return state_; }
+  int64_t open_until_ms() const { return open_until_ms_; }  // of an open one
 
  private:
-  // The first kMinKeys callers that something is counted for.
-  struct Keys {
-    void Add(uint32_t key_hash);
-    std::array<uint32_t, kMinKeys> hashes{};
-    size_t count = 0;
-  };
-  struct Second {
-    int64_t second = -1;
-    uint32_t answers = 0;
-    uint32_t bad = 0;
-    Keys bad_keys = {};
-  };
-  void Record(bool bad, uint32_t key_hash, int64_t now_ms);
   void Open(int64_t now_ms, const std::string& why);
   void Probed(Outcome outcome, int64_t now_ms);
   int64_t JitterMs();
 
   OnChange on_change_;
+  int64_t first_open_ms_;
   uint64_t random_;
   State state_ = State::kClosed;
-  std::array<Second, kWindowS> seconds_;
+  Window window_;
   int unreached_ = 0;  // in a row
-  int64_t open_for_ms_ = kFirstOpenMs;
+  int64_t open_for_ms_ = first_open_ms_;
   int64_t open_until_ms_ = 0;
   bool is_probe_out_ = false;
   int good_probes_ = 0;

@@ -7,6 +7,10 @@
 
 namespace weir::node::breaker {
 
+double ShownState(State state) {
+  return state == State::kOpen ? 1 : state == State::kProbing ? 0.5 : 0;
+}
+
 std::shared_ptr<Breaker> Breakers::Prepare(const std::string& model, const std::string& version) {
   const VersionKey key{model, version};
   std::shared_ptr<Breaker>& breaker = breakers_[key];
@@ -33,10 +37,8 @@ void Breakers::Prune() {
 
 void Breakers::AddTo(States& states) const {
   for (const auto& [key, breaker] : breakers_) {
-    const State state = breaker->state();
-    const double shown = state == State::kOpen ? 1 : state == State::kProbing ? 0.5 : 0;
     double& all = states[key];
-    all = std::max(all, shown);
+    all = std::max(all, ShownState(breaker->state()));
   }
 }
 

@@ -12,6 +12,9 @@
 
 namespace weir::node::breaker {
 
+// On /metrics: 0 closed, 1 open, 0.5 probing.
+double ShownState(State state);
+
 using VersionKey = std::pair<std::string, std::string>;  // model, version
 
 struct Change {
@@ -32,7 +35,7 @@ class Breakers {
   // Drops breakers that nobody holds any more; an open one is closed by that.
   void Prune();
 
-  // For /metrics, of each version the highest of all workers: 0 closed, 1 open, 0.5 probing.
+  // For /metrics, of each version the highest of all workers.
   using States = std::map<VersionKey, double>;
   void AddTo(States& states) const;
 

@@ -92,7 +92,7 @@ void Inference::TurnAway(Call& call, admission::Refusal refusal, const std::stri
   call.done = true;
   TellBreaker(call, breaker::Outcome::kNothing);
   const double latency_ms = static_cast<double>(clock_.MonotonicNs() - call.start_ns) / 1e6;
-  Record(call, Verdict::kShed, 0, latency_ms);
+  Record(call, Verdict::kShed, {}, latency_ms);
   http::Response response = http::ErrorResponse(admission::StatusOf(refusal), sentence);
   if (refusal != admission::Refusal::kDeadline) {
     response.headers.push_back({"Retry-After", std::to_string((retry_after_ms + 999) / 1000)});

@@ -60,7 +60,7 @@ void Inference::Finish(Call& call, const Status& status, const runtime::Usage& u
     if (call.IsJudged()) call.route.target->recorder->Cancelled();
     return call.exchange->Respond(std::move(response));
   }
-  Record(call, verdict, usage.tokens, latency_ns / 1e6);
+  Record(call, verdict, usage, latency_ns / 1e6);
   const bool is_answer = verdict == Verdict::kGood || verdict == Verdict::kBad;
   if (call.route.decision.is_copied && is_answer) Copy(call, verdict == Verdict::kGood);
   call.exchange->Respond(std::move(response));
@@ -89,7 +89,8 @@ void Inference::FallBack(Call& call, double latency_ms) {
 }
 
 // Into the arm, unless it is in none, and into those of the request's flags.
-void Inference::Record(Call& call, Verdict verdict, uint64_t tokens, double latency_ms) {
+void Inference::Record(Call& call, Verdict verdict, const runtime::Usage& usage,
+                       double latency_ms) {
   const bool is_bad = verdict == Verdict::kBad;
   const bool is_answer = is_bad || verdict == Verdict::kGood;
   // Whom a client or an operator sent where it went is no evidence for a flag either.
@@ -101,7 +102,9 @@ void Inference::Record(Call& call, Verdict verdict, uint64_t tokens, double late
     if (verdict == Verdict::kShed) return recorder.Shed();
     if (verdict == Verdict::kClientError) return recorder.ClientError();
     recorder.Answer(latency_ms, is_bad, call.key_hash);
-    if (tokens > 0) recorder.Tokens(tokens);
+    if (usage.tokens > 0) recorder.Tokens(usage.tokens);
+    if (verdict == Verdict::kGood && usage.first_token_ns > 0)
+      recorder.Ttft(static_cast<double>(usage.first_token_ns - call.start_ns) / 1e6);
     if (call.entered_ns > 0)
       recorder.Queue(static_cast<double>(call.entered_ns - call.came_ns) / 1e6);
   };

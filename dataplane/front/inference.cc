@@ -178,6 +178,7 @@ void Inference::Route(Call& call, const routing::Target* asked_for) {
                 .worker_index = options_.worker_index,
                 .request_id = call.request.id,
                 .key = keys.user_id,
+                .key_hash = call.key_hash,
                 .traceparent = request.Header("traceparent"),
                 .flags = call.flags.text};
 }
@@ -277,9 +278,9 @@ void Inference::CutOff(Call& call) {
   TellBreaker(call, timed_out && !waited ? breaker::Outcome::kBad : breaker::Outcome::kNothing);
   counters_.Count(EndpointOf(call), timed_out ? 503 : 499, latency_ns / 1e9);
   if (timed_out && waited) {
-    Record(call, Verdict::kShed, 0, latency_ns / 1e6);
+    Record(call, Verdict::kShed, {}, latency_ns / 1e6);
   } else if (timed_out) {
-    Record(call, Verdict::kBad, 0, latency_ns / 1e6);
+    Record(call, Verdict::kBad, {}, latency_ns / 1e6);
   } else if (call.IsJudged()) {
     call.route.target->recorder->Cancelled();
   }

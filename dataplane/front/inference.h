@@ -109,7 +109,7 @@ class Inference {
   void Finish(Call& call, const Status& status, const runtime::Usage& usage);
   bool CanFallBack(const Call& call, int64_t now_ns) const;
   void FallBack(Call& call, double latency_ms);
-  void Record(Call& call, Verdict verdict, uint64_t tokens, double latency_ms);
+  void Record(Call& call, Verdict verdict, const runtime::Usage& usage, double latency_ms);
   routing::Recorder* TenantOf(const Call& call);
   void TellBreaker(Call& call, breaker::Outcome outcome);
   http::Response ResponseTo(Call& call, Verdict verdict, const Status& status, bool late);

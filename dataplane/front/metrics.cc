@@ -1,81 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/front/metrics.h"
 
-#include <dirent.h>
 #include <fmt/format.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <iterator>
+#include <map>
 #include <string_view>
 
+#include "dataplane/front/metrics_text.h"
+#include "dataplane/front/process_metrics.h"
 #include "shared/base/build_info.h"
-#include "shared/base/text.h"
 
 namespace weir::node::front {
 namespace {
 
-using routing::ArmTotals;
-using routing::DurationHistogram;
-
 constexpr char kFlagPrefix[] = "weir_feature_flags";
 
-std::string Escape(std::string_view value) {
-  std::string out;
-  for (const char c : value) {
-    if (c == '\\' || c == '"') out += '\\';
-    out += c == '\n' ? std::string("\\n") : std::string(1, c);
-  }
-  return out;
-}
-
-class Text {
- public:
-  void Family(const std::string& name, const char* type, const char* help) {
-    name_ = name;
-    fmt::format_to(Out(), "# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
-  }
-  // `labels` as `a="b",c="d"`, or empty.
-  template <class V>
-  void Value(const std::string& labels, V value) {
-    Line("", labels, value);
-  }
-  // `suffix` of a histogram's series: "_bucket".
-  template <class V>
-  void Value(const char* suffix, const std::string& labels, V value) {
-    Line(suffix, labels, value);
-  }
-  void Histogram(const std::string& labels, const DurationHistogram& histogram) {
-    const std::string before = labels.empty() ? "" : labels + ",";
-    uint64_t count = 0;
-    for (size_t i = 0; i < DurationHistogram::kBoundsS.size(); ++i) {
-      count += histogram.counts[i];
-      Line("_bucket", fmt::format("{}le=\"{}\"", before, DurationHistogram::kBoundsS[i]), count);
-    }
-    count += histogram.counts.back();
-    Line("_bucket", before + "le=\"+Inf\"", count);
-    Line("_sum", labels, histogram.sum_s);
-    Line("_count", labels, count);
-  }
-  std::string Take() { return std::move(text_); }
-
- private:
-  std::back_insert_iterator<std::string> Out() { return std::back_inserter(text_); }
-  template <class V>
-  void Line(const char* suffix, const std::string& labels, V value) {
-    if (labels.empty()) {
-      fmt::format_to(Out(), "{}{} {}\n", name_, suffix, value);
-    } else {
-      fmt::format_to(Out(), "{}{}{{{}}} {}\n", name_, suffix, labels, value);
-    }
-  }
-
-  std::string name_;
-  std::string text_;
-};
-
-void WriteRequests(const RequestCounters& requests, Text& text) {
+void WriteRequests(const RequestCounters& requests, MetricsText& text) {
   const auto each_row = [&](auto&& visit) {
     for (size_t i = 0; i < kEndpoints; ++i) {
       const auto endpoint = static_cast<Endpoint>(i);
@@ -104,11 +45,11 @@ void WriteRequests(const RequestCounters& requests, Text& text) {
   });
 }
 
-void WriteArms(const routing::Recorders::Totals& arms, Text& text) {
+void WriteArms(const routing::Recorders::Totals& arms, MetricsText& text) {
   const auto version_of = [](const telemetry::SeriesKey& key) {
     return fmt::format("model=\"{}\",model_version=\"{}\"",
-                       Escape(std::string_view(key.subject).substr(sizeof("model/") - 1)),
-                       Escape(key.version));
+                       EscapeLabel(std::string_view(key.subject).substr(sizeof("model/") - 1)),
+                       EscapeLabel(key.version));
   };
   const auto labels = [&](const telemetry::SeriesKey& key) {
     return fmt::format("{},arm=\"{}\"", version_of(key), key.arm);
@@ -132,19 +73,33 @@ void WriteArms(const routing::Recorders::Totals& arms, Text& text) {
   }
 }
 
-void WriteBreakers(const breaker::Breakers::States& states, Text& text) {
+void WriteBreakers(const breaker::Breakers::States& states, MetricsText& text) {
   text.Family("weir_breaker_state", "gauge",
               "Of a canary's breaker: 0 closed, 1 open, 0.5 probing; the highest of all workers.");
   for (const auto& [key, state] : states) {
-    text.Value(
-        fmt::format("model=\"{}\",model_version=\"{}\"", Escape(key.first), Escape(key.second)),
-        state);
+    text.Value(fmt::format("model=\"{}\",model_version=\"{}\"", EscapeLabel(key.first),
+                           EscapeLabel(key.second)),
+               state);
   }
 }
 
-void WriteGates(const std::vector<admission::GateView>& gates, Text& text) {
+void WriteUpstreams(const std::vector<std::pair<breaker::VersionKey, runtime::Upstream>>& upstreams,
+                    MetricsText& text) {
+  text.Family(
+      "weir_upstream_state", "gauge",
+      "Of a service's url: 0 in the balancing, 1 left out since it answers badly, 0.5 being "
+      "tried again.");
+  for (const auto& [key, upstream] : upstreams) {
+    text.Value(
+        fmt::format("model=\"{}\",model_version=\"{}\",upstream=\"{}\"", EscapeLabel(key.first),
+                    EscapeLabel(key.second), EscapeLabel(upstream.url)),
+        breaker::ShownState(upstream.state));
+  }
+}
+
+void WriteGates(const std::vector<admission::GateView>& gates, MetricsText& text) {
   const auto model_of = [](const admission::GateView& gate) {
-    return fmt::format("model=\"{}\"", Escape(gate.model));
+    return fmt::format("model=\"{}\"", EscapeLabel(gate.model));
   };
   text.Family("weir_admission_limit", "gauge",
               "Requests of a model that may be in work here at once; 0: as many as come.");
@@ -169,7 +124,7 @@ void WriteGates(const std::vector<admission::GateView>& gates, Text& text) {
   }
 }
 
-void WriteOutcomes(const outcomes::Totals& outcomes, Text& text) {
+void WriteOutcomes(const outcomes::Totals& outcomes, MetricsText& text) {
   text.Family(
       "weir_outcomes_total", "counter",
       "Outcomes posted: accepted, late (beyond the attribution window), rejected, or dropped "
@@ -180,7 +135,7 @@ void WriteOutcomes(const outcomes::Totals& outcomes, Text& text) {
   text.Value("result=\"dropped\"", outcomes.dropped);
 }
 
-void WriteRefused(const std::array<uint64_t, access::kScopes>& refused, Text& text) {
+void WriteRefused(const std::array<uint64_t, access::kScopes>& refused, MetricsText& text) {
   text.Family("weir_auth_refusals_total", "counter",
               "Callers without a token that has the scope, where one is required.");
   for (size_t i = 0; i < refused.size(); ++i) {
@@ -189,7 +144,7 @@ void WriteRefused(const std::array<uint64_t, access::kScopes>& refused, Text& te
   }
 }
 
-void WriteBatches(const runtime::BatchSizes& sizes, Text& text) {
+void WriteBatches(const runtime::BatchSizes& sizes, MetricsText& text) {
   text.Family("weir_batch_size", "histogram", "Requests that ran as one call of a version.");
   uint64_t count = 0;
   for (size_t i = 0; i < sizes.counts.size(); ++i) {
@@ -201,7 +156,7 @@ void WriteBatches(const runtime::BatchSizes& sizes, Text& text) {
   text.Value("_count", "", count);
 }
 
-void WriteRules(const MetricsSample& sample, int64_t wall_ms, Text& text) {
+void WriteRules(const MetricsSample& sample, int64_t wall_ms, MetricsText& text) {
   if (sample.rules == nullptr) return;
   const decision::Ruleset& rules = *sample.rules;
   text.Family("weir_snapshot_version", "gauge", "Version of the snapshot in force.");
@@ -216,18 +171,18 @@ void WriteRules(const MetricsSample& sample, int64_t wall_ms, Text& text) {
   rules.models().ForEach([&](const decision::Model& model) {
     for (const domain::VersionEntry& entry : model.versions) {
       if (!entry.fault.has_value()) continue;
-      text.Value(fmt::format("model=\"{}\",model_version=\"{}\"", Escape(model.name),
-                             Escape(entry.version)),
+      text.Value(fmt::format("model=\"{}\",model_version=\"{}\"", EscapeLabel(model.name),
+                             EscapeLabel(entry.version)),
                  entry.fault->expires_wall_ms > wall_ms ? 1 : 0);
     }
   });
 }
 
 void WriteFlagsAs(const std::string& prefix, const flags::TotalsByFlag& totals,
-                  const decision::Ruleset& rules, int64_t wall_ms, Text& text) {
+                  const decision::Ruleset& rules, int64_t wall_ms, MetricsText& text) {
   text.Family(prefix + "_decisions_total", "counter", "Decisions on a flag by outcome.");
   for (const auto& [flag, total] : totals) {
-    const std::string feature = fmt::format("feature=\"{}\"", Escape(flag));
+    const std::string feature = fmt::format("feature=\"{}\"", EscapeLabel(flag));
     text.Value(feature + ",enabled=\"true\"", total.enabled);
     text.Value(feature + ",enabled=\"false\"", total.disabled);
   }
@@ -237,7 +192,7 @@ void WriteFlagsAs(const std::string& prefix, const flags::TotalsByFlag& totals,
     if (!flag.IsVariant()) shares[flag.name] = decision::ShareNow(rules, flag, wall_ms);
   });
   for (const auto& [flag, share] : shares) {
-    text.Value(fmt::format("feature=\"{}\"", Escape(flag)), share / 1000.0);
+    text.Value(fmt::format("feature=\"{}\"", EscapeLabel(flag)), share / 1000.0);
   }
   text.Family(prefix + "_kill_switch", "gauge",
               "The kill switch as a label, and 1 while it is on.");
@@ -246,7 +201,7 @@ void WriteFlagsAs(const std::string& prefix, const flags::TotalsByFlag& totals,
 }
 
 void WriteFlags(const flags::TotalsByFlag& totals, const decision::Ruleset& rules, int64_t wall_ms,
-                Text& text) {
+                MetricsText& text) {
   const domain::ObservabilitySpec& wanted = rules.observability();
   if (!wanted.export_metrics) return;
   WriteFlagsAs(kFlagPrefix, totals, rules, wall_ms, text);
@@ -254,17 +209,18 @@ void WriteFlags(const flags::TotalsByFlag& totals, const decision::Ruleset& rule
   WriteFlagsAs(wanted.metric_prefix, totals, rules, wall_ms, text);
 }
 
-void WriteVersions(const std::vector<runtime::VersionStatus>& versions, Text& text) {
+void WriteVersions(const std::vector<runtime::VersionStatus>& versions, MetricsText& text) {
   if (versions.empty()) return;
   text.Family("weir_model_version_state", "gauge", "1 for the state each version is in.");
   for (const runtime::VersionStatus& status : versions) {
-    text.Value(fmt::format("model=\"{}\",model_version=\"{}\",state=\"{}\"", Escape(status.model),
-                           Escape(status.version), StateName(status.state)),
-               1);
+    text.Value(
+        fmt::format("model=\"{}\",model_version=\"{}\",state=\"{}\"", EscapeLabel(status.model),
+                    EscapeLabel(status.version), StateName(status.state)),
+        1);
   }
 }
 
-void WriteStatus(const NodeStatusView& status, const Clock& clock, Text& text) {
+void WriteStatus(const NodeStatusView& status, const Clock& clock, MetricsText& text) {
   if (const auto age_ms = SnapshotAgeMs(status, clock.MonotonicMs(), clock.WallMs())) {
     text.Family("weir_snapshot_age_seconds", "gauge",
                 "Since the snapshot in force was last known to be the newest.");
@@ -277,50 +233,6 @@ void WriteStatus(const NodeStatusView& status, const Clock& clock, Text& text) {
   text.Family("weir_telemetry_pending_batches", "gauge", "Telemetry not yet acknowledged.");
   text.Value("", status.pending_batches);
 }
-
-double Seconds(const timeval& time) {
-  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
-}
-
-size_t OpenFiles() {
-  size_t count = 0;
-  if (DIR* folder = ::opendir("/proc/self/fd"); folder != nullptr) {
-    while (const dirent* entry = ::readdir(folder)) count += entry->d_name[0] != '.' ? 1 : 0;
-    ::closedir(folder);
-  }
-  return count > 0 ? count - 1 : 0;  // without the one that looked
-}
-
-// Field `index` of /proc/self/stat, counted from 1 as in proc(5); at least 3.
-double StatField(size_t index) {
-  const Result<std::string> stat = ReadFile("/proc/self/stat");
-  if (!stat.ok() || stat->rfind(')') == std::string::npos) return 0;
-  const std::vector<std::string> fields = Split(stat->substr(stat->rfind(')') + 2), ' ');
-  return fields.size() > index - 3 ? std::strtod(fields[index - 3].c_str(), nullptr) : 0;
-}
-
-void WriteProcess(const Clock& clock, Text& text) {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  text.Family("process_cpu_seconds_total", "counter", "User and system time spent.");
-  text.Value("", Seconds(usage.ru_utime) + Seconds(usage.ru_stime));
-  text.Family("process_resident_memory_bytes", "gauge", "Resident memory.");
-  text.Value("", StatField(24) * static_cast<double>(::sysconf(_SC_PAGESIZE)));
-  text.Family("process_virtual_memory_bytes", "gauge", "Virtual memory.");
-  text.Value("", StatField(23));
-  text.Family("process_open_fds", "gauge", "Open file descriptors.");
-  text.Value("", OpenFiles());
-  text.Family("process_threads", "gauge", "Threads.");
-  text.Value("", StatField(20));
-  const Result<std::string> uptime = ReadFile("/proc/uptime");
-  if (uptime.ok()) {
-    const double up_s = std::strtod(uptime->c_str(), nullptr);
-    const double age_s = up_s - StatField(22) / static_cast<double>(::sysconf(_SC_CLK_TCK));
-    text.Family("process_start_time_seconds", "gauge", "Start, since the Unix epoch.");
-    text.Value("", fmt::format("{:.2f}", static_cast<double>(clock.WallMs()) / 1000 - age_s));
-  }
-}
-
 }  // namespace
 
 const char* EndpointName(Endpoint endpoint) {
@@ -400,7 +312,7 @@ std::string RenderMetrics(const std::vector<MetricsSample>& samples, const Clock
       breakers[key] = std::max(breakers[key], state);
     }
   }
-  Text text;
+  MetricsText text;
   text.Family("weir_build_info", "gauge", "Always 1.");
   text.Value(fmt::format("version=\"{}\",build_type=\"{}\"", BuildVersion(), BuildType()), 1);
   WriteRequests(requests, text);
@@ -411,6 +323,7 @@ std::string RenderMetrics(const std::vector<MetricsSample>& samples, const Clock
   WriteRefused(refused, text);
   if (!samples.empty()) {
     const MetricsSample& first = samples.front();
+    WriteUpstreams(first.upstreams, text);
     WriteGates(first.gates, text);
     WriteRules(first, clock.WallMs(), text);
     if (first.rules != nullptr) WriteFlags(flags, *first.rules, clock.WallMs(), text);

@@ -66,7 +66,8 @@ struct MetricsSample {
   outcomes::Totals outcomes;
   std::array<uint64_t, access::kScopes> refused{};
   breaker::Breakers::States breakers;
-  std::vector<admission::GateView> gates;  // the node's; of the first worker only
+  std::vector<admission::GateView> gates;  // these two are the node's; of the first worker only
+  std::vector<std::pair<breaker::VersionKey, runtime::Upstream>> upstreams;
   // A copy: a scrape must not be the last to hold a version.
   std::vector<runtime::VersionStatus> versions;
   std::shared_ptr<const decision::Ruleset> rules;  // these three may be null

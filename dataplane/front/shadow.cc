@@ -181,6 +181,8 @@ void Shadow::Judge(Copy& copy, const Status& status, const runtime::Usage& usage
   recorder.Answer(latency_ms, verdict == Verdict::kBad, copy.key_hash);
   if (usage.tokens > 0) recorder.Tokens(usage.tokens);
   if (verdict == Verdict::kBad) return;
+  if (usage.first_token_ns > 0)
+    recorder.Ttft(static_cast<double>(usage.first_token_ns - copy.start_ns) / 1e6);
   for (const double value : copy.answer.firsts()) recorder.Output(value);
   if (!copy.is_stable_good || !copy.stable.IsComparable() || !copy.answer.IsComparable()) return;
   recorder.Compared(!comparer_.AreAlike(copy.stable, copy.answer));

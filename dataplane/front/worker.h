@@ -103,6 +103,7 @@ class Worker {
   void Rebuild();
   void SwitchFeatures();
   bool HasSnapshot() const { return plan_ != nullptr && plan_->rules().HasSnapshot(); }
+  // endpoints.cc
   void HandleModels(const std::shared_ptr<http::Exchange>& exchange, int64_t start_ns);
   void HandlePredict(const std::shared_ptr<http::Exchange>& exchange, int64_t start_ns);
   http::Response Answer(const http::Request& request, Endpoint* endpoint);

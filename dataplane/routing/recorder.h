@@ -71,6 +71,8 @@ class Recorder {
   }
   // How long the request of the answer just recorded had waited for a slot.
   void Queue(double waited_ms) { cell_->RecordQueue(waited_ms); }
+  // From the request of the good answer just recorded to the answer's first token.
+  void Ttft(double ttft_ms) { cell_->RecordTtft(ttft_ms); }
   // A number out of a good answer.
   void Output(double value) { cell_->RecordOutput(value); }
   telemetry::Cell& cell() { return *cell_; }

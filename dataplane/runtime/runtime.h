@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "dataplane/breaker/breaker.h"
 #include "dataplane/runtime/tensor.h"
 #include "shared/base/executor.h"
 #include "shared/base/status.h"
@@ -31,6 +32,7 @@ struct Request {
   size_t worker_index = 0;                 // of it, from 0
   std::string_view request_id{};           // OIP's id
   std::string_view key{};  // that was bucketed, passed on as x-user-id if it was one
+  uint32_t key_hash = 0;   // whose request it is
   std::string_view traceparent{};
   std::string_view flags{};  // "a=on,b=off", of the model's flags; "" for none
 };
@@ -42,12 +44,15 @@ struct JsonAnswer {
   std::string_view body;              // of /predict, passed on as it is
   std::optional<double> first_value;  // the first number among the outputs, for drift
   uint64_t tokens = 0;                // made for it, where the answer says so
+  // From the service's start to the first token, where the answer says so; finite, >= 0.
+  std::optional<double> first_token_ms{};
 };
 
 struct Usage {
   uint64_t tokens = 0;
-  bool is_late = false;    // gave up because time had run out: 504
-  bool unreached = false;  // of a service: no connection could be made
+  int64_t first_token_ns = 0;  // monotonic, when it was there; 0: the answer came in one piece
+  bool is_late = false;        // gave up because time had run out: 504
+  bool unreached = false;      // of a service: no connection could be made
 };
 
 // Called on the worker that called Start: inside Start by inline runtimes, later by others.
@@ -62,6 +67,12 @@ class Sink {
   // service says that the request is wrong, in what nobody could check: the client's 400) and
   // ResourceExhausted (a service sheds, or too many calls wait for it: 429).
   virtual void OnEnd(Status status, const Usage& usage) = 0;
+};
+
+// One address of a version that is a service.
+struct Upstream {
+  std::string url;
+  breaker::State state = breaker::State::kClosed;  // open: left out, for it answered badly
 };
 
 // One loaded version. Start may be called by several workers at once; everything else of a loaded
@@ -86,6 +97,8 @@ class Version {
   // Whether it can answer at present; any thread, cheap. A version that says no is FAILED with that
   // reason until it says yes again.
   virtual Status Health() const { return OkStatus(); }
+  // Of a service; any thread.
+  virtual std::vector<Upstream> Upstreams() const { return {}; }
   // What answers hold; -1 in a shape is any size.
   virtual const std::vector<domain::TensorSpec>& outputs() const = 0;
 };

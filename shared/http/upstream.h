@@ -51,6 +51,8 @@ struct UpstreamAnswer {
   // Any answer, 500 too, is a value. Unavailable says who failed and how ("127.0.0.1:8000:
   // Connection refused", "…: timed out after 30 ms"); InvalidArgument: the call is no request.
   Result<ClientResponse> response = Unavailable("not called");
+  int64_t sent_ns = 0;         // monotonic: the request was given to the connection that answered
+  int64_t body_ns = 0;         // monotonic: the first byte of its body came; 0: it has none
   bool is_late = false;        // the deadline passed
   bool got_bytes = false;      // the server had begun to answer: another must not be asked instead
   bool no_connection = false;  // none could be made, or not in time, and there was none

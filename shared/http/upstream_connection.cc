@@ -6,6 +6,7 @@
 #include <boost/asio/post.hpp>
 #include <string_view>
 
+#include "shared/base/clock.h"
 #include "shared/http/upstream_pool.h"
 
 namespace weir::http::internal {
@@ -67,6 +68,8 @@ void UpstreamConnection::Handshake() {
 void UpstreamConnection::Run(PooledCall* next) {
   call = next;
   got_bytes = false;
+  sent_ns = Clock::System().MonotonicNs();
+  body_ns = 0;
   sent_ = 0;
   reader_.Begin(&response_, next->is_head, pool_.options().max_body);
   Flush();
@@ -159,7 +162,9 @@ void UpstreamConnection::Read() {
 
 // True if the answer goes on.
 bool UpstreamConnection::Parse() {
-  switch (reader_.Parse(&input_)) {
+  const AnswerReader::State state = reader_.Parse(&input_);
+  if (body_ns == 0 && !response_.body.empty()) body_ns = Clock::System().MonotonicNs();
+  switch (state) {
     case AnswerReader::State::kMore:
       return true;
     case AnswerReader::State::kDone:

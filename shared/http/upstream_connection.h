@@ -42,6 +42,8 @@ class UpstreamConnection : public std::enable_shared_from_this<UpstreamConnectio
   PooledCall* call = nullptr;  // being carried, or the one that this connection is made for
   uint64_t answered = 0;       // calls
   bool got_bytes = false;      // of the answer to `call`
+  int64_t sent_ns = 0;         // when `call` was given to it, monotonic
+  int64_t body_ns = 0;         // when the first byte of the answer's body came; 0: not yet
 
  private:
   void Connect();

@@ -297,6 +297,10 @@ void UpstreamPool::OnConnectFailed(UpstreamConnection* connection, const std::st
 void UpstreamPool::OnAnswered(UpstreamConnection* connection, ClientResponse response, bool keep) {
   PooledCall* const call = std::exchange(connection->call, nullptr);
   call->connection = nullptr;
+  UpstreamAnswer answer = {.response = std::move(response),
+                           .sent_ns = connection->sent_ns,
+                           .body_ns = connection->body_ns,
+                           .got_bytes = true};
   ++connection->answered;
   if (keep) {
     Reuse(connection);
@@ -304,7 +308,7 @@ void UpstreamPool::OnAnswered(UpstreamConnection* connection, ClientResponse res
     Remove(connection);
     OpenForWaiting();
   }
-  Finish(call, {.response = std::move(response), .got_bytes = true});
+  Finish(call, std::move(answer));
 }
 
 void UpstreamPool::OnBroken(UpstreamConnection* connection, const std::string& reason) {

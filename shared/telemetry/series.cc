@@ -61,10 +61,12 @@ Series Cell::Take() {
   out.bad_keys.assign(bad_keys_.begin(), bad_keys_.begin() + static_cast<long>(bad_key_count_));
   if (!outputs_.Empty()) out.outputs.Merge(outputs_);
   if (!queue_.Empty()) out.queue.Merge(queue_);
+  if (!ttft_.Empty()) out.ttft.Merge(ttft_);
   out.outcomes = std::move(outcomes_);
   outcomes_.clear();
   outputs_.Clear();
   queue_.Clear();
+  ttft_.Clear();
   requests_ = bad_ = 0;
   counters_.fill(0);
   latency_.Clear();

@@ -90,7 +90,9 @@ struct Series {
   std::vector<uint32_t> bad_keys;  // distinct HashKey of bad requests' keys, the first kMaxBadKeys
   TDigest outputs;                 // the first number of each good answer, for drift
   TDigest queue;                   // ms that answered requests waited for a slot, where they may
-  TDigest ttft;                    // ms to the first token of answers that stream
+  // ms from the request to the first token of each good answer whose first token came before its
+  // end. Versions that answer in one piece leave it empty: their latency is the same.
+  TDigest ttft;
   std::map<std::string, Outcome> outcomes;  // by metric, at most kMaxOutcomes
 
   uint64_t Counter(const std::string& name) const;  // 0 if absent
@@ -133,6 +135,8 @@ class Cell {
   void RecordOutput(double value) { outputs_.Add(value); }
   // How long the request of an answer just recorded had waited for a slot.
   void RecordQueue(double waited_ms) { queue_.Add(waited_ms); }
+  // From the request of a good answer just recorded to the answer's first token.
+  void RecordTtft(double ttft_ms) { ttft_.Add(ttft_ms); }
   // False when there are kMaxOutcomes others already.
   bool RecordOutcome(const std::string& metric, double value);
 
@@ -150,6 +154,7 @@ class Cell {
   TDigest digest_;
   TDigest outputs_;
   TDigest queue_;
+  TDigest ttft_;
   std::map<std::string, Outcome> outcomes_;
   std::array<uint32_t, Series::kMaxBadKeys> bad_keys_{};
   size_t bad_key_count_ = 0;

@@ -171,6 +171,42 @@ TEST_F(RemoteVersions, ATimeoutOfOneCallIsA504AndAClients400StaysOne) {
   EXPECT_EQ(Infer(node(0).api(), Requests()[0], "user-1").status, 429);
 }
 
+TEST_F(RemoteVersions, TheFirstTokenOfAnAnswerThatStreamsIsWatchedByItself) {
+  ASSERT_NO_FATAL_FAILURE(StartCluster(1));
+  ASSERT_NO_FATAL_FAILURE(Apply({{"1.0.0", Version({&stable})}}));
+  const auto slo = [](const char* metric) {
+    return Json{{"name", metric},  {"metric", metric}, {"threshold", 60'000},
+                {"window", "10m"}, {"model", kModel},  {"min_samples", 5}};
+  };
+  const Answer put =
+      api().Put("/v1/policies/stream", {{"apiVersion", "weir/v1"},
+                                        {"kind", "Policy"},
+                                        {"metadata", {{"name", "stream"}}},
+                                        {"spec",
+                                         {{"slos", {slo("p50_ttft_ms"), slo("p50_latency_ms")}},
+                                          {"remediations", {{{"action", "alert"}}}}}}});
+  ASSERT_EQ(put.status, 201) << put;
+  constexpr double kRestMs = 800;
+  stable.rest_after_ms = static_cast<int64_t>(kRestMs);
+  for (int i = 0; i < 6; ++i) {
+    const Answer answer = Infer(node(0).api(), Requests()[0], fmt::format("user-{}", i));
+    ASSERT_EQ(answer.status, 200) << answer;
+    EXPECT_EQ(ValueOf(answer), 0.25) << "both pieces are the answer";
+  }
+  std::map<std::string, double> values;
+  EXPECT_TRUE(WaitFor("both have values", [&] {
+    const Answer policy = api().Get("/v1/policies/stream");
+    if (!policy.ok()) return false;
+    for (const Json& objective : policy.json["status"]["slos"]) {
+      if (objective["value"].is_number())
+        values[objective["name"]] = objective["value"].get<double>();
+    }
+    return values.size() == 2;
+  })) << api().Get("/v1/policies/stream");
+  EXPECT_GT(values["p50_latency_ms"], kRestMs * 0.9);
+  EXPECT_LT(values["p50_ttft_ms"], kRestMs / 2);
+}
+
 TEST_F(RemoteVersions, PredictServicesGetTheJsonThatClientsPost) {
   ASSERT_NO_FATAL_FAILURE(StartCluster(1));
   ASSERT_NO_FATAL_FAILURE(

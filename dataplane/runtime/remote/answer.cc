@@ -110,6 +110,19 @@ uint64_t TokensOf(dom::element root) {
   return 0;
 }
 
+std::optional<double> FirstTokenMsOf(dom::element root) {
+  for (const char* place : {"/usage", "/parameters/usage", "/parameters"}) {
+    dom::element said;
+    if (root.at_pointer(place).get(said) != simdjson::SUCCESS) continue;
+    for (const char* name : {"time_to_first_token_ms", "ttft_ms"}) {
+      double ms = 0;
+      const bool is_number = said[name].get_double().get(ms) == simdjson::SUCCESS;
+      if (is_number && std::isfinite(ms) && ms >= 0) return ms;
+    }
+  }
+  return std::nullopt;
+}
+
 Status NoJson(simdjson::error_code error) {
   return Internal(fmt::format("the answer is no JSON: {}", simdjson::error_message(error)));
 }
@@ -189,6 +202,7 @@ Status AnswerReader::ReadOip(std::string& body, JsonAnswer* out) {
     return Internal("the answer has no list \"outputs\"");
   }
   out->tokens = TokensOf(parsers_->root);
+  out->first_token_ms = FirstTokenMsOf(parsers_->root);
   bool is_first = true;
   for (const dom::element output : outputs) {
     if (!output.is_object()) return Internal("the answer's \"outputs\" are no tensors");
@@ -218,6 +232,7 @@ Status AnswerReader::ReadPredict(std::string& body, JsonAnswer* out) {
   WEIR_RETURN_IF_ERROR(Parse(body));
   out->body = body;
   out->tokens = TokensOf(parsers_->root);
+  out->first_token_ms = FirstTokenMsOf(parsers_->root);
   for (const char* name : {"prediction", "score", "output", "predictions"}) {
     dom::element member;
     if (parsers_->root[name].get(member) != simdjson::SUCCESS) continue;

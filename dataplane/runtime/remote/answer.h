@@ -20,8 +20,9 @@ std::string Excerpt(std::string_view body);
 
 // Checks that an answer is JSON through and through, since clients get it as it is, and finds in it
 // what is needed; tokens from a member "usage", as OpenAI's answers have it, or from the same of
-// OIP's parameters: completion_tokens, else output_tokens, else total_tokens. Owns the parser's
-// memory.
+// OIP's parameters: completion_tokens, else output_tokens, else total_tokens; the time to the first
+// token from the same places or OIP's parameters themselves: time_to_first_token_ms, else ttft_ms.
+// Owns the parser's memory.
 class AnswerReader {
  public:
   AnswerReader();

@@ -29,6 +29,21 @@ bool FitsHeader(std::string_view value) {
   });
 }
 
+// One that is full says so (503): leaving it out would fill the others. Of what is the client's
+// fault it is not to blame.
+breaker::Outcome OutcomeOf(int status) {
+  if (status < 400) return breaker::Outcome::kGood;
+  return status >= 500 && status != 503 ? breaker::Outcome::kBad : breaker::Outcome::kNothing;
+}
+
+// As the answer says, but not later than it came; else when its first byte was there.
+int64_t FirstTokenNs(const http::UpstreamAnswer& answered, const JsonAnswer& answer,
+                     int64_t now_ns) {
+  if (!answer.first_token_ms.has_value()) return answered.body_ns;
+  const auto took_ns = static_cast<double>(now_ns - answered.sent_ns);
+  return answered.sent_ns + static_cast<int64_t>(std::min(*answer.first_token_ms * 1e6, took_ns));
+}
+
 std::vector<http::Header> HeadersOf(const Request& request) {
   std::vector<http::Header> headers = {{"Content-Type", "application/json"}};
   if (FitsHeader(request.flags)) headers.push_back({"x-weir-flags", std::string(request.flags)});
@@ -48,13 +63,16 @@ std::vector<http::Header> HeadersOf(const Request& request) {
 // what holds that.
 class Desk::Call : public std::enable_shared_from_this<Call> {
  public:
-  Call(Desk& desk, const Request& request, int64_t deadline_ns, Sink& sink)
+  // `deadline_ns` is the caller's.
+  Call(Desk& desk, const Request& request, int64_t now_ns, int64_t deadline_ns, Sink& sink)
       : desk_(desk.weak_from_this()),
         service_(desk.service_),
         request_(request),
-        deadline_ns_(deadline_ns),
+        deadline_ns_(DeadlineOf(service_->entry, now_ns, deadline_ns)),
+        is_hasty_(deadline_ns_ == deadline_ns),
         sink_(&sink),
         tried_(service_->places().size()) {}
+  ~Call() { EndProbe(breaker::Outcome::kNothing, 0); }
 
   void Start(Desk& desk, std::stop_token stop) {
     // Of a body whose tensors were checked nothing else goes to the service.
@@ -63,17 +81,18 @@ class Desk::Call : public std::enable_shared_from_this<Call> {
       written_ = WriteOip(request_);
     }
     on_stop_.emplace(std::move(stop), [this] { Cancel(); });
-    if (const std::optional<size_t> place = desk.Choose(tried_)) return Send(desk, *place);
+    if (const auto choice = desk.Choose(tried_)) return Send(desk, *choice);
     End({Code::kResourceExhausted, fmt::format("{} connections are busy and {} calls wait for one",
                                                service_->entry.max_connections, kMaxWaiting)});
   }
 
  private:
-  void Send(Desk& desk, size_t place);
+  void Send(Desk& desk, Choice choice);
   void OnAnswer(http::UpstreamAnswer answer);
   void Retry(Desk& desk, const http::UpstreamAnswer& answer);
-  void Read(Desk& desk, http::ClientResponse response);
+  void Read(Desk& desk, http::UpstreamAnswer answer);
   Status Refusal(const http::ClientResponse& response) const;
+  void EndProbe(breaker::Outcome outcome, int64_t now_ns);
   void Cancel();
   void End(const Status& status, const Usage& usage = {});
   Place& place() const { return *service_->places()[asked_]; }
@@ -82,22 +101,25 @@ class Desk::Call : public std::enable_shared_from_this<Call> {
   const std::shared_ptr<Service> service_;
   const Request& request_;  // until End
   const int64_t deadline_ns_;
-  Sink* sink_;  // null once it has ended
+  const bool is_hasty_;  // the version's own time-out is none, or later
+  Sink* sink_;           // null once it has ended
   bool is_checked_ = false;
   std::string written_;
   std::vector<bool> tried_;
   int sent_ = 0;
   int broken_ = 0;  // of them, those that got as far as the service
   size_t asked_ = 0;
-  uint64_t number_ = 0;  // there
+  bool is_probe_ = false;  // the call that is under way there
+  uint64_t number_ = 0;    // there
   std::optional<std::stop_callback<std::function<void()>>> on_stop_;
 };
 
-void Desk::Call::Send(Desk& desk, size_t place) {
-  const Result<http::Upstream*> upstream = desk.UpstreamTo(place);
-  if (!upstream.ok()) return End(Internal(upstream.status().ToString()));
-  asked_ = place;
+void Desk::Call::Send(Desk& desk, Choice choice) {
+  asked_ = choice.place;
+  is_probe_ = choice.is_probe;
   tried_[asked_] = true;
+  const Result<http::Upstream*> upstream = desk.UpstreamTo(asked_);
+  if (!upstream.ok()) return End(Internal(upstream.status().ToString()));
   ++sent_;
   http::UpstreamCall call;
   call.target = service_->target;
@@ -115,10 +137,14 @@ void Desk::Call::OnAnswer(http::UpstreamAnswer answer) {
   if (desk == nullptr) return;
   if (!answer.response.ok()) return Retry(*desk, answer);
   place().Answered();
-  // One that is full says so; leaving it out would fill the others.
-  const int status = answer.response->status;
-  service_->Note(place(), status >= 500 && status != 503, desk->clock_.MonotonicNs());
-  Read(*desk, *std::move(answer.response));
+  const breaker::Outcome outcome = OutcomeOf(answer.response->status);
+  const int64_t now_ns = desk->clock_.MonotonicNs();
+  if (is_probe_) {
+    EndProbe(outcome, now_ns);
+  } else {
+    desk->Note(asked_, outcome, request_.key_hash, now_ns);
+  }
+  Read(*desk, std::move(answer));
 }
 
 // A request that breaks the connection twice may be what breaks the service: it is not sent to the
@@ -126,18 +152,25 @@ void Desk::Call::OnAnswer(http::UpstreamAnswer answer) {
 void Desk::Call::Retry(Desk& desk, const http::UpstreamAnswer& answer) {
   const Status status = answer.response.status();
   const Usage usage{.is_late = answer.is_late, .unreached = answer.no_connection};
-  if (answer.is_late) return End(status, usage);
+  if (answer.is_late) {
+    // Clients must not keep a url out by having no time.
+    if (!is_hasty_) EndProbe(breaker::Outcome::kBad, desk.clock_.MonotonicNs());
+    return End(status, usage);
+  }
   if (status.code() != Code::kUnavailable) return End(Internal(status.ToString()));
-  place().SetAside(desk.clock_.MonotonicNs() + service_->options.aside_ms * 1'000'000);
+  const int64_t now_ns = desk.clock_.MonotonicNs();
+  EndProbe(breaker::Outcome::kUnreached, now_ns);
+  place().SetAside(now_ns + service_->options.aside_ms * 1'000'000);
   if (answer.got_bytes) return End(Internal(status.message()));
   if (!answer.no_connection && ++broken_ == 2) return End(status, usage);
   if (tried_.size() == 1 && sent_ == 1) tried_[0] = false;  // once more
-  const std::optional<size_t> next = desk.Choose(tried_);
+  const std::optional<Choice> next = desk.Choose(tried_);
   if (!next.has_value()) return End(status, usage);
   Send(desk, *next);
 }
 
-void Desk::Call::Read(Desk& desk, http::ClientResponse response) {
+void Desk::Call::Read(Desk& desk, http::UpstreamAnswer answered) {
+  http::ClientResponse& response = *answered.response;
   if (response.status / 100 != 2) return End(Refusal(response));
   if (!response.Header(kBinary).empty()) {
     return End(InvalidArgument("outputs", "binary tensors are not passed on: ask for JSON"));
@@ -153,7 +186,8 @@ void Desk::Call::Read(Desk& desk, http::ClientResponse response) {
   on_stop_.reset();
   sink_->OnHead();
   sink_->OnJson(answer);
-  End(OkStatus(), {.tokens = answer.tokens});
+  End(OkStatus(), {.tokens = answer.tokens,
+                   .first_token_ns = FirstTokenNs(answered, answer, desk.clock_.MonotonicNs())});
 }
 
 // Whose fault it is. What a declared input lets through, a version has to take; but nobody knows
@@ -167,6 +201,10 @@ Status Desk::Call::Refusal(const http::ClientResponse& response) const {
   if (blames_client && may_blame) return InvalidArgument("", std::move(text));
   if (response.status == 429) return {Code::kResourceExhausted, std::move(text)};
   return Internal(std::move(text));
+}
+
+void Desk::Call::EndProbe(breaker::Outcome outcome, int64_t now_ns) {
+  if (std::exchange(is_probe_, false)) service_->EndProbe(place(), outcome, now_ns);
 }
 
 void Desk::Call::Cancel() {
@@ -186,7 +224,8 @@ Desk::Desk(std::shared_ptr<Service> service, Executor& worker, const Clock& cloc
     : service_(std::move(service)),
       worker_(worker),
       clock_(clock),
-      upstreams_(service_->places().size()) {}
+      upstreams_(service_->places().size()),
+      answers_(service_->places().size()) {}
 
 void Desk::Start(const Request& request, int64_t deadline_ns, std::stop_token stop, Sink& sink) {
   const int64_t now_ns = clock_.MonotonicNs();
@@ -200,8 +239,7 @@ void Desk::Start(const Request& request, int64_t deadline_ns, std::stop_token st
                                         request.is_predict ? "v2/models/…/infer" : "predict/…")),
         {});
   }
-  const auto call = std::make_shared<Call>(*this, request,
-                                           DeadlineOf(service_->entry, now_ns, deadline_ns), sink);
+  const auto call = std::make_shared<Call>(*this, request, now_ns, deadline_ns, sink);
   call->Start(*this, std::move(stop));
 }
 
@@ -209,7 +247,7 @@ size_t Desk::Busy(size_t place) const {
   return upstreams_[place] == nullptr ? 0 : upstreams_[place]->busy();
 }
 
-std::optional<size_t> Desk::Choose(const std::vector<bool>& tried) {
+std::optional<Desk::Choice> Desk::Choose(const std::vector<bool>& tried) {
   const auto& places = service_->places();
   const size_t room = service_->entry.max_connections + kMaxWaiting;
   ++turn_;
@@ -221,8 +259,7 @@ std::optional<size_t> Desk::Choose(const std::vector<bool>& tried) {
       const size_t at = (turn_ + i) % places.size();
       const size_t busy = Busy(at);
       if (tried[at] || busy >= room) continue;
-      const int64_t aside_ns =
-          std::max(places[at]->aside_until_ns(), places[at]->ejected_until_ns());
+      const int64_t aside_ns = std::max(places[at]->aside_until_ns(), places[at]->out_until_ns());
       const bool is_healthy = places[at]->IsWell() && aside_ns <= now_ns;
       const std::tuple rank(!is_healthy, is_healthy ? 0 : aside_ns, busy);
       if (best.has_value() && !(rank < best_rank)) continue;
@@ -230,12 +267,31 @@ std::optional<size_t> Desk::Choose(const std::vector<bool>& tried) {
       best_rank = rank;
     }
     if (!best.has_value()) return std::nullopt;
-    const int64_t aside_ns = places[*best]->aside_until_ns();
-    if (std::get<0>(best_rank) || aside_ns == 0) return best;
-    if (places[*best]->TakeProbe(aside_ns, now_ns + service_->options.aside_ms * 1'000'000)) {
-      return best;
-    }
-    // Another worker tries this one; it is set aside again, or it answers calls. Look once more.
+    if (std::get<0>(best_rank)) return Choice{.place = *best};
+    Place& place = *places[*best];
+    const int64_t aside_ns = place.aside_until_ns();
+    const int64_t next_ns = now_ns + service_->options.aside_ms * 1'000'000;
+    // Where another worker tries this one, it is left alone again, or it answers calls by now: look
+    // once more.
+    if (aside_ns != 0 && !place.TakeProbe(aside_ns, next_ns)) continue;
+    if (!place.IsOut()) return Choice{.place = *best};
+    if (service_->BeginProbe(place, now_ns)) return Choice{.place = *best, .is_probe = true};
+  }
+}
+
+void Desk::Note(size_t place, breaker::Outcome outcome, uint32_t key_hash, int64_t now_ns) {
+  Place& asked = *service_->places()[place];
+  // What an ejected one was asked for before, or for want of another, has no say.
+  if (outcome == breaker::Outcome::kNothing || asked.IsOut()) return;
+  const bool is_bad = outcome == breaker::Outcome::kBad;
+  Answers& answers = answers_[place];
+  if (answers.ejections != asked.ejections()) answers = {asked.ejections(), {}};
+  answers.window.Record(is_bad, key_hash, now_ns / 1'000'000);
+  service_->Note(asked, is_bad, key_hash, now_ns);
+  if (!is_bad) return;
+  if (const auto why = answers.window.WhyBad(now_ns / 1'000'000)) {
+    answers.window = {};  // where it must stay, it is asked of the next answers again
+    service_->Eject(asked, *why, now_ns);
   }
 }
 

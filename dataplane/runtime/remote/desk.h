@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/breaker/window.h"
 #include "dataplane/runtime/remote/answer.h"
 #include "dataplane/runtime/remote/service.h"
 #include "shared/base/clock.h"
@@ -29,10 +30,22 @@ class Desk : public std::enable_shared_from_this<Desk> {
  private:
   class Call;
 
+  struct Choice {
+    size_t place = 0;
+    bool is_probe = false;  // EndProbe of the service follows
+  };
+  // What one place answered to this worker, since it was last ejected.
+  struct Answers {
+    uint32_t ejections = 0;
+    breaker::Window window;
+  };
+
   // The place to ask next: of those not tried that have room, the healthy one with the fewest of
   // this worker's calls; if none is healthy, the one whose time aside ends first. Absent: no place
   // is left.
-  std::optional<size_t> Choose(const std::vector<bool>& tried);
+  std::optional<Choice> Choose(const std::vector<bool>& tried);
+  // How a call that was no probe was answered.
+  void Note(size_t place, breaker::Outcome outcome, uint32_t key_hash, int64_t now_ns);
   size_t Busy(size_t place) const;
   Result<http::Upstream*> UpstreamTo(size_t place);
 
@@ -40,6 +53,7 @@ class Desk : public std::enable_shared_from_this<Desk> {
   Executor& worker_;
   const Clock& clock_;
   std::vector<std::shared_ptr<http::Upstream>> upstreams_;  // by place; null until it is called
+  std::vector<Answers> answers_;                            // by place
   size_t turn_ = 0;                                         // where Choose begins
   AnswerReader reader_;
 };

@@ -46,6 +46,7 @@ class RemoteVersion final : public Version {
     return checker->WarmUp(service_, stop_);
   }
   Status Health() const override { return service_->Health(); }
+  std::vector<Upstream> Upstreams() const override { return service_->Upstreams(); }
   const std::vector<domain::TensorSpec>& outputs() const override { return outputs_; }
 
  private:

@@ -10,6 +10,13 @@
 // connections is left at that, lest it break every replica; what a service answers is never asked
 // for again.
 //
+// A url that answers badly (5xx other than 503) leaves the balancing: after five bad answers in a
+// row, or when half of the answers of 10 s are bad that one worker got, 20 or more; those of three
+// callers or more, so that no client ejects it alone; never more than half of the urls. After
+// `eject_ms` one call at a time tries it, three good ones bring it back, a bad one doubles the time
+// (breaker.h). The answers of 10 s are each worker's own; bad ones in a row, and that a url is out,
+// are atomics of all workers; only who ejects or tries a url takes the service's mutex.
+//
 // A url is healthy unless its last check failed, or a call to it just did: then it is left alone
 // for `aside_ms`, and a single call tries it. Every url is checked each `check_interval_ms`:
 //   oip      GET <health, or /v2/health/ready> and GET /v2/models/<model>/ready
@@ -41,7 +48,7 @@ struct RemoteOptions {
   int checks = 3;
   int64_t aside_ms = 1000;
   int64_t connect_timeout_ms = 1000;
-  int64_t eject_ms = 5000;  // that a url which answers badly is left out, and up to a quarter more
+  int64_t eject_ms = 5000;  // that a url which answers badly is left out at first, see above
 };
 
 // "oip" and "predict". `clock` is the one that deadlines are told in; it outlives what is loaded.

@@ -17,6 +17,7 @@ namespace {
 
 // How long a version that is well waits for what its other urls say.
 constexpr std::chrono::milliseconds kOthersMs(100);
+constexpr int64_t kMs = 1'000'000;  // ns
 
 std::string HostOf(std::string_view url) {
   if (const size_t scheme = url.find("://"); scheme != std::string_view::npos) {
@@ -51,9 +52,25 @@ std::vector<std::string> CheckedOf(Protocol protocol, const VersionSource& sourc
 
 }  // namespace
 
-Place::Place(std::string url) : url_(std::move(url)), name_(HostOf(url_)) {}
+Place::Place(std::string url, int64_t eject_ms)
+    : url_(std::move(url)), name_(HostOf(url_)), breaker_({}, RandomU64(), eject_ms) {}
+
+bool Place::CountBad(uint32_t key_hash) {
+  const uint64_t key = uint64_t{1} + key_hash;
+  for (std::atomic<uint64_t>& known : bad_keys_) {
+    uint64_t none = 0;
+    if (known.compare_exchange_strong(none, key) || none == key) break;
+  }
+  return bad_in_a_row_.fetch_add(1) + 1 >= Service::kEjectAfter && bad_keys_.back() != 0;
+}
 
 // Workers share these words: they are written only when they change.
+void Place::ForgetBad() {
+  if (bad_in_a_row_.load(std::memory_order_relaxed) == 0) return;
+  bad_in_a_row_ = 0;
+  for (std::atomic<uint64_t>& key : bad_keys_) key = 0;
+}
+
 void Place::Answered() {
   if (aside_until_ns() != 0) aside_until_ns_.store(0, std::memory_order_relaxed);
   if (!answered_.load(std::memory_order_relaxed)) answered_.store(true, std::memory_order_relaxed);
@@ -75,7 +92,8 @@ Service::Service(Protocol asked, const VersionSource& source, const RemoteOption
       name(fmt::format("{} {}", source.model, source.version)),
       target(TargetOf(asked, source)),
       checked_(CheckedOf(asked, source)) {
-  for (const std::string& url : entry.urls) places_.push_back(std::make_unique<Place>(url));
+  for (const std::string& url : entry.urls)
+    places_.push_back(std::make_unique<Place>(url, options.eject_ms));
 }
 
 // `silent`: nobody answered.
@@ -176,25 +194,56 @@ std::string Service::Reasons() const {
   return Join(reasons, "; ");
 }
 
-void Service::Note(Place& place, bool is_bad, int64_t now_ns) {
-  if (!is_bad) {
-    if (place.bad_in_a_row_.load(std::memory_order_relaxed) != 0) place.bad_in_a_row_ = 0;
-    return;
-  }
-  if (place.bad_in_a_row_.fetch_add(1) + 1 < kEjectAfter) return;
+void Service::Note(Place& place, bool is_bad, uint32_t key_hash, int64_t now_ns) {
+  if (!is_bad) return place.ForgetBad();
+  if (!place.CountBad(key_hash)) return;
+  Eject(place, fmt::format("{} answers in a row failed", kEjectAfter), now_ns);
+}
+
+void Service::Eject(Place& place, const std::string& why, int64_t now_ns) {
   const std::lock_guard lock(mutex_);
-  place.bad_in_a_row_ = 0;
-  const auto out =
-      static_cast<size_t>(std::count_if(places_.begin(), places_.end(), [&](const auto& each) {
-        return each.get() != &place && each->ejected_until_ns() > now_ns;
-      }));
-  if ((out + 1) * 2 > places_.size()) return;
-  // Not all nodes come back to it in the same moment.
-  const auto jitter_ms =
-      static_cast<int64_t>(RandomU64() % static_cast<uint64_t>(options.eject_ms / 4 + 1));
-  place.ejected_until_ns_ = now_ns + (options.eject_ms + jitter_ms) * 1'000'000;
-  Log("runtime").warn("{}: {} answered badly {} times in a row and is left out for {} ms", name,
-                      place.name(), kEjectAfter, options.eject_ms + jitter_ms);
+  place.ForgetBad();
+  const auto out = static_cast<size_t>(std::count_if(
+      places_.begin(), places_.end(), [](const auto& each) { return each->IsOut(); }));
+  if (place.IsOut() || (out + 1) * 2 > places_.size()) return;
+  place.breaker_.Trip(why, now_ns / kMs);
+  ++place.ejections_;
+  place.out_until_ns_ = place.breaker_.open_until_ms() * kMs;
+  Log("runtime").warn("{}: {} is left out for {} ms: {}", name, place.name(),
+                      place.breaker_.open_until_ms() - now_ns / kMs, why);
+}
+
+bool Service::BeginProbe(Place& place, int64_t now_ns) {
+  const std::lock_guard lock(mutex_);
+  if (place.breaker_.Admit(now_ns / kMs) != breaker::Permit::kProbe) return false;
+  place.out_until_ns_ = Place::kProbed;
+  return true;
+}
+
+void Service::EndProbe(Place& place, breaker::Outcome outcome, int64_t now_ns) {
+  const std::lock_guard lock(mutex_);
+  place.breaker_.Answer(breaker::Permit::kProbe, outcome, 0, now_ns / kMs);
+  switch (place.breaker_.state()) {
+    case breaker::State::kClosed:
+      place.out_until_ns_ = 0;
+      Log("runtime").info("{}: {} answers well again", name, place.name());
+      break;
+    case breaker::State::kOpen:
+      place.out_until_ns_ = place.breaker_.open_until_ms() * kMs;
+      Log("runtime").info("{}: {} failed again and is left out for {} ms", name, place.name(),
+                          place.breaker_.open_until_ms() - now_ns / kMs);
+      break;
+    case breaker::State::kProbing:
+      place.out_until_ns_ = Place::kProbeDue;
+      break;
+  }
+}
+
+std::vector<Upstream> Service::Upstreams() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<Upstream> all;
+  for (const auto& place : places_) all.push_back({place->url(), place->breaker_.state()});
+  return all;
 }
 
 Status Service::Health() const {

@@ -3,9 +3,11 @@
 // its urls fares. Shared by the version, its calls on every worker and the checker.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -14,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "dataplane/breaker/breaker.h"
 #include "dataplane/runtime/remote/remote_runtime.h"
 #include "shared/base/clock.h"
 #include "shared/base/status.h"
@@ -24,10 +27,12 @@ namespace weir::node::runtime::remote {
 
 enum class Protocol : uint8_t { kOip, kPredict };
 
-// One url. Any thread, but for what the checks keep: it belongs to the service's mutex.
+// One url. Any thread, but for what the checks keep and the breaker: they belong to the service's
+// mutex.
 class Place {
  public:
-  explicit Place(std::string url);
+  // `eject_ms`: how long it is out at first.
+  Place(std::string url, int64_t eject_ms);
 
   const std::string& url() const { return url_; }
   const std::string& name() const { return name_; }  // "host:port"
@@ -43,22 +48,35 @@ class Place {
   }
   // A call was answered.
   void Answered();
-  // It answers, but badly: nobody calls until then, where another can.
-  int64_t ejected_until_ns() const { return ejected_until_ns_.load(std::memory_order_relaxed); }
+  // It answers, but badly, and has left the balancing: nobody calls before then, where another can.
+  // 0: it is in; kProbed: a call tries it.
+  int64_t out_until_ns() const { return out_until_ns_.load(std::memory_order_relaxed); }
+  bool IsOut() const { return out_until_ns() != 0; }
+  // How often it has left the balancing.
+  uint32_t ejections() const { return ejections_.load(std::memory_order_relaxed); }
 
  private:
   friend class Service;
+  static constexpr int64_t kProbed = std::numeric_limits<int64_t>::max();
+  static constexpr int64_t kProbeDue = 1;
+
+  // True once kEjectAfter answers in a row were bad, those of several callers.
+  bool CountBad(uint32_t key_hash);
+  void ForgetBad();
 
   const std::string url_;
   const std::string name_;
   std::atomic<int64_t> aside_until_ns_{0};
-  std::atomic<int64_t> ejected_until_ns_{0};
-  std::atomic<int> bad_in_a_row_{0};  // answers
+  std::atomic<int64_t> out_until_ns_{0};
+  std::atomic<uint32_t> ejections_{0};
+  std::atomic<int> bad_in_a_row_{0};                                         // answers
+  std::array<std::atomic<uint64_t>, breaker::Window::kMinKeys> bad_keys_{};  // of them; 0: none
   std::atomic<bool> unfit_{false};
   std::atomic<bool> answered_{false};  // since the last check
   bool is_checked_ = false;            // at present
   int failures_ = 0;                   // of checks, in a row
   std::optional<Status> last_;         // what the last check found
+  breaker::Breaker breaker_;           // for how long it is out, and what brings it back
 };
 
 class Service : public std::enable_shared_from_this<Service> {
@@ -84,11 +102,19 @@ class Service : public std::enable_shared_from_this<Service> {
   // say that they are not), else Unavailable with every reason. Blocks for at most twice the
   // check's time-out, and not once `stop` is requested.
   Status WarmUp(WorkPool& pool, const std::stop_token& stop);
-  // Any thread. How a call was answered. After kEjectAfter bad ones in a row a url leaves the
-  // balancing for a while, but never more than half of them at once: that all are bad is for the
-  // version's breaker to see.
+  // These four on any thread. Note locks nothing while answers are good, the others are rare.
+  // How a call to a place that is in was answered. kEjectAfter bad ones in a row, of several
+  // callers, eject it.
   static constexpr int kEjectAfter = 5;
-  void Note(Place& place, bool is_bad, int64_t now_ns);
+  void Note(Place& place, bool is_bad, uint32_t key_hash, int64_t now_ns);
+  // It leaves the balancing for a while, unless more than half of the places would then be out:
+  // that all are bad is for the version's breaker to see. `why`, for the log: "10 of 20 answers …".
+  void Eject(Place& place, const std::string& why, int64_t now_ns);
+  // Whether the caller is the one who tries a place whose time is over; EndProbe follows.
+  bool BeginProbe(Place& place, int64_t now_ns);
+  void EndProbe(Place& place, breaker::Outcome outcome, int64_t now_ns);
+  // Any thread.
+  std::vector<Upstream> Upstreams() const;
   // Any thread. Unavailable once every url failed its checks.
   Status Health() const;
 
@@ -102,7 +128,8 @@ class Service : public std::enable_shared_from_this<Service> {
 
   const std::vector<std::string> checked_;  // targets of GET
   std::vector<std::unique_ptr<Place>> places_;
-  // Checks on threads of a pool write what the loader reads and waits for.
+  // Checks on threads of a pool write what the loader reads and waits for; workers eject places and
+  // try them again.
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
   Status health_;

@@ -53,12 +53,32 @@ void Service::Handle(const std::shared_ptr<http::Exchange>& exchange) {
   }
   ++calls_;
   http::Response response = Answer(request);
+  if (rest_after_ms > 0) return Begin(exchange, response);
   if (delay_ms == 0) return exchange->Respond(std::move(response));
   exchange->OnClose([] {});  // a client that has gone is not waited for
-  const std::lock_guard lock(mutex_);
-  delayed_.emplace(Clock::System().MonotonicMs() + delay_ms, [this, exchange, response] {
-    server_->worker(0).Post([exchange, response] { exchange->Respond(response); });
+  Later(delay_ms, [exchange, response] { exchange->Respond(response); });
+}
+
+// As chunks.
+void Service::Begin(const std::shared_ptr<http::Exchange>& exchange,
+                    const http::Response& response) {
+  const size_t half = response.body.size() / 2;
+  exchange->StartStream({.status = response.status,
+                         .headers = response.headers,
+                         .body = {},
+                         .content_type = "application/json"});
+  exchange->Write(std::string_view(response.body).substr(0, half));
+  Later(rest_after_ms, [exchange, rest = response.body.substr(half)] {
+    exchange->Write(rest);
+    exchange->End();
   });
+}
+
+// `task` runs on the server's worker.
+void Service::Later(int64_t ms, Task task) {
+  const std::lock_guard lock(mutex_);
+  delayed_.emplace(Clock::System().MonotonicMs() + ms,
+                   [this, task = std::move(task)] { server_->worker(0).Post(task); });
   wake_.notify_one();
 }
 

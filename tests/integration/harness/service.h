@@ -33,10 +33,11 @@ class Service {
 
   // Knobs; any thread.
   std::atomic<double> value;
-  std::atomic<double> error_rate{0};     // of inferences, answered with 500
-  std::atomic<int64_t> delay_ms{0};      // before an inference is answered
-  std::atomic<bool> ready{true};         // what health checks are answered
-  std::atomic<bool> mute_checks{false};  // they are not answered at all
+  std::atomic<double> error_rate{0};      // of inferences, answered with 500
+  std::atomic<int64_t> delay_ms{0};       // before an inference is answered
+  std::atomic<int64_t> rest_after_ms{0};  // between the first half of an answer and the rest
+  std::atomic<bool> ready{true};          // what health checks are answered
+  std::atomic<bool> mute_checks{false};   // they are not answered at all
   // What every inference is answered instead; nullopt: as usual.
   void SetAnswer(std::optional<http::Response> answer);
 
@@ -53,6 +54,8 @@ class Service {
   using Task = std::function<void()>;
   void Handle(const std::shared_ptr<http::Exchange>& exchange);
   http::Response Answer(const http::Request& request);
+  void Begin(const std::shared_ptr<http::Exchange>& exchange, const http::Response& response);
+  void Later(int64_t ms, Task task);
   void Delay(const std::stop_token& stop);
 
   std::string address_;

@@ -194,6 +194,27 @@ TEST_F(SloTest, ThroughputIsJudgedOnceAWholeWindowWasWatched) {
   EXPECT_EQ(State(), SloState::kViolated) << "silence is a throughput of nothing";
 }
 
+TEST_F(SloTest, TheFirstTokenIsItsOwnTimeWhereAnswersStream) {
+  Watch(Slo("p50_ttft_ms", 50));
+  Series streamed = Answers(100, 0, 400);
+  for (int i = 0; i < 100; ++i) streamed.ttft.Add(30);
+  Add(streamed);
+  Look();
+  EXPECT_EQ(State(), SloState::kOk);
+  EXPECT_EQ(watch_->verdict().value, 30);
+}
+
+TEST_F(SloTest, TheFirstTokenOfAnAnswerInOnePieceIsItsLatency) {
+  Watch(Slo("p50_ttft_ms", 50));
+  Add(Answers(0, 100, 60'000));  // time-outs have no first token
+  Look();
+  EXPECT_EQ(State(), SloState::kNoData);
+  Add(Answers(100, 0, 80));
+  Look();
+  EXPECT_EQ(State(), SloState::kViolated);
+  EXPECT_EQ(watch_->verdict().value, 80);
+}
+
 TEST_F(SloTest, TokensOfRequests) {
   Watch(Slo("tokens_per_second", 50));
   for (int i = 0; i < 61; ++i) {
@@ -293,6 +314,18 @@ TEST_F(SloTest, ABudgetOfALatencyCountsWhatIsSlow) {
   Add(Answers(200, 0, 500));
   EXPECT_EQ(Look(), Edge::kViolated);
   EXPECT_EQ(watch_->reading().bad, 200u);
+}
+
+TEST_F(SloTest, ABudgetOfFirstTokensCountsTheLateOnesAndTheBad) {
+  SloSpec slo = Slo("p95_ttft_ms", 260);
+  slo.target = 0.99;
+  Watch(slo);
+  Series series = Answers(800, 100, 20);
+  for (int i = 0; i < 600; ++i) series.ttft.Add(20);
+  for (int i = 0; i < 200; ++i) series.ttft.Add(500);
+  Add(series);
+  EXPECT_EQ(Look(), Edge::kViolated);
+  EXPECT_NEAR(static_cast<double>(watch_->reading().bad), 300, 20) << "from a digest";
 }
 
 TEST_F(SloTest, LongBurnWindowsComeFromWhatWasStored) {

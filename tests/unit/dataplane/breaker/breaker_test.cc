@@ -178,6 +178,21 @@ TEST_F(BreakerTest, AProbeThatSaysNothingMakesRoomForTheNext) {
   EXPECT_EQ(breaker_.state(), State::kClosed);
 }
 
+TEST_F(BreakerTest, ACallerMayOpenItOnItsOwnEvidenceAndForATimeOfItsOwn) {
+  Breaker breaker({}, 0, 100);
+  breaker.Trip("5 answers in a row failed", 1'000);
+  EXPECT_EQ(breaker.state(), State::kOpen);
+  EXPECT_EQ(breaker.open_until_ms(), 1'100);
+  breaker.Trip("once more", 1'050);
+  EXPECT_EQ(breaker.open_until_ms(), 1'100) << "it is open already";
+  breaker.Answer(breaker.Admit(1'100), Outcome::kBad, 1, 1'100);
+  EXPECT_EQ(breaker.open_until_ms(), 1'300);
+  for (int i = 0; i < 3; ++i) breaker.Answer(breaker.Admit(1'300), Outcome::kGood, 1, 1'300);
+  EXPECT_EQ(breaker.state(), State::kClosed);
+  breaker.Trip("again", 2'000);
+  EXPECT_EQ(breaker.open_until_ms(), 2'100) << "the first time is short again";
+}
+
 TEST_F(BreakerTest, WhatPassedBeforeItOpenedHasNoSay) {
   std::vector<Permit> early;
   for (int i = 0; i < 10; ++i) early.push_back(breaker_.Admit(now_ms_));

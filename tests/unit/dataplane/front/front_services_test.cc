@@ -46,6 +46,42 @@ class FrontServices : public ServiceNodeTest {
   domain::FinePercent flag_share_ = 50'000;
 };
 
+TEST_F(FrontServices, TimesToFirstTokensAreOfGoodAnswersThatSayOrStreamThem) {
+  OnlyServices("oip", {service_.url()});
+  service_.SetBody(R"({"outputs":[],"usage":{"time_to_first_token_ms":0}})");
+  StartAll();
+  EXPECT_EQ(Infer(kNothing, {{"x-tenant-id", "acme"}}).status, 200);
+  service_.SetBody("{}", 500);
+  EXPECT_EQ(Infer(kNothing).status, 500);
+  telemetry::Window window = Telemetry();
+  const telemetry::Series& stable = window[Key("1.0.0", "stable")];
+  EXPECT_EQ(stable.Counter(telemetry::kRequests), 2U);
+  ASSERT_EQ(stable.ttft.Count(), 1);
+  EXPECT_GT(stable.ttft.Quantile(1), 0) << "what passed before the call counts";
+  EXPECT_LT(stable.ttft.Quantile(1), stable.latency_digest.Quantile(1));
+  EXPECT_EQ((window[{"tenant/acme/fraud_detection", "1.0.0", "stable"}].ttft.Count()), 1);
+}
+
+TEST_F(FrontServices, AUrlThatUsersGetErrorsFromIsLeftOutAndMetricsSaySo) {
+  OnlyServices("oip", {service_.url()});
+  model_.versions[0].urls.push_back(other_.url());
+  service_.SetBody(R"({"outputs":[]})");
+  other_.SetBody("{}", 500);
+  StartAll();
+  const auto state_of = [](const TestService& service) {
+    return "weir_upstream_state{model=\"fraud_detection\",model_version=\"1.0.0\",upstream=\"" +
+           service.url() + "\"} ";
+  };
+  EXPECT_THAT(Get("/metrics").body, HasSubstr(state_of(other_) + "0\n"));
+  for (int i = 0; i < 40; ++i) Infer(kNothing, {{"X-User-Id", "one"}});
+  EXPECT_EQ(other_.asked().size(), 20U) << "no user does that alone";
+  for (int i = 0; i < 40; ++i) Infer(kNothing, {{"X-User-Id", "user-" + std::to_string(i)}});
+  EXPECT_LE(other_.asked().size(), 25U);
+  const std::string metrics = Get("/metrics").body;
+  EXPECT_THAT(metrics, HasSubstr(state_of(other_) + "1\n"));
+  EXPECT_THAT(metrics, HasSubstr(state_of(service_) + "0\n"));
+}
+
 TEST_F(FrontServices, OipPassesTheBodyOnAndTheAnswerBackAsItIs) {
   OnlyServices("oip", {service_.url()});
   service_.SetBody(

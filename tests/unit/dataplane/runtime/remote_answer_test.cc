@@ -116,6 +116,28 @@ TEST(AnswerReader, FindsTheNumberOfAPredictAnswer) {
   EXPECT_EQ(reader.ReadPredict(none, &answer).code(), Code::kInternal);
 }
 
+TEST(AnswerReader, FindsTheTimeToTheFirstTokenThatAnAnswerStates) {
+  AnswerReader reader;
+  const std::pair<const char*, std::optional<double>> answers[] = {
+      {R"({"outputs":[],"usage":{"completion_tokens":7,"time_to_first_token_ms":12.5}})", 12.5},
+      {R"({"outputs":[],"usage":{"ttft_ms":0}})", 0},
+      {R"({"outputs":[],"parameters":{"usage":{"ttft_ms":3}}})", 3},
+      {R"({"outputs":[],"parameters":{"time_to_first_token_ms":4,"ttft_ms":5}})", 4},
+      {R"({"outputs":[],"usage":{"time_to_first_token_ms":-1,"ttft_ms":6}})", 6},
+      {R"({"outputs":[],"usage":{"ttft_ms":"7"}})", std::nullopt},
+      {R"({"outputs":[],"ttft_ms":8})", std::nullopt},
+      {R"({"outputs":[]})", std::nullopt}};
+  for (const auto& [text, ms] : answers) {
+    std::string body = text;
+    JsonAnswer answer;
+    ASSERT_TRUE(reader.ReadOip(body, &answer).ok()) << text;
+    EXPECT_EQ(answer.first_token_ms, ms) << text;
+    answer = {};
+    ASSERT_TRUE(reader.ReadPredict(body, &answer).ok()) << text;
+    EXPECT_EQ(answer.first_token_ms, ms) << text;
+  }
+}
+
 TEST(AnswerReader, ALargeAnswerIsReadAndItsMemoryGivenBack) {
   AnswerReader reader;
   std::string large = R"({"outputs":[{"data":[1)";

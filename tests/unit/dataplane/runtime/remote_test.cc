@@ -100,33 +100,30 @@ TEST_F(Remote, CountsTheTokensThatAnAnswerStates) {
   }
 }
 
-TEST_F(Remote, AUrlThatAnswersBadlyIsLeftOutForAWhile) {
-  Service good;
-  Service bad;
-  options_.eject_ms = 60'000;
-  const auto version = Load({good.url(), bad.url()});
+TEST_F(Remote, SaysWhenTheFirstTokenWasThere) {
+  Service service;
+  const auto version = Load({service.url()});
   ASSERT_NE(version, nullptr);
-  bad.error_rate = 1;
-  int failed = 0;
-  for (int i = 0; i < 100; ++i) failed += workers_.Ask(version).status.ok() ? 0 : 1;
-  EXPECT_EQ(failed, 5);
-  EXPECT_EQ(bad.calls(), 5U);
-}
-
-TEST_F(Remote, NeverMoreThanHalfOfTheUrlsAreLeftOut) {
-  Service first;
-  Service second;
-  Service third;
-  options_.eject_ms = 60'000;
-  const auto version = Load({first.url(), second.url(), third.url()});
-  ASSERT_NE(version, nullptr);
-  for (Service* service : {&first, &second, &third}) service->error_rate = 1;
-  for (int i = 0; i < 90; ++i) workers_.Ask(version);
-  int left_out = 0;
-  for (const Service* service : {&first, &second, &third})
-    left_out += service->calls() == 5 ? 1 : 0;
-  EXPECT_EQ(left_out, 1);
-  EXPECT_EQ(first.calls() + second.calls() + third.calls(), 90U);
+  const auto ask = [&](const char* body) {
+    service.SetAnswer(http::Response{200, {}, body, ""});
+    return workers_.Ask(version).usage.first_token_ns;
+  };
+  const auto now_ns = [] { return Clock::System().MonotonicNs(); };
+  // As the answer's first byte came, where the answer does not say.
+  int64_t start_ns = now_ns();
+  const int64_t seen_ns = ask(R"({"outputs":[]})");
+  EXPECT_GE(seen_ns, start_ns);
+  EXPECT_LE(seen_ns, now_ns());
+  service.delay_ms = 60;
+  start_ns = now_ns();
+  const int64_t said_ns = ask(R"({"outputs":[],"usage":{"time_to_first_token_ms":20}})");
+  EXPECT_GE(said_ns, start_ns + 20'000'000);
+  EXPECT_LT(said_ns, now_ns() - 35'000'000);
+  // No token was there after the whole answer was.
+  const int64_t late_ns = ask(R"({"outputs":[],"parameters":{"ttft_ms":1e300}})");
+  EXPECT_LE(late_ns, now_ns());
+  service.SetAnswer(http::ErrorResponse(500, "no"));
+  EXPECT_EQ(workers_.Ask(version).usage.first_token_ns, 0);
 }
 
 TEST_F(Remote, AsksForTheModelAndVersionOfTheService) {

@@ -83,6 +83,36 @@ TEST(Upstream, SendsMethodPrefixHeadersAndBody) {
   EXPECT_EQ(home.open(), 1u);
 }
 
+TEST(Upstream, SaysWhenTheBodyBeganToCome) {
+  RawListener listener;
+  Home home({.url = listener.address()});
+  const int64_t start_ns = InMs(0);
+  auto future = home.Post("x");
+  RawSocket socket = listener.Accept();
+  socket.ReadUntil("\r\n\r\nx");
+  // More than any socket holds: once it is sent, some of it has been read.
+  const std::string piece(size_t{30} << 20, 'a');
+  socket.Send("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(piece.size() + 1) +
+              "\r\n\r\n");
+  const int64_t head_ns = InMs(0);
+  socket.Send(piece);
+  const int64_t piece_ns = InMs(0);
+  socket.Send("b");
+  const UpstreamAnswer answer = Get(std::move(future));
+  ASSERT_TRUE(answer.response.ok()) << answer.response.status().ToString();
+  EXPECT_GE(answer.sent_ns, start_ns);
+  EXPECT_LE(answer.sent_ns, head_ns);
+  EXPECT_GE(answer.body_ns, head_ns);
+  EXPECT_LE(answer.body_ns, piece_ns);
+  // The connection is used again; this answer has no body.
+  future = home.Post("y");
+  socket.ReadUntil("\r\n\r\ny");
+  socket.Send("HTTP/1.1 204 No Content\r\n\r\n");
+  const UpstreamAnswer none = Get(std::move(future));
+  EXPECT_EQ(none.body_ns, 0);
+  EXPECT_GE(none.sent_ns, piece_ns);
+}
+
 TEST(Upstream, FindsAHostByItsName) {
   Server service;
   ASSERT_TRUE(service.Start({}, EchoHeaders).ok());

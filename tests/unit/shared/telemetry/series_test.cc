@@ -59,6 +59,22 @@ TEST(Shard, QueueTimesAreHandedOverOnceAndMerge) {
   EXPECT_TRUE(shard.Take().at(kStable).queue.Empty());
 }
 
+TEST(Shard, TimesToFirstTokensAreHandedOverOnceAndMerge) {
+  Shard shard;
+  const auto cell = shard.Prepare(kStable);
+  for (const double ttft_ms : {5.0, 7.0, 9.0}) {
+    cell->RecordAnswer(20, false, 0);
+    cell->RecordTtft(ttft_ms);
+  }
+  Window window = shard.Take();
+  EXPECT_EQ(window.at(kStable).ttft.Count(), 3);
+  EXPECT_EQ(window.at(kStable).ttft.Quantile(0.5), 7);
+  Merge(window, window);
+  EXPECT_EQ(window.at(kStable).ttft.Count(), 6);
+  cell->RecordAnswer(20, false, 0);
+  EXPECT_TRUE(shard.Take().at(kStable).ttft.Empty());
+}
+
 TEST(Shard, DropsCellsThatNobodyHolds) {
   Shard shard;
   const auto kept = shard.Prepare(kStable);
