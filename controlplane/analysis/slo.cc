@@ -130,6 +130,11 @@ uint64_t MinSamplesOf(const domain::SloSpec& slo) {
   return metric ? metric->min_samples : 0;
 }
 
+int64_t HoldMsOf(const domain::SloSpec& slo) {
+  if (slo.keep_firing_for) return slo.keep_firing_for->ms;
+  return slo.target ? kLongestHoldMs : std::min(slo.window.ms, kLongestHoldMs);
+}
+
 std::vector<BurnReading> BurnPairs() {
   const auto pair = [](int64_t long_ms, int64_t short_ms, double factor, bool is_page) {
     return BurnReading{long_ms, short_ms, factor, is_page, {}, {}};

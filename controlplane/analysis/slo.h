@@ -78,6 +78,11 @@ double HowFarPast(const std::string& comparison, double value, double threshold)
 std::string SeverityByFactor(double factor);
 // Of the objective, or its metric's default.
 uint64_t MinSamplesOf(const domain::SloSpec& slo);
+// How long it must be good before its alert ends. Of the objective, or its window, since within one
+// an old answer and a new one come from the same requests; at most kLongestHoldMs, which is that of
+// a budget, whose shortest window it is.
+int64_t HoldMsOf(const domain::SloSpec& slo);
+inline constexpr int64_t kLongestHoldMs = 300'000;
 // The four pairs, longest alarms first.
 std::vector<BurnReading> BurnPairs();
 
@@ -96,8 +101,9 @@ class SloWatch {
   // `window` is shared by watches that look at the same; null for a metric of nodes.
   SloWatch(domain::SloSpec slo, std::string model, std::shared_ptr<SloWindow> window);
 
-  // kChanged: another severity. What was violated and has no data is told as recovered when that
-  // lasts for kForgetMs or a window, the longer of the two.
+  // kChanged: another severity. What was told as violated or warned is told as recovered once it
+  // has been good for HoldMsOf, or has had no data for kForgetMs or a window, the longer of the
+  // two: a value that swings around its threshold is one violation.
   Edge Evaluate(const NodeReadings& nodes, int64_t now_ms, int64_t now_wall_ms);
 
   const domain::SloSpec& slo() const { return slo_; }
@@ -105,7 +111,7 @@ class SloWatch {
   const SloVerdict& verdict() const { return verdict_; }
   const SloReading& reading() const { return reading_; }
   int64_t since_wall_ms() const { return since_wall_ms_; }
-  // Told as violated or warned, and not as recovered yet.
+  // Told as violated or warned, and not as recovered yet; its verdict may be good again.
   bool IsFiring() const { return told_ != SloState::kOk; }
   // The severity that was told last.
   const std::string& told_severity() const { return told_severity_; }
@@ -126,6 +132,8 @@ class SloWatch {
   SloReading Read(const NodeReadings& nodes, int64_t now_ms) const;
   void Clock(SloReading& reading, int64_t now_ms, int64_t now_wall_ms);
   Edge Tell(int64_t now_ms, int64_t now_wall_ms);
+  // What the verdict comes to for those who are told.
+  SloState Settled(int64_t now_ms, int64_t now_wall_ms);
 
   const domain::SloSpec slo_;
   const std::string model_;
@@ -136,6 +144,8 @@ class SloWatch {
   std::optional<Since> missed_;
   std::optional<Since> warned_;
   std::optional<Since> silent_;
+  std::optional<int64_t>
+      good_since_ms_;              // while it is told as something else; anew after a restart
   SloState told_ = SloState::kOk;  // kOk, kWarning or kViolated
   int64_t told_since_wall_ms_ = 0;
   std::string told_severity_;

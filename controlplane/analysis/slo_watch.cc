@@ -141,23 +141,33 @@ SloWatch::Edge SloWatch::Evaluate(const NodeReadings& nodes, int64_t now_ms, int
   return edge;
 }
 
-SloWatch::Edge SloWatch::Tell(int64_t now_ms, int64_t now_wall_ms) {
-  SloState now = verdict_.state;
-  if (now == SloState::kNoData) {
+SloState SloWatch::Settled(int64_t now_ms, int64_t now_wall_ms) {
+  if (verdict_.state == SloState::kNoData) {
     if (!silent_) silent_ = Since{now_ms, now_wall_ms};
-    if (now_ms - silent_->ms < std::max(slo_.window.ms, kForgetMs)) return Edge::kNone;
-    now = SloState::kOk;
+    if (now_ms - silent_->ms < std::max(slo_.window.ms, kForgetMs)) return told_;
     missed_.reset();
     warned_.reset();
-  } else {
-    silent_.reset();
+    return SloState::kOk;
   }
+  silent_.reset();
+  if (verdict_.state != SloState::kOk || told_ == SloState::kOk) {
+    good_since_ms_.reset();
+    return verdict_.state;
+  }
+  if (!good_since_ms_) good_since_ms_ = now_ms;
+  return now_ms - *good_since_ms_ < HoldMsOf(slo_) ? told_ : SloState::kOk;
+}
+
+SloWatch::Edge SloWatch::Tell(int64_t now_ms, int64_t now_wall_ms) {
+  const SloState now = Settled(now_ms, now_wall_ms);
   if (now == told_) {
-    if (now == SloState::kOk || verdict_.severity == told_severity_) return Edge::kNone;
+    const bool is_new = now == verdict_.state && verdict_.severity != told_severity_;
+    if (now == SloState::kOk || !is_new) return Edge::kNone;
     told_severity_ = verdict_.severity;
     return Edge::kChanged;
   }
   told_ = now;
+  good_since_ms_.reset();
   told_severity_ = now == SloState::kOk ? "" : verdict_.severity;
   if (now == SloState::kViolated) return Edge::kViolated;
   return now == SloState::kWarning ? Edge::kWarned : Edge::kRecovered;

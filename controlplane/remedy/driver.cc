@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/domain/sink.h"
 
@@ -148,6 +149,10 @@ void Driver::Observe(const Resource& policy, const SloWatch& watch, bool is_firi
   if (seen.severity.empty()) seen.severity = "info";
   seen.summary =
       watch.model().empty() ? verdict.text : fmt::format("{}: {}", watch.model(), verdict.text);
+  if (is_firing && verdict.state == SloState::kOk) {
+    seen.summary += fmt::format("; ends when it has been so for {}",
+                                FormatDurationMs(analysis::HoldMsOf(watch.slo())));
+  }
   seen.runbook_url = policy.As<PolicySpec>().runbook_url;
   seen.value = verdict.value.value_or(0);
   seen.threshold = verdict.threshold;

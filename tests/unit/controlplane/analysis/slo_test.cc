@@ -23,6 +23,7 @@ SloSpec Slo(const std::string& metric, double threshold) {
   slo.name = slo.metric = metric;
   slo.comparison = domain::DefaultComparison(metric);
   slo.threshold = threshold;
+  slo.keep_firing_for = {0};
   return slo;
 }
 
@@ -236,6 +237,48 @@ TEST_F(SloTest, ViolationWithoutDataEndsOnlyAfterAWhile) {
   EXPECT_TRUE(watch_->IsFiring());
   EXPECT_EQ(Look(SloWatch::kForgetMs), Edge::kRecovered);
   EXPECT_FALSE(watch_->IsFiring());
+}
+
+TEST_F(SloTest, AValueThatSwingsIsOneViolation) {
+  SloSpec slo = Slo("error_rate", 0.05);
+  slo.window = {10'000};
+  slo.keep_firing_for.reset();
+  Watch(slo);
+  Add(Answers(0, 100));
+  ASSERT_EQ(Look(), Edge::kViolated);
+  for (int swing = 0; swing < 5; ++swing) {
+    now_ms_ += 11'000;
+    Add(Answers(100, 0));
+    for (int i = 0; i < 9; ++i) {
+      EXPECT_EQ(Look(), Edge::kNone);
+      EXPECT_EQ(State(), SloState::kOk) << "what is done about it looks at the level";
+      EXPECT_TRUE(watch_->IsFiring());
+    }
+    Add(Answers(0, 100));
+    EXPECT_EQ(Look(), Edge::kNone);
+    EXPECT_EQ(State(), SloState::kViolated);
+  }
+  now_ms_ += 11'000;
+  Add(Answers(1000, 0));
+  EXPECT_EQ(Look(0), Edge::kNone);
+  EXPECT_EQ(Look(9'999), Edge::kNone);
+  Add(Answers(1000, 0));
+  EXPECT_EQ(Look(1), Edge::kRecovered);
+  EXPECT_FALSE(watch_->IsFiring());
+}
+
+TEST_F(SloTest, HowLongItMustBeGoodIsTheWindowUnlessItIsSaid) {
+  SloSpec slo = Slo("error_rate", 0.05);
+  EXPECT_EQ(HoldMsOf(slo), 0);
+  slo.keep_firing_for.reset();
+  EXPECT_EQ(HoldMsOf(slo), 60'000);
+  slo.window = {3'600'000};
+  EXPECT_EQ(HoldMsOf(slo), 300'000);
+  slo.window = {60'000};
+  slo.target = 0.999;
+  EXPECT_EQ(HoldMsOf(slo), 300'000) << "a budget has no window of its own";
+  slo.keep_firing_for = {1'000'000};
+  EXPECT_EQ(HoldMsOf(slo), 1'000'000);
 }
 
 TEST_F(SloTest, ATrendWarnsBeforeTheThreshold) {
