@@ -226,6 +226,7 @@ void Control::StartTimers() {
     const Status status = engine_->ledger().Prune();
     if (!status.ok()) Log("ingest").error("old telemetry stays: {}", status.ToString());
     PruneAlerts();
+    engine_->DeleteOldSilences();
   });
   core_.Every(kAlertsMs, [this] {
     if (!IsStopped()) desk_->Tick(Now());

@@ -170,6 +170,16 @@ void Engine::CommitTelemetry() {
   if (stored.ok() && !stored->empty()) hooks_.acknowledge(*stored);
 }
 
+void Engine::DeleteOldSilences() {
+  catalog::CommitRequest request;
+  request.changes = catalog::OldSilences(*catalog_, clock_.WallMs());
+  if (request.changes.empty()) return;
+  request.actor = "system";
+  request.reason = "ended more than " + FormatDurationMs(catalog::kKeepEndedSilencesMs) + " ago";
+  const auto result = catalog_->Commit(request);
+  if (!result.ok()) Log("control").error("old silences stay: {}", result.status().ToString());
+}
+
 void Engine::FoldSchedules() {
   const int64_t now_ms = clock_.WallMs();
   std::string failed;

@@ -73,6 +73,8 @@ class Engine {
   // comes after the moment must not be undone by what was scheduled before. Each flag by itself, so
   // that one that cannot be changed does not hold up the others.
   void FoldSchedules();
+  // Deletes Silences that ended long ago. About every minute; what fails is tried again then.
+  void DeleteOldSilences();
 
   store::Store& store() { return *store_; }
   catalog::Catalog& catalog() { return *catalog_; }
