@@ -151,8 +151,9 @@ SloVerdict JudgeSlo(const domain::SloSpec& slo, const SloReading& reading) {
   if (metric && metric->IsRate() && reading.covered_ms < slo.window.ms) {
     return NoData(
         slo, reading,
-        fmt::format("watched for {} of {}", FormatDurationMs(reading.covered_ms / 1000 * 1000),
-                    FormatDurationMs(slo.window.ms)));
+        fmt::format("watched for {} of {}{}", FormatDurationMs(reading.covered_ms / 1000 * 1000),
+                    FormatDurationMs(slo.window.ms),
+                    reading.gap.empty() ? "" : " since " + reading.gap));
   }
   if (reading.samples < least || !reading.value)
     return NoData(slo, reading, fmt::format("{} of {} samples", reading.samples, least));

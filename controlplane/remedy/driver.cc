@@ -68,6 +68,10 @@ void Driver::OnTelemetry(const telemetry::Window& delta, int64_t now_ms) {
   }
 }
 
+void Driver::OnBatches(const std::set<std::string>& nodes, int64_t now_ms) {
+  hearing_.OnBatches(nodes, now_ms);
+}
+
 void Driver::OnNodes(std::vector<NodeFacts> nodes, uint64_t published) {
   nodes_ = std::move(nodes);
   published_ = published;
@@ -113,13 +117,16 @@ bool Driver::Tick(int64_t now_ms, int64_t now_wall_ms) {
   committed |= EndUndos(now_wall_ms);
   committed |= FollowRestarts(now_wall_ms);
   const analysis::NodeReadings nodes = ReadNodes(now_ms);
+  hearing_.Look(nodes_, now_ms);
   const Moment now{now_ms, now_wall_ms};
   std::vector<Candidate> candidates;
   for (auto& [name, run] : runs_) {
     const Resource* policy = world_.find(Kind::kPolicy, name);
     if (policy == nullptr || !WhyOff(*policy).empty()) continue;
     for (auto& [key, watch] : run.watches) {
-      const SloWatch::Edge edge = watch.Evaluate(nodes, now_ms, now_wall_ms);
+      const SloWatch::Edge edge = watch.Evaluate(
+          nodes, now_ms, now_wall_ms,
+          watch.model().empty() ? analysis::SloHearing() : hearing_.Of(watch.model(), now_ms));
       if (edge == SloWatch::Edge::kViolated) ++run.violations;
       if (*EdgeName(edge) != '\0' && !IsReplay())
         Log("remedy").info("{} {}: {}", name, EdgeName(edge), watch.verdict().text);

@@ -53,13 +53,14 @@ class SloTest : public testing::Test {
   }
   Edge Look(int64_t after_ms = 1000) {
     now_ms_ += after_ms;
-    return watch_->Evaluate(nodes_, now_ms_, kWallMs + now_ms_);
+    return watch_->Evaluate(nodes_, now_ms_, kWallMs + now_ms_, hearing_);
   }
   SloState State() const { return watch_->verdict().state; }
   const std::string& Severity() const { return watch_->verdict().severity; }
 
   int64_t now_ms_ = 1'000'000;
   NodeReadings nodes_;
+  SloHearing hearing_;
   std::shared_ptr<SloWindow> window_;
   std::unique_ptr<SloWatch> watch_;
 };
@@ -193,6 +194,70 @@ TEST_F(SloTest, ThroughputIsJudgedOnceAWholeWindowWasWatched) {
   EXPECT_NEAR(*watch_->verdict().value, 20, 1);
   for (int i = 0; i < 40; ++i) Look();
   EXPECT_EQ(State(), SloState::kViolated) << "silence is a throughput of nothing";
+}
+
+TEST_F(SloTest, AMinimumIsNotMissedByWhatIsNotHeard) {
+  SloSpec slo = Slo("throughput", 10);
+  slo.severity = "high";
+  Watch(slo);
+  const auto run = [&](int seconds, uint64_t requests) {
+    Edge last = Edge::kNone;
+    for (int i = 0; i < seconds; ++i) {
+      if (requests > 0) Add(Answers(requests, 0));
+      const Edge edge = Look();
+      if (edge != Edge::kNone) last = edge;
+    }
+    return last;
+  };
+  run(61, 20);
+  ASSERT_EQ(State(), SloState::kOk);
+  hearing_ = {"n2 was silent", false};
+  EXPECT_EQ(run(90, 2), Edge::kNone);
+  EXPECT_EQ(State(), SloState::kNoData);
+  EXPECT_THAT(watch_->verdict().text,
+              HasSubstr("no data: watched for 0s of 1m since n2 was silent"));
+  hearing_ = {};
+  EXPECT_EQ(run(59, 20), Edge::kNone) << "the hole is still in the window";
+  EXPECT_EQ(State(), SloState::kNoData);
+  run(2, 20);
+  EXPECT_EQ(State(), SloState::kOk);
+  EXPECT_EQ(run(60, 2), Edge::kViolated) << "what is heard and low is low";
+
+  slo.comparison = "<=";
+  Watch(slo);
+  hearing_ = {"n2 was silent", false};
+  EXPECT_EQ(run(61, 20), Edge::kViolated) << "what is missing would only add to it";
+}
+
+TEST_F(SloTest, TimeInWhichNothingIsHeardDoesNotCount) {
+  SloSpec slo = Slo("error_rate", 0.05);
+  slo.for_ms = {10'000};
+  Watch(slo);
+  Add(Answers(50, 50));
+  for (int i = 0; i < 6; ++i) Look();  // missed for 5 s
+  hearing_ = {"no node was live", true};
+  for (int i = 0; i < 30; ++i) EXPECT_EQ(Look(), Edge::kNone);
+  EXPECT_EQ(watch_->reading().missed_ms, 5000);
+  hearing_ = {};
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(Look(), Edge::kNone);
+  EXPECT_EQ(Look(), Edge::kViolated);
+}
+
+TEST_F(SloTest, TimeBetweenTwoProcessesDoesNotCount) {
+  SloSpec slo = Slo("error_rate", 0.05);
+  slo.for_ms = {10'000};
+  Watch(slo);
+  Add(Answers(50, 50));
+  for (int i = 0; i < 6; ++i) Look();
+  const nlohmann::json saved = nlohmann::json::parse(watch_->Save().dump());
+  now_ms_ += 3'600'000;
+  Watch(slo);
+  watch_->Restore(saved, now_ms_);
+  Add(Answers(50, 50));
+  EXPECT_EQ(Look(), Edge::kNone);
+  EXPECT_EQ(watch_->reading().missed_ms, 6000);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(Look(), Edge::kNone);
+  EXPECT_EQ(Look(), Edge::kViolated);
 }
 
 TEST_F(SloTest, TokensOfRequests) {
@@ -361,7 +426,7 @@ TEST_F(SloTest, WhatWasToldSurvivesARestart) {
   const nlohmann::json saved = nlohmann::json::parse(watch_->Save().dump());
   const int64_t since = watch_->since_wall_ms();
   Watch(slo);
-  watch_->Restore(saved, now_ms_, kWallMs + now_ms_);
+  watch_->Restore(saved, now_ms_);
   EXPECT_TRUE(watch_->IsFiring());
   EXPECT_EQ(watch_->since_wall_ms(), since);
   Add(Answers(50, 50));
