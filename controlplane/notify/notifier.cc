@@ -265,7 +265,7 @@ void Notifier::Tick() {
     const domain::Resource* sink = options_.find(Kind::kSink, name);
     const bool is_told = sink != nullptr && sink->template As<domain::SinkSpec>().enabled;
     if (!is_told) {
-      while (const auto item = state->queue.TakeOldest(state->on_way)) Forget(item->number);
+      while (const auto left = state->queue.TakeOldest(state->on_way)) Forget(left->number);
       if (state->on_way == 0) state->why.clear();
     }
     if (sink == nullptr) {

@@ -252,7 +252,7 @@ class NotifierRestart : public NotifierTest {
             for (const store::NoticeRow& row : waiting) stored_[row.number] = row;
             for (const uint64_t number : done) stored_.erase(number);
           }
-          return is_disk_full_ ? ResourceExhausted("the disk is full") : OkStatus();
+          return is_disk_full_ ? Status(Code::kResourceExhausted, "the disk is full") : OkStatus();
         }});
     std::vector<store::NoticeRow> rows;
     for (const auto& [number, row] : stored_) rows.push_back(row);
@@ -342,7 +342,7 @@ TEST_F(NotifierRestart, WhatWaitsForADeletedOrDisabledSinkIsForgotten) {
   EXPECT_TRUE(stored_.empty());
   sinks_.at("hook").As<domain::SinkSpec>().enabled = true;
   Tell(*notifier, "7-2");
-  ASSERT_TRUE(core_.RunAll(2));
+  ASSERT_TRUE(core_.RunAll(1));
   EXPECT_EQ(Stored(), std::vector<std::string>{"7-2"});
   sinks_.clear();
   clock_.AdvanceMs(2000);
