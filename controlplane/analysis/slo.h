@@ -151,11 +151,15 @@ class SloWatch {
   SloReading reading_;
   SloVerdict verdict_;
   int64_t since_wall_ms_ = 0;
-  std::optional<Since> missed_;
-  std::optional<Since> warned_;
-  std::optional<Since> silent_;
-  std::optional<int64_t>
-      good_since_ms_;              // while it is told as something else; anew after a restart
+  int64_t looked_ms_ = 0;  // 0: not yet
+  // Since when, the time that does not count left out.
+  std::optional<int64_t> missed_ms_;
+  std::optional<int64_t> warned_ms_;
+  std::optional<int64_t> silent_ms_;
+  std::optional<int64_t> gap_ms_;  // the last look at which there was a gap
+  std::string gap_;
+  // While it is told as something else; anew after a restart.
+  std::optional<int64_t> good_since_ms_;
   SloState told_ = SloState::kOk;  // kOk, kWarning or kViolated
   int64_t told_since_wall_ms_ = 0;
   std::string told_severity_;

@@ -126,7 +126,7 @@ bool Driver::Tick(int64_t now_ms, int64_t now_wall_ms) {
     for (auto& [key, watch] : run.watches) {
       const SloWatch::Edge edge = watch.Evaluate(
           nodes, now_ms, now_wall_ms,
-          watch.model().empty() ? analysis::SloHearing() : hearing_.Of(watch.model(), now_ms));
+          watch.model().empty() ? analysis::SloHearing() : hearing_.Of(watch.model()));
       if (edge == SloWatch::Edge::kViolated) ++run.violations;
       if (*EdgeName(edge) != '\0' && !IsReplay())
         Log("remedy").info("{} {}: {}", name, EdgeName(edge), watch.verdict().text);

@@ -3,18 +3,9 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <utility>
 
 namespace weir::control::remedy {
-namespace {
-
-bool HasModel(const NodeFacts& node, const std::string& model) {
-  return std::any_of(node.versions.begin(), node.versions.end(),
-                     [&](const auto& version) { return version.model == model; });
-}
-
-}  // namespace
 
 void Hearing::OnBatches(const std::set<std::string>& nodes, int64_t now_ms) {
   for (const std::string& node : nodes) {
@@ -31,7 +22,21 @@ void Hearing::Look(const std::vector<NodeFacts>& nodes, int64_t now_ms) {
     waits[node.id] = known == waits_since_ms_.end() ? now_ms : known->second;
   }
   waits_since_ms_ = std::move(waits);
-  nodes_ = nodes;
+  live_ = 0;
+  tallies_.clear();
+  for (const NodeFacts& node : nodes) {
+    if (node.live) ++live_;
+    const bool has_left = !node.live && !node.lost;
+    if (has_left) continue;
+    const std::string why = WhySilent(node, now_ms);
+    std::set<std::string> models;
+    for (const auto& version : node.versions) models.insert(version.model);
+    for (const std::string& model : models) {
+      Tally& tally = tallies_[model];
+      ++tally.serving;
+      if (!why.empty() && ++tally.silent == 1) tally.gap = why;
+    }
+  }
 }
 
 std::string Hearing::WhySilent(const NodeFacts& node, int64_t now_ms) const {
@@ -41,24 +46,14 @@ std::string Hearing::WhySilent(const NodeFacts& node, int64_t now_ms) const {
   return fmt::format("the telemetry of {} was overdue", node.id);
 }
 
-analysis::SloHearing Hearing::Of(const std::string& model, int64_t now_ms) const {
-  size_t live = 0;
-  size_t serving = 0;
-  size_t silent = 0;
-  analysis::SloHearing hearing;
-  for (const NodeFacts& node : nodes_) {
-    if (node.live) ++live;
-    const bool has_left = !node.live && !node.lost;
-    if (has_left || !HasModel(node, model)) continue;
-    ++serving;
-    const std::string why = WhySilent(node, now_ms);
-    if (why.empty()) continue;
-    if (++silent == 1) hearing.gap = why;
-  }
-  if (live == 0) return {"no node was live", true};
-  if (silent > 1) hearing.gap += fmt::format(", and {} more", silent - 1);
-  hearing.is_deaf = silent > 0 && silent == serving;
-  return hearing;
+analysis::SloHearing Hearing::Of(const std::string& model) const {
+  if (live_ == 0) return {"no node was live", true};
+  const auto found = tallies_.find(model);
+  if (found == tallies_.end() || found->second.silent == 0) return {};
+  const Tally& tally = found->second;
+  std::string gap = tally.gap;
+  if (tally.silent > 1) gap += fmt::format(", and {} more", tally.silent - 1);
+  return {std::move(gap), tally.silent == tally.serving};
 }
 
 }  // namespace weir::control::remedy

@@ -3,6 +3,7 @@
 // times in ms, monotonic. One thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <set>
@@ -34,14 +35,20 @@ class Hearing {
   void OnBatches(const std::set<std::string>& nodes, int64_t now_ms);
   // At every look, before Of.
   void Look(const std::vector<NodeFacts>& nodes, int64_t now_ms);
-  // Of the nodes that have a version of the model, and that were looked at.
-  analysis::SloHearing Of(const std::string& model, int64_t now_ms) const;
+  // Of the nodes that have a version of the model, as of the last Look.
+  analysis::SloHearing Of(const std::string& model) const;
 
  private:
+  struct Tally {
+    size_t serving = 0;
+    size_t silent = 0;
+    std::string gap;  // of the first that is silent
+  };
   // "n2 was silent", "" where all of it arrives.
   std::string WhySilent(const NodeFacts& node, int64_t now_ms) const;
 
-  std::vector<NodeFacts> nodes_;
+  size_t live_ = 0;
+  std::map<std::string, Tally> tallies_;  // by model
   std::map<std::string, int64_t>
       waits_since_ms_;  // by node: something does, and nothing came since
 };

@@ -20,7 +20,7 @@ class HearingTest : public testing::Test {
   }
   analysis::SloHearing Of(const std::string& model = "m") {
     hearing_.Look(nodes_, now_ms_);
-    return hearing_.Of(model, now_ms_);
+    return hearing_.Of(model);
   }
   std::string Gap() { return Of().gap; }
 
