@@ -62,8 +62,9 @@ constexpr char kRetryBacktestS[] = "5";
 // It takes a processor, and a copy of the telemetry while core waits.
 http::Response AnotherBacktestRuns() {
   http::Response response = ProblemResponse(
-      429, ResourceExhausted("another backtest is under way, and there is one at a time: try again "
-                             "when it has ended"));
+      429, Status(Code::kResourceExhausted,
+                  "another backtest is under way, and there is one at a time: try again "
+                  "when it has ended"));
   response.headers.push_back({"Retry-After", kRetryBacktestS});
   return response;
 }
