@@ -102,7 +102,10 @@ void DropPast(Resource& resource, int64_t now_wall_ms) {
 // be taken back, as a sentence; "" when all is.
 std::string RevertActs(const Json& before, const Json& after, Json& wanted) {
   const Json begun = ActsBut(ActsOf(after), ActsOf(before));
-  if (begun.empty()) return EndedText(ActsBut(ActsOf(before), ActsOf(after)));
+  const Json ended = ActsBut(ActsOf(before), ActsOf(after));
+  if (begun.empty())
+    return ended.empty() ? "no act was laid over it or ended: all stay as they are"
+                         : EndedText(ended);
   const Json standing = ActsOf(wanted);
   Put(wanted, {"spec", "acts"}, ActsBut(standing, begun));
   const Json over = ActsBut(begun, standing);

@@ -196,6 +196,16 @@ TEST_F(CatalogActs, WhatHasEndedDoesNotBeginAgain) {
   EXPECT_THAT(Standing(), IsEmpty());
 }
 
+TEST_F(CatalogActs, AnActThatWasOnlyChangedStays) {
+  Act("a", "scale_up");
+  Resource limit = Copy(Kind::kLimit, "fraud");
+  limit.As<domain::LimitSpec>().acts[0].value = 7;
+  const Status status = Revert(MustCommit({Put(limit)}).revision);
+  EXPECT_EQ(status.code(), Code::kFailedPrecondition);
+  EXPECT_THAT(status.message(), HasSubstr("all stay as they are"));
+  EXPECT_THAT(Standing(), ElementsAre("a scale_up"));
+}
+
 TEST_F(CatalogActs, WhatPeopleSetGoesBackBesideTheActsThatStand) {
   Act("a", "scale_up");
   Resource limit = Copy(Kind::kLimit, "fraud");
