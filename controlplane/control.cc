@@ -39,7 +39,7 @@ Status Control::StartOnCore() {
   WEIR_RETURN_IF_ERROR(CheckSomebodyMayEnter());
   events_ = std::make_unique<api::EventLog>(engine_->epoch(), clock_);
   MakeBackups();
-  MakeNotifier();
+  WEIR_RETURN_IF_ERROR(MakeNotifier());
   WEIR_RETURN_IF_ERROR(MakeDesk());
   MakeGates();
   WEIR_RETURN_IF_ERROR(engine_->StartDriver());
@@ -77,7 +77,7 @@ void Control::MakeEngine() {
   engine_ = std::make_unique<Engine>(clock_, std::move(hooks));
 }
 
-void Control::MakeNotifier() {
+Status Control::MakeNotifier() {
   notifier_ = std::make_unique<notify::Notifier>(notify::NotifierOptions{
       clock_, core_,
       [this](domain::Kind kind, const std::string& name) {
@@ -86,12 +86,18 @@ void Control::MakeNotifier() {
       [this](domain::Kind kind, const auto& visit) { engine_->catalog().ForEach(kind, visit); },
       [this] {
         return notify::Surroundings{settings_.gate_commands, ApiAddress()};
+      },
+      [this](const std::vector<store::NoticeRow>& waiting, const std::vector<uint64_t>& done) {
+        return engine_->store().SaveNotices(waiting, done);
       }});
+  WEIR_ASSIGN_OR_RETURN(const auto waiting, engine_->store().WaitingNotices());
+  notifier_->Load(waiting);
   events_->AddListener([this](const api::Event& event) {
     // Of alerts the desk knows whom to tell, and when.
     if (notifier_ != nullptr && event.type != "flag_decision" && event.type != "alert")
       notifier_->OnEvent({event.id, event.type, event.at_wall_ms, event.data});
   });
+  return OkStatus();
 }
 
 void Control::MakeGates() {
@@ -220,6 +226,7 @@ void Control::StartTimers() {
     const Status status = engine_->ledger().Prune();
     if (!status.ok()) Log("ingest").error("old telemetry stays: {}", status.ToString());
     PruneAlerts();
+    engine_->DeleteOldSilences();
   });
   core_.Every(kAlertsMs, [this] {
     if (!IsStopped()) desk_->Tick(Now());

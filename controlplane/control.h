@@ -58,7 +58,7 @@ class Control {
   void StartTimers();
   void MakeGates();
   std::string ApiAddress() const;  // "" while it has none
-  void MakeNotifier();
+  Status MakeNotifier();
   Status MakeDesk();
 
   void OnCommitted(const catalog::Committed& committed);

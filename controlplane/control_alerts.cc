@@ -73,7 +73,9 @@ alert::Moment Control::Now() const { return {clock_.MonotonicMs(), clock_.WallMs
 Status Control::MakeDesk() {
   desk_ = std::make_unique<alert::Desk>(alert::DeskOptions{
       [this](Kind kind, const auto& visit) { engine_->catalog().ForEach(kind, visit); },
-      [this](const std::vector<store::AlertRow>& rows) {
+      [this](const std::vector<store::AlertRow>& rows) -> Status {
+        // A sink that an alert says was told has its notice stored.
+        WEIR_RETURN_IF_ERROR(notifier_->Flush());
         return engine_->store().SaveAlerts(rows);
       },
       [this](const alert::Telling& telling) {
@@ -173,6 +175,10 @@ void Control::AddAlertProblems(std::vector<api::Problem>& problems) const {
   if (!desk_->last_save().ok()) {
     problems.push_back({"critical", "alerts cannot be stored", clock_.WallMs(),
                         desk_->last_save().ToString(), "df " + settings_.data_dir});
+  }
+  if (!notifier_->last_save().ok()) {
+    problems.push_back({"critical", "notices to sinks cannot be stored", clock_.WallMs(),
+                        notifier_->last_save().ToString(), "df " + settings_.data_dir});
   }
 }
 

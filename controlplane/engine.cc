@@ -3,10 +3,12 @@
 
 #include <fmt/format.h>
 
+#include <set>
 #include <utility>
 #include <vector>
 
 #include "controlplane/catalog/schedule.h"
+#include "controlplane/publish/nodes.h"
 #include "shared/base/log.h"
 #include "shared/base/text.h"
 #include "shared/codec/json.h"
@@ -42,6 +44,12 @@ rollout::NodeFacts FactsOf(const publish::NodeStatus& node, uint64_t epoch, int6
         {episode.kind, episode.subject, episode.from_wall_ms, episode.to_wall_ms, episode.detail});
   }
   return facts;
+}
+
+// Who says goodbye, or is refused, is gone at once; who falls silent only after a while.
+bool HasLeft(const publish::NodeStatus& node, bool had_left, int64_t now_ms) {
+  if (node.IsLive()) return false;
+  return had_left || !node.problem.empty() || now_ms - node.last_seen_ms < publish::kGoneAfterMs;
 }
 
 }  // namespace
@@ -130,11 +138,17 @@ void Engine::TellDriver() {
   const int64_t to_wall_ms = clock_.WallMs() - clock_.MonotonicMs();
   std::vector<rollout::NodeFacts> facts;
   std::vector<remedy::NodeFacts> seen;
+  std::set<std::string> left;
   for (const auto& node : nodes_->nodes) {
     facts.push_back(FactsOf(*node, epoch_, to_wall_ms));
+    if (HasLeft(*node, left_.contains(node->id), clock_.MonotonicMs())) left.insert(node->id);
+    const bool is_lost =
+        node->state == publish::NodeState::kStale || (!node->IsLive() && !left.contains(node->id));
     seen.push_back({node->id, node->IsLive(), facts.back().applied_version,
-                    static_cast<double>(node->memory_bytes), facts.back().versions});
+                    static_cast<double>(node->memory_bytes), facts.back().versions, is_lost,
+                    node->pending_batches});
   }
+  left_ = std::move(left);
   driver_->OnNodes(std::move(facts), published_);
   policies_->OnNodes(std::move(seen), published_);
 }
@@ -147,6 +161,9 @@ void Engine::OnTelemetry(const ingest::TelemetryTick& tick) {
   }
   driver_->OnTelemetry(tick.live, tick.by_node, clock_.MonotonicMs(), clock_.WallMs());
   policies_->OnTelemetry(tick.live, clock_.MonotonicMs());
+  std::set<std::string> heard;
+  for (const auto& [origin, high_water] : tick.high_waters) heard.insert(origin.node);
+  policies_->OnBatches(heard, clock_.MonotonicMs());
 }
 
 void Engine::Tick() {
@@ -168,6 +185,16 @@ void Engine::CommitTelemetry() {
     Log("ingest").error("telemetry waits: {}", stored.status().ToString());
   last_commit_ = stored.status();
   if (stored.ok() && !stored->empty()) hooks_.acknowledge(*stored);
+}
+
+void Engine::DeleteOldSilences() {
+  catalog::CommitRequest request;
+  request.changes = catalog::OldSilences(*catalog_, clock_.WallMs());
+  if (request.changes.empty()) return;
+  request.actor = "system";
+  request.reason = "ended more than " + FormatDurationMs(catalog::kKeepEndedSilencesMs) + " ago";
+  const auto result = catalog_->Commit(request);
+  if (!result.ok()) Log("control").error("old silences stay: {}", result.status().ToString());
 }
 
 void Engine::FoldSchedules() {

@@ -73,6 +73,8 @@ class Engine {
   // comes after the moment must not be undone by what was scheduled before. Each flag by itself, so
   // that one that cannot be changed does not hold up the others.
   void FoldSchedules();
+  // Deletes Silences that ended long ago. About every minute; what fails is tried again then.
+  void DeleteOldSilences();
 
   store::Store& store() { return *store_; }
   catalog::Catalog& catalog() { return *catalog_; }
@@ -116,7 +118,8 @@ class Engine {
   uint64_t tenants_revision_ = 0;                   // as of then
   uint64_t gates_revision_ = 0;                     // that they are of
   uint64_t epoch_ = 0;
-  uint64_t published_ = 0;  // the newest version that went to nodes
+  std::set<std::string> left_;  // nodes that are gone by their own word, or refused
+  uint64_t published_ = 0;      // the newest version that went to nodes
   ingest::HighWaters committed_;
   std::shared_ptr<const publish::NodesView> nodes_ = std::make_shared<publish::NodesView>();
   Status last_commit_;  // of telemetry

@@ -17,7 +17,9 @@
 // until the end (domain::RepeatEveryMs). What a sink is told of one policy at one Tick
 // is one notice (at most kMaxInNotice alerts).
 //
-// Who knows what is part of each alert and stored with it, so that a restart tells nobody twice.
+// Who knows what is part of each alert and stored with it, so that a restart tells nobody twice. A
+// sink counts as told once its notice was handed to `tell`: that keeps it until it is delivered,
+// also over a restart, and `save` stores it before the alert that says so.
 // One thread; nothing but the functions it was given is outside.
 #pragma once
 

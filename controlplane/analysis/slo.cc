@@ -130,6 +130,11 @@ uint64_t MinSamplesOf(const domain::SloSpec& slo) {
   return metric ? metric->min_samples : 0;
 }
 
+int64_t HoldMsOf(const domain::SloSpec& slo) {
+  if (slo.keep_firing_for) return slo.keep_firing_for->ms;
+  return slo.target ? kLongestHoldMs : std::min(slo.window.ms, kLongestHoldMs);
+}
+
 std::vector<BurnReading> BurnPairs() {
   const auto pair = [](int64_t long_ms, int64_t short_ms, double factor, bool is_page) {
     return BurnReading{long_ms, short_ms, factor, is_page, {}, {}};
@@ -146,8 +151,9 @@ SloVerdict JudgeSlo(const domain::SloSpec& slo, const SloReading& reading) {
   if (metric && metric->IsRate() && reading.covered_ms < slo.window.ms) {
     return NoData(
         slo, reading,
-        fmt::format("watched for {} of {}", FormatDurationMs(reading.covered_ms / 1000 * 1000),
-                    FormatDurationMs(slo.window.ms)));
+        fmt::format("watched for {} of {}{}", FormatDurationMs(reading.covered_ms / 1000 * 1000),
+                    FormatDurationMs(slo.window.ms),
+                    reading.gap.empty() ? "" : " since " + reading.gap));
   }
   if (reading.samples < least || !reading.value)
     return NoData(slo, reading, fmt::format("{} of {} samples", reading.samples, least));

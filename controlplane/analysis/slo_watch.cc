@@ -27,6 +27,7 @@ json ToJson(const SloReading& reading) {
               {"requests", reading.requests},   {"bad", reading.bad},
               {"shed", reading.shed},           {"tokens", reading.tokens}};
   if (reading.value) out["value"] = *reading.value;
+  if (!reading.gap.empty()) out["gap"] = reading.gap;
   if (reading.trend) {
     out["trend"] = {{"per_minute", reading.trend->per_minute},
                     {"reaches_in_ms", reading.trend->reaches_in_ms}};
@@ -52,6 +53,7 @@ Result<SloReading> SloReadingFromJson(const json& saved) try {
   reading.bad = saved.at("bad").get<uint64_t>();
   reading.shed = saved.at("shed").get<uint64_t>();
   reading.tokens = saved.at("tokens").get<uint64_t>();
+  reading.gap = saved.value("gap", std::string());
   if (saved.contains("value")) reading.value = saved["value"].get<double>();
   if (saved.contains("trend")) {
     reading.trend = Trend{saved["trend"].at("per_minute").get<double>(),
@@ -110,28 +112,48 @@ SloReading SloWatch::Read(const NodeReadings& nodes, int64_t now_ms) const {
   return reading;
 }
 
-void SloWatch::Clock(SloReading& reading, int64_t now_ms, int64_t now_wall_ms) {
-  const bool has_data = !slo_.target && reading.value && reading.samples >= MinSamplesOf(slo_);
-  if (!has_data) return;  // neither good nor bad: the clocks stay until there is some again
-  const auto follow = [&](std::optional<Since>& since, double threshold) {
-    if (!IsPast(slo_.comparison, *reading.value, threshold)) {
-      since.reset();
-      return int64_t{0};
-    }
-    if (!since) since = Since{now_ms, now_wall_ms};
-    return now_ms - since->ms;
-  };
-  reading.missed_ms = follow(missed_, slo_.threshold);
-  if (slo_.warning) reading.warned_ms = follow(warned_, *slo_.warning);
+void SloWatch::CoverGap(SloReading& reading, int64_t now_ms, const SloHearing& hearing) {
+  const auto metric = SloMetricOf(slo_.metric);
+  if (!metric || !metric->IsRate() || !slo_.comparison.starts_with('>')) return;
+  if (!hearing.gap.empty()) {
+    gap_ms_ = now_ms;
+    gap_ = hearing.gap;
+  }
+  if (!gap_ms_ || now_ms - *gap_ms_ >= slo_.window.ms) return;
+  reading.covered_ms = std::min(reading.covered_ms, now_ms - *gap_ms_);
+  reading.gap = gap_;
 }
 
-SloWatch::Edge SloWatch::Evaluate(const NodeReadings& nodes, int64_t now_ms, int64_t now_wall_ms) {
+void SloWatch::Clock(SloReading& reading, int64_t now_ms, bool is_deaf) {
+  const int64_t passed_ms = looked_ms_ == 0 ? 0 : now_ms - looked_ms_;
+  looked_ms_ = now_ms;
+  const bool has_data = !slo_.target && reading.value && reading.samples >= MinSamplesOf(slo_);
+  if (!has_data || is_deaf) {  // neither good nor bad: the clocks stand until there is some again
+    if (missed_ms_) *missed_ms_ += passed_ms;
+    if (warned_ms_) *warned_ms_ += passed_ms;
+  }
+  if (!has_data) return;
+  const auto follow = [&](std::optional<int64_t>& since_ms, double threshold) {
+    if (!IsPast(slo_.comparison, *reading.value, threshold)) {
+      since_ms.reset();
+      return int64_t{0};
+    }
+    if (!since_ms) since_ms = now_ms;
+    return now_ms - *since_ms;
+  };
+  reading.missed_ms = follow(missed_ms_, slo_.threshold);
+  if (slo_.warning) reading.warned_ms = follow(warned_ms_, *slo_.warning);
+}
+
+SloWatch::Edge SloWatch::Evaluate(const NodeReadings& nodes, int64_t now_ms, int64_t now_wall_ms,
+                                  const SloHearing& hearing) {
   SloReading reading = Read(nodes, now_ms);
-  Clock(reading, now_ms, now_wall_ms);
+  CoverGap(reading, now_ms, hearing);
+  Clock(reading, now_ms, hearing.is_deaf || !reading.gap.empty());
   reading_ = std::move(reading);
   const SloState before = verdict_.state;
   verdict_ = JudgeSlo(slo_, reading_);
-  const Edge edge = Tell(now_ms, now_wall_ms);
+  const Edge edge = Tell(now_ms);
   if (edge == Edge::kViolated || edge == Edge::kWarned) told_since_wall_ms_ = now_wall_ms;
   if (verdict_.state != before || since_wall_ms_ == 0) {
     // A gap in what is heard ends nothing.
@@ -141,23 +163,33 @@ SloWatch::Edge SloWatch::Evaluate(const NodeReadings& nodes, int64_t now_ms, int
   return edge;
 }
 
-SloWatch::Edge SloWatch::Tell(int64_t now_ms, int64_t now_wall_ms) {
-  SloState now = verdict_.state;
-  if (now == SloState::kNoData) {
-    if (!silent_) silent_ = Since{now_ms, now_wall_ms};
-    if (now_ms - silent_->ms < std::max(slo_.window.ms, kForgetMs)) return Edge::kNone;
-    now = SloState::kOk;
-    missed_.reset();
-    warned_.reset();
-  } else {
-    silent_.reset();
+SloState SloWatch::Settled(int64_t now_ms) {
+  if (verdict_.state == SloState::kNoData) {
+    if (!silent_ms_) silent_ms_ = now_ms;
+    if (now_ms - *silent_ms_ < std::max(slo_.window.ms, kForgetMs)) return told_;
+    missed_ms_.reset();
+    warned_ms_.reset();
+    return SloState::kOk;
   }
+  silent_ms_.reset();
+  if (verdict_.state != SloState::kOk || told_ == SloState::kOk) {
+    good_since_ms_.reset();
+    return verdict_.state;
+  }
+  if (!good_since_ms_) good_since_ms_ = now_ms;
+  return now_ms - *good_since_ms_ < HoldMsOf(slo_) ? told_ : SloState::kOk;
+}
+
+SloWatch::Edge SloWatch::Tell(int64_t now_ms) {
+  const SloState now = Settled(now_ms);
   if (now == told_) {
-    if (now == SloState::kOk || verdict_.severity == told_severity_) return Edge::kNone;
+    const bool is_new = now == verdict_.state && verdict_.severity != told_severity_;
+    if (now == SloState::kOk || !is_new) return Edge::kNone;
     told_severity_ = verdict_.severity;
     return Edge::kChanged;
   }
   told_ = now;
+  good_since_ms_.reset();
   told_severity_ = now == SloState::kOk ? "" : verdict_.severity;
   if (now == SloState::kViolated) return Edge::kViolated;
   return now == SloState::kWarning ? Edge::kWarned : Edge::kRecovered;
@@ -169,13 +201,13 @@ json SloWatch::Save() const {
                 {"told", SloStateName(told_)},
                 {"told_since", told_since_wall_ms_}};
   if (!told_severity_.empty()) saved["severity"] = told_severity_;
-  if (missed_) saved["missed"] = missed_->wall_ms;
-  if (warned_) saved["warned"] = warned_->wall_ms;
-  if (silent_) saved["silent"] = silent_->wall_ms;
+  if (missed_ms_) saved["missed_ms"] = looked_ms_ - *missed_ms_;
+  if (warned_ms_) saved["warned_ms"] = looked_ms_ - *warned_ms_;
+  if (silent_ms_) saved["silent_ms"] = looked_ms_ - *silent_ms_;
   return saved;
 }
 
-void SloWatch::Restore(const json& saved, int64_t now_ms, int64_t now_wall_ms) {
+void SloWatch::Restore(const json& saved, int64_t now_ms) {
   const auto state = [&](const char* name) {
     const std::string text = saved.value(name, std::string());
     for (const SloState s : {SloState::kOk, SloState::kWarning, SloState::kViolated}) {
@@ -183,19 +215,19 @@ void SloWatch::Restore(const json& saved, int64_t now_ms, int64_t now_wall_ms) {
     }
     return SloState::kNoData;
   };
-  const auto since = [&](const char* name) -> std::optional<Since> {
-    const int64_t wall_ms = saved.value(name, int64_t{0});
-    if (wall_ms == 0) return std::nullopt;
-    return Since{now_ms - std::max<int64_t>(0, now_wall_ms - wall_ms), wall_ms};
+  const auto since = [&](const char* name) -> std::optional<int64_t> {
+    if (!saved.contains(name)) return std::nullopt;
+    return now_ms - std::max<int64_t>(0, saved.value(name, int64_t{0}));
   };
   verdict_.state = state("state");
   since_wall_ms_ = saved.value("since", int64_t{0});
   told_ = state("told") == SloState::kNoData ? SloState::kOk : state("told");
   told_since_wall_ms_ = saved.value("told_since", int64_t{0});
   told_severity_ = saved.value("severity", std::string());
-  missed_ = since("missed");
-  warned_ = since("warned");
-  silent_ = since("silent");
+  looked_ms_ = now_ms;
+  missed_ms_ = since("missed_ms");
+  warned_ms_ = since("warned_ms");
+  silent_ms_ = since("silent_ms");
 }
 
 }  // namespace weir::control::analysis

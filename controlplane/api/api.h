@@ -49,7 +49,8 @@
 //   POST   /v1/policies/NAME/reset       {} → resource; closes the executor's breaker
 //   POST   /v1/policies/NAME/backtest    (viewer) {since: "24h"} or {from, to?} → {from, to, step_ms,
 //                                slos: [{name, model, violations, first_at?, violated_ms, worst?}],
-//                                actions: [{at, action, target, slo, value, result, reason}]}
+//                                actions: [{at, action, target, slo, value, result, reason}]}; 429
+//                                with Retry-After while another is under way
 //   GET    /v1/alerts?state=&severity=&policy=&limit=
 //                                {items: [{id, state: firing | acknowledged | silenced | resolved,
 //                                severity: info | warning | high | critical, policy, slo, model,

@@ -142,6 +142,7 @@ class Api::Core {
   SnapshotCache snapshot_;
   NodeWatch watch_;
   std::map<std::string, domain::RolloutStatus> rollouts_;  // as last committed
+  std::weak_ptr<int> backtest_;                            // the one under way, on a worker
 
   std::shared_ptr<const AccessTable> access_;
   std::vector<Door> doors_;  // one of each HTTP worker, whose thread it belongs to

@@ -3,6 +3,7 @@
 // of the past.
 #include <charconv>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "controlplane/api/core.h"
@@ -56,6 +57,18 @@ Result<Span> ReadSpan(const BacktestBody& body, int64_t now_ms) {
   return span;
 }
 
+constexpr char kRetryBacktestS[] = "5";
+
+// It takes a processor, and a copy of the telemetry while core waits.
+http::Response AnotherBacktestRuns() {
+  http::Response response = ProblemResponse(
+      429, Status(Code::kResourceExhausted,
+                  "another backtest is under way, and there is one at a time: try again "
+                  "when it has ended"));
+  response.headers.push_back({"Retry-After", kRetryBacktestS});
+  return response;
+}
+
 }  // namespace
 
 void Api::Core::AddPolicyRoutes(std::vector<Route>& routes) {
@@ -89,9 +102,17 @@ Result<Slice> Api::Core::BacktestPolicy(const Call& call) {
   if (!deps_.policies.backtest) return FailedPrecondition("no policies are watched here");
   WEIR_ASSIGN_OR_RETURN(const auto body, codec::FromJson<BacktestBody>(call.json));
   WEIR_ASSIGN_OR_RETURN(const Span span, ReadSpan(body, deps_.clock.WallMs()));
+  if (!backtest_.expired())
+    return Slice([]() -> std::optional<Answer> { return AnotherBacktestRuns(); });
   WEIR_ASSIGN_OR_RETURN(auto replay, deps_.policies.backtest(name, span.from_ms, span.to_ms));
+  auto turn = std::make_shared<int>(0);
+  backtest_ = turn;
   return Slice(
-      [replay = std::move(replay)]() -> std::optional<Answer> { return JsonResponse(replay()); });
+      [replay = std::move(replay), turn = std::move(turn)]() mutable -> std::optional<Answer> {
+        http::Response response = JsonResponse(replay());
+        turn.reset();  // before the answer is out: who has it may ask again
+        return response;
+      });
 }
 
 }  // namespace weir::control::api

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What was: history, and the two ways back, which make new revisions. Both speak of what people
-// set; the status of a rollout is the system's, and stays as it is.
+// set; the status of a rollout is the system's, and stays as it is. Acts of policies on a limit are
+// taken back one by one, and one that has ended never begins again.
 #include <fmt/format.h>
 
+#include "controlplane/catalog/acts.h"
 #include "controlplane/catalog/state.h"
 
 namespace weir::control::catalog {
@@ -48,6 +50,7 @@ Result<HistoryRow> ToHistory(const store::RevisionRow& row) {
 Result<Change> Recreate(const Json& document) {
   Change change;
   WEIR_ASSIGN_OR_RETURN(change.resource, codec::ResourceFromJson(document));
+  if (auto* limit = std::get_if<domain::LimitSpec>(&change.resource.spec)) limit->acts.clear();
   return change;
 }
 
@@ -95,6 +98,20 @@ void DropPast(Resource& resource, int64_t now_wall_ms) {
   std::erase_if(flag->schedule, [&](const auto& item) { return item.at.ms <= now_wall_ms; });
 }
 
+// Takes the acts that a revision laid over a limit out of those that stand in `wanted`. What cannot
+// be taken back, as a sentence; "" when all is.
+std::string RevertActs(const Json& before, const Json& after, Json& wanted) {
+  const Json begun = ActsBut(ActsOf(after), ActsOf(before));
+  const Json ended = ActsBut(ActsOf(before), ActsOf(after));
+  if (begun.empty())
+    return ended.empty() ? "no act was laid over it or ended: all stay as they are"
+                         : EndedText(ended);
+  const Json standing = ActsOf(wanted);
+  Put(wanted, {"spec", "acts"}, ActsBut(standing, begun));
+  const Json over = ActsBut(begun, standing);
+  return over.empty() ? "" : ActsText(over) + " has ended already";
+}
+
 // Reverts one change of a past revision, as far as it still stands as that revision left it.
 template <class State>
 Status RevertItem(const State& state, const HistoryRow::Item& item, Batch& batch) {
@@ -121,7 +138,9 @@ Status RevertItem(const State& state, const HistoryRow::Item& item, Batch& batch
     return OkStatus();
   };
   if (item.before.is_null()) {
-    for (const Path& path : Differences(after, wanted)) WEIR_RETURN_IF_ERROR(keep(path));
+    for (const Path& path : Differences(after, wanted)) {
+      if (!IsActs(item.kind, path)) WEIR_RETURN_IF_ERROR(keep(path));
+    }
     if (kept.empty()) {
       batch.request.changes.push_back(Removal(item.kind, item.name));
       return OkStatus();
@@ -129,7 +148,12 @@ Status RevertItem(const State& state, const HistoryRow::Item& item, Batch& batch
   } else {
     const Json standing = wanted;
     for (const Path& path : changed) {
-      if (Same(path, At(standing, path), At(after, path))) {
+      if (IsActs(item.kind, path)) {
+        std::string why = RevertActs(before, after, wanted);
+        if (!why.empty() && changed.size() == 1 && wanted == standing)
+          return FailedPrecondition(key + ": " + why);
+        if (!why.empty()) kept.push_back(std::move(why));
+      } else if (Same(path, At(standing, path), At(after, path))) {
         Put(wanted, path, At(before, path));
       } else {
         WEIR_RETURN_IF_ERROR(keep(path));
@@ -187,6 +211,17 @@ Result<Json> BeforeLastChange(store::Store& store, Kind kind, const std::string&
       fmt::format("{}/{} has no earlier state", domain::KindName(kind), name));
 }
 
+// What undo makes of a resource that stands: `target`, but of the acts on a limit only those that
+// stand. FailedPrecondition where nothing but ended acts would come back.
+Result<Json> WantedOf(const Json& standing, Json target, const Resource& current) {
+  if (current.kind != Kind::kLimit) return target;
+  const Json ended = ActsBut(ActsOf(target), ActsOf(standing));
+  Put(target, {"spec", "acts"}, ActsIn(ActsOf(standing), ActsOf(target)));
+  if (!ended.empty() && Differences(standing, target).empty())
+    return FailedPrecondition(fmt::format("Limit/{}: {}", current.name, EndedText(ended)));
+  return target;
+}
+
 Result<Json> StoodAt(store::Store& store, Kind kind, const std::string& name, uint64_t revision) {
   if (revision > store.last_revision()) {
     return NotFound(
@@ -223,7 +258,9 @@ Result<CommitResult> Catalog::Undo(Kind kind, const std::string& name, uint64_t 
   } else {
     Change change;
     change.resource = *current;
-    WEIR_RETURN_IF_ERROR(SetPlain(PlainOf(target), change.resource));
+    WEIR_ASSIGN_OR_RETURN(const Json wanted,
+                          WantedOf(PlainOf(*current), PlainOf(target), *current));
+    WEIR_RETURN_IF_ERROR(SetPlain(wanted, change.resource));
     DropPast(change.resource, state_->clock.WallMs());
     batch.request.changes.push_back(std::move(change));
   }

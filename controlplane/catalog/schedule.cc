@@ -27,4 +27,17 @@ std::vector<Change> DueSchedules(const Catalog& catalog, int64_t now_wall_ms) {
   return changes;
 }
 
+std::vector<Change> OldSilences(const Catalog& catalog, int64_t now_wall_ms) {
+  std::vector<Change> changes;
+  catalog.ForEach(domain::Kind::kSilence, [&](const domain::Resource& silence) {
+    const int64_t ended_ms = silence.As<domain::SilenceSpec>().until.ms;
+    if (now_wall_ms - ended_ms < kKeepEndedSilencesMs) return;
+    Change& change = changes.emplace_back();
+    change.resource = silence;
+    change.remove = true;
+    change.expected_revision = silence.revision;
+  });
+  return changes;
+}
+
 }  // namespace weir::control::catalog

@@ -163,6 +163,27 @@ std::string SeverityOf(const Notice& notice) {
 
 std::string Summary(const Notice& notice) { return PrintableBegin(Sentence(notice), kMaxSentence); }
 
+std::string SubjectOf(const Notice& notice) {
+  for (const char* name : {"rollout", "policy", "node"}) {
+    if (const std::string word = Word(notice.data, name); !word.empty())
+      return fmt::format("{}/{}", name, word);
+  }
+  return notice.type;
+}
+
+bool Supersedes(const Notice& newer, const Notice& older) {
+  if (newer.type != "alert" || older.type != "alert") return false;
+  const auto told = newer.data.find("alerts");
+  const auto waits = older.data.find("alerts");
+  if (told == newer.data.end() || waits == older.data.end() || waits->empty()) return false;
+  return std::all_of(waits->begin(), waits->end(), [&](const Json& alert) {
+    return Word(alert, "why") == "repeated" &&
+           std::any_of(told->begin(), told->end(), [&](const Json& another) {
+             return Word(another, "id") == Word(alert, "id");
+           });
+  });
+}
+
 bool Wants(const domain::SinkSpec& sink, const Notice& notice) {
   if (!sink.enabled || !Notifies(notice)) return false;
   if (domain::SeverityRank(SeverityOf(notice)) < domain::SeverityRank(sink.min_severity))

@@ -32,6 +32,12 @@ std::string SeverityOf(const Notice& notice);
 // "rollout fraud-1-2-0 is rolling_back (was progressing) at 0 %: error_rate: …".
 std::string Summary(const Notice& notice);
 
+// What it is about: "rollout/fraud-1-2-0", "policy/checkout", "node/n1", else its type.
+std::string SubjectOf(const Notice& notice);
+// Whether `older`, which waits, need not be told since `newer` is: it only repeats alerts that the
+// newer tells of.
+bool Supersedes(const Notice& newer, const Notice& older);
+
 bool Wants(const domain::SinkSpec& sink, const Notice& notice);
 
 // The body: {id, type, severity, at, summary, data}, or Slack's {text, blocks}. Of other formats:

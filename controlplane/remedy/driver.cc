@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/domain/sink.h"
 
@@ -67,6 +68,10 @@ void Driver::OnTelemetry(const telemetry::Window& delta, int64_t now_ms) {
   }
 }
 
+void Driver::OnBatches(const std::set<std::string>& nodes, int64_t now_ms) {
+  hearing_.OnBatches(nodes, now_ms);
+}
+
 void Driver::OnNodes(std::vector<NodeFacts> nodes, uint64_t published) {
   nodes_ = std::move(nodes);
   published_ = published;
@@ -112,13 +117,16 @@ bool Driver::Tick(int64_t now_ms, int64_t now_wall_ms) {
   committed |= EndUndos(now_wall_ms);
   committed |= FollowRestarts(now_wall_ms);
   const analysis::NodeReadings nodes = ReadNodes(now_ms);
+  hearing_.Look(nodes_, now_ms);
   const Moment now{now_ms, now_wall_ms};
   std::vector<Candidate> candidates;
   for (auto& [name, run] : runs_) {
     const Resource* policy = world_.find(Kind::kPolicy, name);
     if (policy == nullptr || !WhyOff(*policy).empty()) continue;
     for (auto& [key, watch] : run.watches) {
-      const SloWatch::Edge edge = watch.Evaluate(nodes, now_ms, now_wall_ms);
+      const SloWatch::Edge edge = watch.Evaluate(
+          nodes, now_ms, now_wall_ms,
+          watch.model().empty() ? analysis::SloHearing() : hearing_.Of(watch.model()));
       if (edge == SloWatch::Edge::kViolated) ++run.violations;
       if (*EdgeName(edge) != '\0' && !IsReplay())
         Log("remedy").info("{} {}: {}", name, EdgeName(edge), watch.verdict().text);
@@ -148,6 +156,10 @@ void Driver::Observe(const Resource& policy, const SloWatch& watch, bool is_firi
   if (seen.severity.empty()) seen.severity = "info";
   seen.summary =
       watch.model().empty() ? verdict.text : fmt::format("{}: {}", watch.model(), verdict.text);
+  if (is_firing && verdict.state == SloState::kOk) {
+    seen.summary += fmt::format("; ends when it has been so for {}",
+                                FormatDurationMs(analysis::HoldMsOf(watch.slo())));
+  }
   seen.runbook_url = policy.As<PolicySpec>().runbook_url;
   seen.value = verdict.value.value_or(0);
   seen.threshold = verdict.threshold;

@@ -24,6 +24,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,6 +32,7 @@
 #include "controlplane/alert/observation.h"
 #include "controlplane/analysis/slo.h"
 #include "controlplane/remedy/executor.h"
+#include "controlplane/remedy/hearing.h"
 #include "controlplane/rollout/command.h"
 #include "controlplane/rollout/driver.h"
 #include "shared/base/status.h"
@@ -40,15 +42,6 @@
 #include "shared/telemetry/series.h"
 
 namespace weir::control::remedy {
-
-// What the driver must know of a node.
-struct NodeFacts {
-  std::string id;
-  bool live = false;             // not gone
-  uint64_t applied_version = 0;  // of the current epoch
-  double memory_bytes = 0;       // 0: it does not say
-  std::vector<rollout::NodeFacts::Version> versions{};
-};
 
 // The flags of the source documents that switch parts of this off.
 inline constexpr char kGateAll[] = "qos_monitor";
@@ -110,6 +103,8 @@ class Driver {
   codec::Json SaveState() const;
 
   void OnTelemetry(const telemetry::Window& delta, int64_t now_ms);
+  // Telemetry of these nodes arrived, whatever it holds.
+  void OnBatches(const std::set<std::string>& nodes, int64_t now_ms);
   // `published` is the newest snapshot version that went out.
   void OnNodes(std::vector<NodeFacts> nodes, uint64_t published);
   // True when something was committed: save the state soon.
@@ -256,6 +251,7 @@ class Driver {
   std::map<std::string, std::map<std::string, std::shared_ptr<analysis::SloWindow>>> windows_;
   std::map<std::string, std::deque<std::pair<int64_t, uint64_t>>> rates_;  // by model: ms, requests
   std::vector<NodeFacts> nodes_;
+  Hearing hearing_;
   uint64_t published_ = 0;
   std::map<std::string, int64_t> behind_since_ms_;  // by live node that lacks what was published
   Moves live_moves_;

@@ -105,7 +105,7 @@ void Driver::FollowPolicy(const Resource& policy, uint64_t models, int64_t now_m
   for (const Json& saved : loaded_[policy.name]) {
     if (!saved.is_object()) continue;
     const auto watch = run.watches.find({saved.value("slo", ""), saved.value("model", "")});
-    if (watch != run.watches.end()) watch->second.Restore(saved, now_ms, now_wall_ms);
+    if (watch != run.watches.end()) watch->second.Restore(saved, now_ms);
   }
   loaded_.erase(policy.name);
 }

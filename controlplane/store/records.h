@@ -181,6 +181,17 @@ struct AlertFilter {
   int limit = 100;  // 1..1000
 };
 
+// What one sink is still to be told.
+struct NoticeRow {
+  uint64_t number = 0;  // in the order of their coming
+  std::string sink;
+  std::string id;  // of the event; the same at every attempt
+  std::string type;
+  int64_t at_wall_ms = 0;
+  int64_t queued_wall_ms = 0;
+  std::string data;  // JSON
+};
+
 // Where the audit's hash chain ends.
 struct AuditHead {
   int64_t rows = 0;

@@ -79,6 +79,12 @@ CREATE TABLE alerts (
   told TEXT NOT NULL);
 CREATE INDEX alerts_by_end ON alerts (resolved_wall_ms);
 )sql",
+    // 6: what sinks have not been told yet.
+    R"sql(
+CREATE TABLE notices (
+  number INTEGER PRIMARY KEY, sink TEXT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL,
+  at_wall_ms INTEGER NOT NULL, queued_wall_ms INTEGER NOT NULL, data TEXT NOT NULL);
+)sql",
 };
 
 }  // namespace

@@ -156,6 +156,15 @@ class Store {
   // Forgets those that ended before a moment.
   Status PruneAlerts(int64_t before_wall_ms);
 
+  // Notices
+  // --------------------------------------------------------------------------
+
+  // Those that wait from now on, and the numbers of those that need not any more, in one
+  // transaction. Writing one that exists replaces it.
+  Status SaveNotices(const std::vector<NoticeRow>& waiting, const std::vector<uint64_t>& done);
+  // In order of their numbers.
+  Result<std::vector<NoticeRow>> WaitingNotices();
+
   // Small things by name
   // --------------------------------------------------------------------------
 

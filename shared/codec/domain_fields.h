@@ -173,6 +173,7 @@ void Describe(V& v, domain::SloSpec& f) {
   v(26, "min_samples", f.min_samples, {.aliases = {"minSamples"}, .omit_zero = true});
   v(28, "for", f.for_ms, OmitZero());
   v(30, "horizon", f.horizon, OmitZero());
+  v(32, "keep_firing_for", f.keep_firing_for);
 }
 
 template <class V>

@@ -19,7 +19,7 @@ namespace {
 // Parts of the source system that its remediations name; an action of Weir's is on a model, a
 // rollout or a flag.
 constexpr std::array kParts = {"governor", "batch_queue", "stream_registry", "python_runtime"};
-constexpr std::array kLengths = {"window",   "for",      "horizon",
+constexpr std::array kLengths = {"window",   "for",      "horizon",      "keep_firing_for",
                                  "cooldown", "duration", "budget_window"};
 
 bool HasSlos(const Json& policy) {

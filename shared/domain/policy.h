@@ -34,6 +34,8 @@ struct SloSpec {
   uint64_t min_samples = 0;  // below: no data; default by metric
   DurationMs for_ms{};       // in text `for`: missed this long before it counts
   DurationMs horizon{};      // a trend that would miss it within this warns; 0: none is looked for
+  // Its alert ends once it has been good for so long; default: the window, at most 5 minutes.
+  std::optional<DurationMs> keep_firing_for{};
   bool operator==(const SloSpec&) const = default;
 };
 

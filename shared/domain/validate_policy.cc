@@ -97,6 +97,9 @@ void CheckSlo(Checker& c, const std::string& path, const SloSpec& slo) {
     c.Fail(path + ".window", "is not in 1s..35d");
   if (slo.for_ms.ms < 0 || slo.for_ms.ms > kLongestDurationMs)
     c.Fail(path + ".for", "is not in 0s..30d");
+  if (slo.keep_firing_for &&
+      (slo.keep_firing_for->ms < 0 || slo.keep_firing_for->ms > kLongestDurationMs))
+    c.Fail(path + ".keep_firing_for", "is not in 0s..30d");
   if (slo.horizon.ms < 0 || slo.horizon.ms > kLongestDurationMs)
     c.Fail(path + ".horizon", "is not in 0s..30d");
   if (!slo.arm.empty()) c.OneOf(path + ".arm", slo.arm, {"stable", "canary", "pinned", "shadow"});

@@ -23,6 +23,7 @@ SloSpec Slo(const std::string& metric, double threshold) {
   slo.name = slo.metric = metric;
   slo.comparison = domain::DefaultComparison(metric);
   slo.threshold = threshold;
+  slo.keep_firing_for = {0};
   return slo;
 }
 
@@ -52,13 +53,14 @@ class SloTest : public testing::Test {
   }
   Edge Look(int64_t after_ms = 1000) {
     now_ms_ += after_ms;
-    return watch_->Evaluate(nodes_, now_ms_, kWallMs + now_ms_);
+    return watch_->Evaluate(nodes_, now_ms_, kWallMs + now_ms_, hearing_);
   }
   SloState State() const { return watch_->verdict().state; }
   const std::string& Severity() const { return watch_->verdict().severity; }
 
   int64_t now_ms_ = 1'000'000;
   NodeReadings nodes_;
+  SloHearing hearing_;
   std::shared_ptr<SloWindow> window_;
   std::unique_ptr<SloWatch> watch_;
 };
@@ -215,6 +217,70 @@ TEST_F(SloTest, TheFirstTokenOfAnAnswerInOnePieceIsItsLatency) {
   EXPECT_EQ(watch_->verdict().value, 80);
 }
 
+TEST_F(SloTest, AMinimumIsNotMissedByWhatIsNotHeard) {
+  SloSpec slo = Slo("throughput", 10);
+  slo.severity = "high";
+  Watch(slo);
+  const auto run = [&](int seconds, uint64_t requests) {
+    Edge last = Edge::kNone;
+    for (int i = 0; i < seconds; ++i) {
+      if (requests > 0) Add(Answers(requests, 0));
+      const Edge edge = Look();
+      if (edge != Edge::kNone) last = edge;
+    }
+    return last;
+  };
+  run(61, 20);
+  ASSERT_EQ(State(), SloState::kOk);
+  hearing_ = {"n2 was silent", false};
+  EXPECT_EQ(run(90, 2), Edge::kNone);
+  EXPECT_EQ(State(), SloState::kNoData);
+  EXPECT_THAT(watch_->verdict().text,
+              HasSubstr("no data: watched for 0s of 1m since n2 was silent"));
+  hearing_ = {};
+  EXPECT_EQ(run(59, 20), Edge::kNone) << "the hole is still in the window";
+  EXPECT_EQ(State(), SloState::kNoData);
+  run(2, 20);
+  EXPECT_EQ(State(), SloState::kOk);
+  EXPECT_EQ(run(60, 2), Edge::kViolated) << "what is heard and low is low";
+
+  slo.comparison = "<=";
+  Watch(slo);
+  hearing_ = {"n2 was silent", false};
+  EXPECT_EQ(run(61, 20), Edge::kViolated) << "what is missing would only add to it";
+}
+
+TEST_F(SloTest, TimeInWhichNothingIsHeardDoesNotCount) {
+  SloSpec slo = Slo("error_rate", 0.05);
+  slo.for_ms = {10'000};
+  Watch(slo);
+  Add(Answers(50, 50));
+  for (int i = 0; i < 6; ++i) Look();  // missed for 5 s
+  hearing_ = {"no node was live", true};
+  for (int i = 0; i < 30; ++i) EXPECT_EQ(Look(), Edge::kNone);
+  EXPECT_EQ(watch_->reading().missed_ms, 5000);
+  hearing_ = {};
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(Look(), Edge::kNone);
+  EXPECT_EQ(Look(), Edge::kViolated);
+}
+
+TEST_F(SloTest, TimeBetweenTwoProcessesDoesNotCount) {
+  SloSpec slo = Slo("error_rate", 0.05);
+  slo.for_ms = {10'000};
+  Watch(slo);
+  Add(Answers(50, 50));
+  for (int i = 0; i < 6; ++i) Look();
+  const nlohmann::json saved = nlohmann::json::parse(watch_->Save().dump());
+  now_ms_ += 3'600'000;
+  Watch(slo);
+  watch_->Restore(saved, now_ms_);
+  Add(Answers(50, 50));
+  EXPECT_EQ(Look(), Edge::kNone);
+  EXPECT_EQ(watch_->reading().missed_ms, 6000);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(Look(), Edge::kNone);
+  EXPECT_EQ(Look(), Edge::kViolated);
+}
+
 TEST_F(SloTest, TokensOfRequests) {
   Watch(Slo("tokens_per_second", 50));
   for (int i = 0; i < 61; ++i) {
@@ -257,6 +323,48 @@ TEST_F(SloTest, ViolationWithoutDataEndsOnlyAfterAWhile) {
   EXPECT_TRUE(watch_->IsFiring());
   EXPECT_EQ(Look(SloWatch::kForgetMs), Edge::kRecovered);
   EXPECT_FALSE(watch_->IsFiring());
+}
+
+TEST_F(SloTest, AValueThatSwingsIsOneViolation) {
+  SloSpec slo = Slo("error_rate", 0.05);
+  slo.window = {10'000};
+  slo.keep_firing_for.reset();
+  Watch(slo);
+  Add(Answers(0, 100));
+  ASSERT_EQ(Look(), Edge::kViolated);
+  for (int swing = 0; swing < 5; ++swing) {
+    now_ms_ += 11'000;
+    Add(Answers(100, 0));
+    for (int i = 0; i < 9; ++i) {
+      EXPECT_EQ(Look(), Edge::kNone);
+      EXPECT_EQ(State(), SloState::kOk) << "what is done about it looks at the level";
+      EXPECT_TRUE(watch_->IsFiring());
+    }
+    Add(Answers(0, 100));
+    EXPECT_EQ(Look(), Edge::kNone);
+    EXPECT_EQ(State(), SloState::kViolated);
+  }
+  now_ms_ += 11'000;
+  Add(Answers(1000, 0));
+  EXPECT_EQ(Look(0), Edge::kNone);
+  EXPECT_EQ(Look(9'999), Edge::kNone);
+  Add(Answers(1000, 0));
+  EXPECT_EQ(Look(1), Edge::kRecovered);
+  EXPECT_FALSE(watch_->IsFiring());
+}
+
+TEST_F(SloTest, HowLongItMustBeGoodIsTheWindowUnlessItIsSaid) {
+  SloSpec slo = Slo("error_rate", 0.05);
+  EXPECT_EQ(HoldMsOf(slo), 0);
+  slo.keep_firing_for.reset();
+  EXPECT_EQ(HoldMsOf(slo), 60'000);
+  slo.window = {3'600'000};
+  EXPECT_EQ(HoldMsOf(slo), 300'000);
+  slo.window = {60'000};
+  slo.target = 0.999;
+  EXPECT_EQ(HoldMsOf(slo), 300'000) << "a budget has no window of its own";
+  slo.keep_firing_for = {1'000'000};
+  EXPECT_EQ(HoldMsOf(slo), 1'000'000);
 }
 
 TEST_F(SloTest, ATrendWarnsBeforeTheThreshold) {
@@ -351,7 +459,7 @@ TEST_F(SloTest, WhatWasToldSurvivesARestart) {
   const nlohmann::json saved = nlohmann::json::parse(watch_->Save().dump());
   const int64_t since = watch_->since_wall_ms();
   Watch(slo);
-  watch_->Restore(saved, now_ms_, kWallMs + now_ms_);
+  watch_->Restore(saved, now_ms_);
   EXPECT_TRUE(watch_->IsFiring());
   EXPECT_EQ(watch_->since_wall_ms(), since);
   Add(Answers(50, 50));

@@ -180,7 +180,8 @@ class ApiTest : public testing::Test {
                        .next = {}};
   std::vector<std::string> key_calls_;
   int changes_asked_ = 0;
-  bool require_tokens_ = false;  // before SetUp
+  std::function<Json()> replay_;  // of a policy
+  bool require_tokens_ = false;   // before SetUp
 
  private:
   rollout::Driver::World DriverWorld() {
@@ -250,6 +251,10 @@ class ApiTest : public testing::Test {
                      .status = []() -> Result<Json> {
                        return Json{{"fingerprint", "finger"}};
                      }},
+            .policies = {.status = {},
+                         .reset = {},
+                         .backtest = [this](const std::string&, int64_t, int64_t)
+                             -> Result<std::function<Json()>> { return replay_; }},
             .metrics = [] { return std::string("weir_extra 1\n"); },
             .problems =
                 [] {

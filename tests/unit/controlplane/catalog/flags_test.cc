@@ -192,6 +192,25 @@ TEST_F(CatalogFlags, AFileThatStillListsWhatHappenedDoesNotRepeatIt) {
   EXPECT_EQ(Flag("a").rollout_percentage, 30);
 }
 
+TEST_F(CatalogFlags, ASilenceThatEndedAWeekAgoIsDeletedAndHistoryKeepsIt) {
+  const auto until = [&](int64_t from_now_ms) {
+    return R"({"matchers": {"policy": "p"}, "until": ")" +
+           FormatTimeMs(clock_.WallMs() + from_now_ms) + "\"}";
+  };
+  MustCommit({Put(Kind::kSilence, "short", until(1000))});
+  MustCommit({Put(Kind::kSilence, "long", until(2000))});
+  clock_.AdvanceMs(1000 + kKeepEndedSilencesMs - 1);
+  EXPECT_TRUE(OldSilences(*catalog_, clock_.WallMs()).empty());
+  clock_.AdvanceMs(1);
+  const CommitResult deleted = MustCommit(OldSilences(*catalog_, clock_.WallMs()), "system");
+  EXPECT_EQ(catalog_->Find(Kind::kSilence, "short"), nullptr);
+  EXPECT_NE(catalog_->Find(Kind::kSilence, "long"), nullptr);
+  const HistoryRow row = catalog_->History({})->at(0);
+  EXPECT_EQ(row.revision, deleted.revision);
+  EXPECT_EQ(row.actor, "system");
+  EXPECT_EQ(row.items[0].before["spec"]["matchers"]["policy"], "p");
+}
+
 TEST_F(CatalogFlags, TakingAFoldedChangeBackDoesNotScheduleItAgain) {
   MustCommit({Put(Kind::kFlag, "a",
                   R"({"rollout_percentage": 10, "schedule": [{"at": ")" + In(1000) +

@@ -119,6 +119,107 @@ TEST_F(CatalogHistory, UndoOfARolloutLooksPastWhatTheSystemWorkedOut) {
   EXPECT_EQ(RolloutStatus("r").phase, 1u);
 }
 
+// A limit of "fraud" and what policies lay over it, one commit each.
+class CatalogActs : public CatalogHistory {
+ protected:
+  void SetUp() override {
+    CatalogHistory::SetUp();
+    MustCommit({Put(Kind::kModel, "fraud", ModelSpecText())});
+    MustCommit({Put(Kind::kLimit, "fraud", R"({"max_concurrent": 16})")});
+  }
+  // The revision.
+  uint64_t Act(const std::string& policy, const std::string& action) {
+    Resource limit = Copy(Kind::kLimit, "fraud");
+    domain::LimitAct act;
+    act.policy = policy;
+    act.action = action;
+    act.value = 0.5;
+    act.since.ms = clock_.WallMs();
+    limit.As<domain::LimitSpec>().acts.push_back(act);
+    return MustCommit({Put(limit)}, "policy/" + policy).revision;
+  }
+  uint64_t End(const std::string& policy) {
+    Resource limit = Copy(Kind::kLimit, "fraud");
+    std::erase_if(limit.As<domain::LimitSpec>().acts,
+                  [&](const domain::LimitAct& act) { return act.policy == policy; });
+    return MustCommit({Put(limit)}, "policy/" + policy).revision;
+  }
+  std::vector<std::string> Standing() const {
+    std::vector<std::string> texts;
+    for (const domain::LimitAct& act :
+         catalog_->Find(Kind::kLimit, "fraud")->As<domain::LimitSpec>().acts)
+      texts.push_back(act.policy + " " + act.action);
+    return texts;
+  }
+  Status Revert(uint64_t revision) { return catalog_->Revert(revision, "cli:carol", "").status(); }
+};
+
+TEST_F(CatalogActs, RevertTakesOneActBackWhateverCameSince) {
+  const uint64_t first = Act("a", "scale_up");
+  Act("b", "shed_load");
+  const uint64_t later = Act("a", "throttle");
+  ASSERT_TRUE(Revert(first).ok());
+  EXPECT_THAT(Standing(), ElementsAre("b shed_load", "a throttle"));
+  ASSERT_TRUE(catalog_->Undo(Kind::kLimit, "fraud", later - 1, "cli:carol", "").ok());
+  EXPECT_THAT(Standing(), ElementsAre("b shed_load"));
+}
+
+TEST_F(CatalogActs, AnActThatWasLaidAnewIsAnother) {
+  const uint64_t first = Act("a", "scale_up");
+  clock_.AdvanceMs(1000);
+  Act("a", "scale_up");
+  ASSERT_TRUE(Revert(first).ok());
+  EXPECT_THAT(Standing(), ElementsAre("a scale_up"));
+}
+
+TEST_F(CatalogActs, UndoTakesTheLastActBackAndNothingElse) {
+  Act("a", "scale_up");
+  Act("b", "shed_load");
+  ASSERT_TRUE(catalog_->Undo(Kind::kLimit, "fraud", 0, "cli:carol", "").ok());
+  EXPECT_THAT(Standing(), ElementsAre("a scale_up"));
+}
+
+TEST_F(CatalogActs, WhatHasEndedDoesNotBeginAgain) {
+  const uint64_t begun = Act("a", "scale_up");
+  const uint64_t ended = End("a");
+  const Status undone = catalog_->Undo(Kind::kLimit, "fraud", 0, "cli:carol", "").status();
+  EXPECT_EQ(undone.code(), Code::kFailedPrecondition);
+  EXPECT_THAT(undone.message(), HasSubstr("Limit/fraud: scale_up of policy a since "));
+  EXPECT_THAT(undone.message(), HasSubstr("has ended and does not begin again"));
+  EXPECT_EQ(Revert(ended).code(), Code::kFailedPrecondition);
+  EXPECT_EQ(Revert(ended).message(), undone.message());
+  const Status over = Revert(begun);
+  EXPECT_EQ(over.code(), Code::kFailedPrecondition);
+  EXPECT_THAT(over.message(), HasSubstr("has ended already"));
+  MustCommit({Remove(Kind::kLimit, "fraud")});
+  EXPECT_TRUE(catalog_->Undo(Kind::kLimit, "fraud", begun, "cli:carol", "").ok());
+  EXPECT_THAT(Standing(), IsEmpty());
+}
+
+TEST_F(CatalogActs, AnActThatWasOnlyChangedStays) {
+  Act("a", "scale_up");
+  Resource limit = Copy(Kind::kLimit, "fraud");
+  limit.As<domain::LimitSpec>().acts[0].value = 7;
+  const Status status = Revert(MustCommit({Put(limit)}).revision);
+  EXPECT_EQ(status.code(), Code::kFailedPrecondition);
+  EXPECT_THAT(status.message(), HasSubstr("all stay as they are"));
+  EXPECT_THAT(Standing(), ElementsAre("a scale_up"));
+}
+
+TEST_F(CatalogActs, WhatPeopleSetGoesBackBesideTheActsThatStand) {
+  Act("a", "scale_up");
+  Resource limit = Copy(Kind::kLimit, "fraud");
+  limit.As<domain::LimitSpec>().max_concurrent = 32;
+  limit.As<domain::LimitSpec>().acts.clear();
+  const uint64_t taken = MustCommit({Put(limit)}).revision;
+  Act("b", "shed_load");
+  const auto reverted = catalog_->Revert(taken, "cli:carol", "");
+  ASSERT_TRUE(reverted.ok()) << reverted.status().ToString();
+  EXPECT_EQ(Copy(Kind::kLimit, "fraud").As<domain::LimitSpec>().max_concurrent, 16u);
+  EXPECT_THAT(Standing(), ElementsAre("b shed_load"));
+  EXPECT_THAT(reverted->changes[0].kept, ElementsAre(HasSubstr("has ended and does not")));
+}
+
 TEST_F(CatalogHistory, UndoEndsAnEmergency) {
   MustCommit({Put(Kind::kEmergency, "default", R"({"kill_switch": true})")});
   ASSERT_TRUE(catalog_->Undo(Kind::kEmergency, "default", 0, "cli:carol", "").ok());

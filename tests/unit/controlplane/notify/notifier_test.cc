@@ -3,6 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
 #include "tests/fakes/mailbox.h"
 #include "tests/fakes/receiver.h"
 
@@ -70,8 +76,8 @@ TEST_F(NotifierTest, TriesAgainWithGrowingPauses) {
   AddSink("hook", receiver.url());
   Happens(1);
   ASSERT_TRUE(core_.RunAll(1));
-  const int64_t pauses_ms[] = {4000, 8000, 16'000, 32'000, 64'000};
-  for (int i = 0; i < 5; ++i) {
+  const int64_t pauses_ms[] = {4000, 8000, 16'000, 32'000, 64'000, 64'000, 64'000};
+  for (int i = 0; i < 7; ++i) {
     const size_t attempts = receiver.posts().size();
     clock_.AdvanceMs(pauses_ms[i] * 3 / 4 - 1);
     notifier_.Tick();
@@ -81,14 +87,47 @@ TEST_F(NotifierTest, TriesAgainWithGrowingPauses) {
     notifier_.Tick();
     ASSERT_TRUE(core_.RunAll(1));
   }
-  EXPECT_EQ(Ids(receiver), std::vector<std::string>(6, "7-1"));
-  EXPECT_EQ(notifier_.Counts().at("hook").failed, 1u);
-  EXPECT_EQ(notifier_.StatusOf("hook")["last"]["result"], "failed");
+  EXPECT_EQ(Ids(receiver), std::vector<std::string>(8, "7-1"));
   receiver.AnswerWith(200);
+  ASSERT_NO_FATAL_FAILURE(NextAttempt());
+  EXPECT_EQ(notifier_.Counts().at("hook").delivered, 1u);
+  EXPECT_EQ(notifier_.Counts().at("hook").failed, 0u);
+  EXPECT_TRUE(notifier_.Troubles().empty());
+}
+
+TEST_F(NotifierTest, GivesUpAfterADayAndGoesOnWithTheNext) {
+  Receiver receiver;
+  receiver.AnswerWith(503, "busy");
+  AddSink("hook", receiver.url());
+  Happens(1);
+  ASSERT_TRUE(core_.RunAll(1));
+  clock_.AdvanceMs(kKeepTryingMs - 1);
+  Happens(2);  // and so it is tried
+  ASSERT_TRUE(core_.RunAll(1));
+  EXPECT_EQ(notifier_.Counts().at("hook").failed, 0u);
+  clock_.AdvanceMs(1);
+  ASSERT_NO_FATAL_FAILURE(NextAttempt());
+  EXPECT_EQ(notifier_.Counts().at("hook").failed, 1u);
+  ASSERT_TRUE(core_.RunAll(1));
+  EXPECT_EQ(Ids(receiver), (std::vector<std::string>{"7-1", "7-1", "7-1", "7-2"}));
+}
+
+TEST_F(NotifierTest, WhatCannotBeToldHoldsUpOnlyWhatIsAboutTheSame) {
+  Receiver receiver;
+  receiver.AnswerWith(500, "it does not like this one");
+  AddSink("hook", receiver.url());
+  Happens(1);
   Happens(2);
   ASSERT_TRUE(core_.RunAll(1));
-  EXPECT_EQ(notifier_.Counts().at("hook").delivered, 1u);
-  EXPECT_TRUE(notifier_.Troubles().empty());
+  for (int i = 1; i < kAttemptsInTurn; ++i) ASSERT_NO_FATAL_FAILURE(NextAttempt());
+  EXPECT_EQ(Ids(receiver), std::vector<std::string>(kAttemptsInTurn, "7-1"));
+  notifier_.Tell("hook", {"7-3", "rollout", clock_.WallMs(), {{"rollout", "another"}}});
+  receiver.AnswerWith(200);
+  ASSERT_NO_FATAL_FAILURE(NextAttempt());
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(core_.RunAll(1));
+  std::vector<std::string> ids = Ids(receiver);
+  ids.erase(ids.begin(), ids.begin() + kAttemptsInTurn);
+  EXPECT_EQ(ids, (std::vector<std::string>{"7-3", "7-1", "7-2"}));
 }
 
 TEST_F(NotifierTest, ATroubleSaysWhatAndSinceWhen) {
@@ -104,7 +143,7 @@ TEST_F(NotifierTest, ATroubleSaysWhatAndSinceWhen) {
   EXPECT_EQ(notifier_.Troubles()[0].sink, "hook");
   EXPECT_EQ(notifier_.Troubles()[0].since_wall_ms, since_ms);
   EXPECT_EQ(notifier_.Troubles()[0].why,
-            "attempt 2 of 6: status 500: broken; 2 waiting, 0 given up, 0 dropped");
+            "attempt 2: status 500: broken; 2 waiting, 0 given up, 0 dropped");
 }
 
 TEST_F(NotifierTest, WhatIsRefusedForGoodIsNotTriedAgain) {
@@ -157,14 +196,14 @@ TEST_F(NotifierTest, AFullQueueLosesTheOldestAndCountsThem) {
   AddSink("hook", receiver.url());
   for (int i = 1; i <= 300; ++i) Happens(i);
   ASSERT_TRUE(core_.RunAll(1));
-  EXPECT_EQ(notifier_.Counts().at("hook").dropped, 299 - kMaxWaiting);
+  EXPECT_EQ(notifier_.Counts().at("hook").dropped, 300 - kMaxWaiting);
   receiver.AnswerWith(200);
   ASSERT_NO_FATAL_FAILURE(NextAttempt());
   ASSERT_TRUE(core_.RunAll(1));
   const std::vector<std::string> ids = Ids(receiver);
   ASSERT_GE(ids.size(), 3u);
   EXPECT_EQ(ids[1], "7-1") << "what was on its way stays";
-  EXPECT_EQ(ids[2], "7-45");
+  EXPECT_EQ(ids[2], "7-46");
 }
 
 TEST_F(NotifierTest, ADeletedSinkIsForgottenAndADisabledOneToldNothing) {
@@ -194,6 +233,148 @@ TEST_F(NotifierTest, WhatIsForOneSinkGoesToNoOther) {
   ASSERT_TRUE(core_.RunAll(1));
   EXPECT_EQ(Ids(pager), std::vector<std::string>{"alert-1"});
   EXPECT_TRUE(chat.posts().empty());
+}
+
+// A control plane whose notices outlive its processes.
+class NotifierRestart : public NotifierTest {
+ protected:
+  std::unique_ptr<Notifier> Start() {
+    auto notifier = std::make_unique<Notifier>(NotifierOptions{
+        clock_, core_,
+        [this](domain::Kind, const std::string& name) {
+          const auto found = sinks_.find(name);
+          return found == sinks_.end() ? nullptr : &found->second;
+        },
+        [](domain::Kind, const auto&) {}, [] { return Surroundings(); },
+        [this](const std::vector<store::NoticeRow>& waiting, const std::vector<uint64_t>& done) {
+          if (!is_disk_full_) {
+            ++saves_;
+            for (const store::NoticeRow& row : waiting) stored_[row.number] = row;
+            for (const uint64_t number : done) stored_.erase(number);
+          }
+          return is_disk_full_ ? Status(Code::kResourceExhausted, "the disk is full") : OkStatus();
+        }});
+    std::vector<store::NoticeRow> rows;
+    for (const auto& [number, row] : stored_) rows.push_back(row);
+    notifier->Load(rows);
+    return notifier;
+  }
+  void Tell(Notifier& notifier, const std::string& id) {
+    notifier.Tell("hook", {id, "rollout", 42, {{"rollout", "r"}, {"to", "rolling_back"}}});
+  }
+  // Lets time pass until it holds.
+  bool Until(Notifier& notifier, const std::function<bool()>& holds) {
+    for (int i = 0; i < 20 && !holds(); ++i) {
+      clock_.AdvanceMs(100'000);
+      notifier.Tick();
+      if (!holds() && !core_.RunAll(1)) return false;
+    }
+    return holds();
+  }
+  std::vector<std::string> Stored() const {
+    std::vector<std::string> ids;
+    for (const auto& [number, row] : stored_) ids.push_back(row.id);
+    return ids;
+  }
+
+  std::map<uint64_t, store::NoticeRow> stored_;
+  int saves_ = 0;
+  bool is_disk_full_ = false;
+};
+
+TEST_F(NotifierRestart, WhatWasNotDeliveredIsToldByTheNextProcessInOrderAndUnderItsId) {
+  Receiver receiver;
+  receiver.AnswerWith(503);
+  AddSink("hook", receiver.url());
+  auto before = Start();
+  Tell(*before, "7-1");
+  Tell(*before, "7-2");
+  ASSERT_TRUE(core_.RunAll(2));  // an attempt, and one time of storing
+  EXPECT_EQ(saves_, 1);
+  ASSERT_EQ(Stored(), (std::vector<std::string>{"7-1", "7-2"}));
+  const auto kept = stored_;
+  before.reset();
+  stored_ = kept;  // as a kill leaves it
+  receiver.AnswerWith(200);
+
+  auto after = Start();
+  EXPECT_EQ(after->StatusOf("hook")["waiting"], 2);
+  ASSERT_TRUE(Until(*after, [&] { return stored_.empty(); }));
+  EXPECT_EQ(Ids(receiver), (std::vector<std::string>{"7-1", "7-1", "7-2"}));
+  const codec::Json body = *codec::ParseJson(receiver.posts()[2].body);
+  EXPECT_EQ(body["data"]["to"], "rolling_back");
+  EXPECT_EQ(body["at"], FormatTimeMs(42));
+
+  after.reset();
+  auto third = Start();
+  Tell(*third, "7-3");
+  ASSERT_TRUE(core_.RunAll(2));
+  EXPECT_EQ(Ids(receiver).back(), "7-3");
+  EXPECT_EQ(receiver.posts().size(), 4u) << "nothing is told anew";
+}
+
+TEST_F(NotifierRestart, TheDayOfANoticeGoesOnWhileNothingRuns) {
+  Receiver receiver;
+  receiver.AnswerWith(503);
+  AddSink("hook", receiver.url());
+  auto before = Start();
+  Tell(*before, "7-1");
+  ASSERT_TRUE(core_.RunAll(2));
+  before.reset();
+  clock_.AdvanceMs(kKeepTryingMs);
+  auto after = Start();
+  ASSERT_TRUE(Until(*after, [&] { return stored_.empty(); }));
+  EXPECT_EQ(after->Counts().at("hook").failed, 1u) << "it is tried once more";
+  EXPECT_EQ(receiver.posts().size(), 2u);
+}
+
+TEST_F(NotifierRestart, WhatWaitsForADeletedOrDisabledSinkIsForgotten) {
+  Receiver receiver;
+  receiver.AnswerWith(503);
+  AddSink("hook", receiver.url());
+  auto notifier = Start();
+  Tell(*notifier, "7-1");
+  ASSERT_TRUE(core_.RunAll(2));
+  sinks_.at("hook").As<domain::SinkSpec>().enabled = false;
+  notifier->Tick();
+  clock_.AdvanceMs(2000);
+  notifier->Tick();
+  EXPECT_TRUE(stored_.empty());
+  sinks_.at("hook").As<domain::SinkSpec>().enabled = true;
+  Tell(*notifier, "7-2");
+  ASSERT_TRUE(core_.RunAll(1));
+  EXPECT_EQ(Stored(), std::vector<std::string>{"7-2"});
+  sinks_.clear();
+  clock_.AdvanceMs(2000);
+  notifier->Tick();
+  EXPECT_TRUE(stored_.empty());
+}
+
+TEST_F(NotifierRestart, AFullDiskIsSaidAndTriedAgain) {
+  Receiver receiver;
+  receiver.AnswerWith(503);
+  AddSink("hook", receiver.url());
+  is_disk_full_ = true;
+  auto notifier = Start();
+  Tell(*notifier, "7-1");
+  ASSERT_TRUE(core_.RunAll(2));
+  EXPECT_EQ(receiver.posts().size(), 1u) << "it is told all the same";
+  EXPECT_EQ(notifier->last_save().code(), Code::kResourceExhausted);
+  is_disk_full_ = false;
+  clock_.AdvanceMs(1000);
+  notifier->Tick();
+  EXPECT_TRUE(notifier->last_save().ok());
+  EXPECT_EQ(Stored(), std::vector<std::string>{"7-1"});
+}
+
+TEST_F(NotifierRestart, WhatWaitsAlreadyIsNotQueuedAgain) {
+  Receiver receiver;
+  receiver.AnswerWith(503);
+  AddSink("hook", receiver.url());
+  auto notifier = Start();
+  Tell(*notifier, "alert-1");
+  Tell(*notifier, "alert-1");
+  EXPECT_EQ(notifier->StatusOf("hook")["waiting"], 1);
 }
 
 TEST_F(NotifierTest, ATestGoesBeforeWhatWaitsAndIsTriedOnce) {

@@ -113,6 +113,9 @@ TEST(PolicyRules, AnErrorBudgetIsOfErrorsOrOfSlowRequests) {
 TEST(PolicyRules, TimesHaveTheirLimits) {
   EXPECT_THAT(WrongSlo({.metric = "error_rate", .window = {500}}),
               ElementsAre(HasSubstr("spec.slos[0].window: is not in 1s..35d")));
+  EXPECT_THAT(WrongSlo({.metric = "error_rate", .keep_firing_for = DurationMs{-1}}),
+              ElementsAre(HasSubstr("spec.slos[0].keep_firing_for: is not in 0s..30d")));
+  EXPECT_THAT(WrongSlo({.metric = "error_rate", .keep_firing_for = DurationMs{0}}), IsEmpty());
   EXPECT_THAT(Wrong({.slos = {{.metric = "error_rate"}}, .max_executions = 0}),
               ElementsAre(AllOf(HasSubstr("spec.max_executions: 0 is not in 1..1000"),
                                 HasSubstr("dry_run: true"))));

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whose telemetry arrives, so that nobody's silence is taken for a model that nobody asks. Pure;
+// times in ms, monotonic. One thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "controlplane/analysis/slo.h"
+#include "controlplane/rollout/driver.h"
+
+namespace weir::control::remedy {
+
+// What the driver must know of a node.
+struct NodeFacts {
+  std::string id;
+  bool live = false;             // not gone
+  uint64_t applied_version = 0;  // of the current epoch
+  double memory_bytes = 0;       // 0: it does not say
+  std::vector<rollout::NodeFacts::Version> versions{};
+  bool lost = false;             // it is silent, or gone without having said so
+  uint64_t pending_batches = 0;  // of telemetry that nobody has acknowledged, as it says
+};
+
+class Hearing {
+ public:
+  // What waits on a node that is heard arrives within a second or two.
+  static constexpr int64_t kOverdueMs = 5000;
+
+  // Telemetry of these nodes arrived.
+  void OnBatches(const std::set<std::string>& nodes, int64_t now_ms);
+  // At every look, before Of.
+  void Look(const std::vector<NodeFacts>& nodes, int64_t now_ms);
+  // Of the nodes that have a version of the model, as of the last Look.
+  analysis::SloHearing Of(const std::string& model) const;
+
+ private:
+  struct Tally {
+    size_t serving = 0;
+    size_t silent = 0;
+    std::string gap;  // of the first that is silent
+  };
+  // "n2 was silent", "" where all of it arrives.
+  std::string WhySilent(const NodeFacts& node, int64_t now_ms) const;
+
+  size_t live_ = 0;
+  std::map<std::string, Tally> tallies_;  // by model
+  std::map<std::string, int64_t>
+      waits_since_ms_;  // by node: something does, and nothing came since
+};
+
+}  // namespace weir::control::remedy
