@@ -31,10 +31,9 @@ constexpr char kTwoPolicies[] = R"(policies:
     cooldownMs: 90000
     maxExecutions: 3
     slos:
-      - {name: TTFT P95, metric: ttft, threshold: 200, windowMs: 60000, keepFiringForMs: 30000,
-         severity: medium}
+      - {name: TTFT P95, metric: ttft, threshold: 200, windowMs: 60000, severity: medium}
       - {name: slow, metric: latency_p99, comparison: lt, threshold: 500, window: 5m,
-         modelId: llama-70b, tenantId: premium, severity: critical}
+         modelId: llama-70b, tenantId: premium, severity: critical, keepFiringForMs: 30000}
     remediations:
       - {type: scale_up, target: batch_queue, params: {increment: 2, maxBatchSize: 32},
          reason: more slots}
@@ -65,9 +64,9 @@ TEST(PolicyFile, AListBecomesPoliciesWithOurFields) {
   EXPECT_EQ(ttft.slos[0].metric, "p95_ttft_ms");
   EXPECT_EQ(ttft.slos[0].threshold, 200);
   EXPECT_EQ(ttft.slos[0].window.ms, 60'000);
-  EXPECT_EQ(ttft.slos[0].keep_firing_for, domain::DurationMs{30'000});
+  EXPECT_FALSE(ttft.slos[0].keep_firing_for.has_value());
   EXPECT_EQ(ttft.slos[0].severity, "warning");
-  EXPECT_FALSE(ttft.slos[1].keep_firing_for.has_value());
+  EXPECT_EQ(ttft.slos[1].keep_firing_for, domain::DurationMs{30'000});
   EXPECT_EQ(ttft.slos[1].metric, "p99_latency_ms");
   EXPECT_EQ(ttft.slos[1].comparison, "<") << "what must hold";
   EXPECT_EQ(ttft.slos[1].window.ms, 300'000);

@@ -31,8 +31,10 @@ std::vector<std::string> Texts(const std::vector<Violation>& violations) {
   return out;
 }
 
-std::vector<std::string> Wrong(const PolicySpec& spec) { return Texts(Validate(PolicyOf(spec))); }
-std::vector<std::string> WrongSlo(const SloSpec& slo) { return Wrong({.slos = {slo}}); }
+std::vector<std::string> WrongPolicy(const PolicySpec& spec) {
+  return Texts(Validate(PolicyOf(spec)));
+}
+std::vector<std::string> WrongSlo(const SloSpec& slo) { return WrongPolicy({.slos = {slo}}); }
 using Fill = std::function<void(RemediationSpec&)>;
 RemediationSpec Do(
     const std::string& action, const Fill& fill = [](RemediationSpec&) {}) {
@@ -43,7 +45,7 @@ RemediationSpec Do(
 }
 std::vector<std::string> WrongAction(
     const std::string& action, const Fill& fill = [](RemediationSpec&) {}) {
-  return Wrong({.slos = {{.metric = "error_rate"}}, .remediations = {Do(action, fill)}});
+  return WrongPolicy({.slos = {{.metric = "error_rate"}}, .remediations = {Do(action, fill)}});
 }
 
 TEST(PolicyRules, FillInNamesComparisonsAndOurWords) {
@@ -116,12 +118,12 @@ TEST(PolicyRules, TimesHaveTheirLimits) {
   EXPECT_THAT(WrongSlo({.metric = "error_rate", .keep_firing_for = DurationMs{-1}}),
               ElementsAre(HasSubstr("spec.slos[0].keep_firing_for: is not in 0s..30d")));
   EXPECT_THAT(WrongSlo({.metric = "error_rate", .keep_firing_for = DurationMs{0}}), IsEmpty());
-  EXPECT_THAT(Wrong({.slos = {{.metric = "error_rate"}}, .max_executions = 0}),
+  EXPECT_THAT(WrongPolicy({.slos = {{.metric = "error_rate"}}, .max_executions = 0}),
               ElementsAre(AllOf(HasSubstr("spec.max_executions: 0 is not in 1..1000"),
                                 HasSubstr("dry_run: true"))));
-  EXPECT_THAT(Wrong({.slos = {{.metric = "error_rate"}}, .budget_window = {0}}),
+  EXPECT_THAT(WrongPolicy({.slos = {{.metric = "error_rate"}}, .budget_window = {0}}),
               ElementsAre(HasSubstr("spec.budget_window: ")));
-  EXPECT_THAT(Wrong({}), ElementsAre(HasSubstr("spec.slos: is empty")));
+  EXPECT_THAT(WrongPolicy({}), ElementsAre(HasSubstr("spec.slos: is empty")));
 }
 
 TEST(PolicyRules, EveryActionTakesItsFieldsAndNoOthers) {
@@ -172,13 +174,13 @@ TEST(PolicyRules, EveryActionTakesItsFieldsAndNoOthers) {
 }
 
 TEST(PolicyRules, ARemediationNamesObjectivesOfItsPolicy) {
-  EXPECT_THAT(Wrong({.slos = {{.name = "quick", .metric = "p95_latency_ms", .threshold = 1}},
-                     .remediations = {Do("alert", [](auto& r) { r.slos = {"quick"}; }),
-                                      Do("alert", [](auto& r) { r.slos = {"quik"}; })}}),
+  EXPECT_THAT(WrongPolicy({.slos = {{.name = "quick", .metric = "p95_latency_ms", .threshold = 1}},
+                           .remediations = {Do("alert", [](auto& r) { r.slos = {"quick"}; }),
+                                            Do("alert", [](auto& r) { r.slos = {"quik"}; })}}),
               ElementsAre(AllOf(HasSubstr("spec.remediations[1].slos[0]: \"quik\""),
                                 HasSubstr("did you mean \"quick\""))));
-  EXPECT_THAT(Wrong({.slos = {{.name = "a", .metric = "error_rate"},
-                              {.name = "a", .metric = "throughput", .threshold = 1}}}),
+  EXPECT_THAT(WrongPolicy({.slos = {{.name = "a", .metric = "error_rate"},
+                                    {.name = "a", .metric = "throughput", .threshold = 1}}}),
               ElementsAre(HasSubstr("spec.slos[1].name: \"a\" is repeated")));
 }
 
