@@ -140,7 +140,7 @@ class SloWatch {
   SloReading Read(const NodeReadings& nodes, int64_t now_ms) const;
   // Takes away what was not heard.
   void CoverGap(SloReading& reading, int64_t now_ms, const SloHearing& hearing);
-  void Clock(SloReading& reading, int64_t now_ms, bool is_deaf);
+  void Clock(SloReading& reading, int64_t now_ms, int64_t passed_ms, bool is_deaf);
   Edge Tell(int64_t now_ms);
   // What the verdict comes to for those who are told.
   SloState Settled(int64_t now_ms);

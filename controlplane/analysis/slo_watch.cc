@@ -124,9 +124,7 @@ void SloWatch::CoverGap(SloReading& reading, int64_t now_ms, const SloHearing& h
   reading.gap = gap_;
 }
 
-void SloWatch::Clock(SloReading& reading, int64_t now_ms, bool is_deaf) {
-  const int64_t passed_ms = looked_ms_ == 0 ? 0 : now_ms - looked_ms_;
-  looked_ms_ = now_ms;
+void SloWatch::Clock(SloReading& reading, int64_t now_ms, int64_t passed_ms, bool is_deaf) {
   const bool has_data = !slo_.target && reading.value && reading.samples >= MinSamplesOf(slo_);
   if (!has_data || is_deaf) {  // neither good nor bad: the clocks stand until there is some again
     if (missed_ms_) *missed_ms_ += passed_ms;
@@ -149,10 +147,15 @@ SloWatch::Edge SloWatch::Evaluate(const NodeReadings& nodes, int64_t now_ms, int
                                   const SloHearing& hearing) {
   SloReading reading = Read(nodes, now_ms);
   CoverGap(reading, now_ms, hearing);
-  Clock(reading, now_ms, hearing.is_deaf || !reading.gap.empty());
+  const bool is_deaf = hearing.is_deaf || !reading.gap.empty();
+  const int64_t passed_ms = looked_ms_ == 0 ? 0 : now_ms - looked_ms_;
+  looked_ms_ = now_ms;
+  Clock(reading, now_ms, passed_ms, is_deaf);
   reading_ = std::move(reading);
   const SloState before = verdict_.state;
   verdict_ = JudgeSlo(slo_, reading_);
+  const bool says_nothing = is_deaf || verdict_.state == SloState::kNoData;
+  if (says_nothing && good_since_ms_) *good_since_ms_ += passed_ms;
   const Edge edge = Tell(now_ms);
   if (edge == Edge::kViolated || edge == Edge::kWarned) told_since_wall_ms_ = now_wall_ms;
   if (verdict_.state != before || since_wall_ms_ == 0) {
@@ -175,6 +178,10 @@ SloState SloWatch::Settled(int64_t now_ms) {
   if (verdict_.state != SloState::kOk || told_ == SloState::kOk) {
     good_since_ms_.reset();
     return verdict_.state;
+  }
+  if (missed_ms_ || warned_ms_) {  // not for long enough to count, but not good either
+    good_since_ms_.reset();
+    return told_;
   }
   if (!good_since_ms_) good_since_ms_ = now_ms;
   return now_ms - *good_since_ms_ < HoldMsOf(slo_) ? told_ : SloState::kOk;

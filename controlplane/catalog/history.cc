@@ -141,6 +141,13 @@ Status RevertItem(const State& state, const HistoryRow::Item& item, Batch& batch
     for (const Path& path : Differences(after, wanted)) {
       if (!IsActs(item.kind, path)) WEIR_RETURN_IF_ERROR(keep(path));
     }
+    // A policy's first act creates its Limit: of what stands that act alone goes.
+    if (const Json left = ActsBut(ActsOf(wanted), ActsOf(after)); !left.empty()) {
+      kept.push_back(ActsText(left) + " came since");
+    }
+    if (!ActsOf(after).empty()) {
+      Put(wanted, {"spec", "acts"}, ActsBut(ActsOf(wanted), ActsOf(after)));
+    }
     if (kept.empty()) {
       batch.request.changes.push_back(Removal(item.kind, item.name));
       return OkStatus();

@@ -129,7 +129,8 @@ void Notifier::Enqueue(const std::string& sink, std::shared_ptr<const Notice> no
                              notice->at_wall_ms,
                              options_.clock.WallMs(),
                              notice->data.dump(-1, ' ', false, Json::error_handler_t::replace)};
-    if (!std::exchange(is_flush_posted_, true)) {
+    // While it fails, Tick tries it again: a locked database must not hold up each event.
+    if (last_save_.ok() && !std::exchange(is_flush_posted_, true)) {
       options_.core.Post([this, alive = alive_] {
         if (*alive) (void)Flush();
       });
@@ -157,7 +158,7 @@ void Notifier::Forget(uint64_t number) {
 
 Status Notifier::Flush() {
   is_flush_posted_ = false;
-  if (unsaved_.empty() && done_.empty()) return OkStatus();
+  if (unsaved_.empty() && done_.empty()) return last_save_ = OkStatus();
   flushed_ms_ = options_.clock.MonotonicMs();
   std::vector<store::NoticeRow> waiting;
   for (const auto& [number, row] : unsaved_) waiting.push_back(row);

@@ -24,19 +24,33 @@ void Hearing::Look(const std::vector<NodeFacts>& nodes, int64_t now_ms) {
   waits_since_ms_ = std::move(waits);
   live_ = 0;
   tallies_.clear();
+  serving_.clear();
+  if (now_ms >= miss_until_ms_) missed_.clear();
   for (const NodeFacts& node : nodes) {
     if (node.live) ++live_;
+    missed_.erase(node.id);
     const bool has_left = !node.live && !node.lost;
     if (has_left) continue;
-    const std::string why = WhySilent(node, now_ms);
     std::set<std::string> models;
     for (const auto& version : node.versions) models.insert(version.model);
-    for (const std::string& model : models) {
-      Tally& tally = tallies_[model];
-      ++tally.serving;
-      if (!why.empty() && ++tally.silent == 1) tally.gap = why;
-    }
+    Count(node.id, models, WhySilent(node, now_ms));
   }
+  for (const auto& [node, models] : missed_) Count(node, models, node + " was silent");
+}
+
+void Hearing::Count(const std::string& node, const std::set<std::string>& models,
+                    const std::string& why) {
+  if (!models.empty()) serving_[node] = models;
+  for (const std::string& model : models) {
+    Tally& tally = tallies_[model];
+    ++tally.serving;
+    if (!why.empty() && ++tally.silent == 1) tally.gap = why;
+  }
+}
+
+void Hearing::Load(const codec::Json& saved, int64_t now_ms) {
+  missed_ = saved.get<std::map<std::string, std::set<std::string>>>();
+  miss_until_ms_ = now_ms + kMissMs;
 }
 
 std::string Hearing::WhySilent(const NodeFacts& node, int64_t now_ms) const {

@@ -12,6 +12,7 @@
 
 #include "controlplane/analysis/slo.h"
 #include "controlplane/rollout/driver.h"
+#include "shared/codec/json.h"
 
 namespace weir::control::remedy {
 
@@ -38,12 +39,19 @@ class Hearing {
   // Of the nodes that have a version of the model, as of the last Look.
   analysis::SloHearing Of(const std::string& model) const;
 
+  // {node: [model, …]} of those that have not left, for the next process: it misses them until they
+  // are seen again, for an hour.
+  codec::Json Save() const { return serving_; }
+  void Load(const codec::Json& saved, int64_t now_ms);
+
  private:
+  static constexpr int64_t kMissMs = 3'600'000;
   struct Tally {
     size_t serving = 0;
     size_t silent = 0;
     std::string gap;  // of the first that is silent
   };
+  void Count(const std::string& node, const std::set<std::string>& models, const std::string& why);
   // "n2 was silent", "" where all of it arrives.
   std::string WhySilent(const NodeFacts& node, int64_t now_ms) const;
 
@@ -51,6 +59,10 @@ class Hearing {
   std::map<std::string, Tally> tallies_;  // by model
   std::map<std::string, int64_t>
       waits_since_ms_;  // by node: something does, and nothing came since
+  std::map<std::string, std::set<std::string>> serving_;  // by node: models
+  // Of the process before, by node, and until when they are missed.
+  std::map<std::string, std::set<std::string>> missed_;
+  int64_t miss_until_ms_ = 0;
 };
 
 }  // namespace weir::control::remedy

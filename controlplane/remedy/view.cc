@@ -65,7 +65,8 @@ Json Driver::SaveState() const {
   }
   Json common = {{"live_moves", live_moves_.Save()},
                  {"dry_moves", dry_moves_.Save()},
-                 {"restart_numbers", restart_numbers_}};
+                 {"restart_numbers", restart_numbers_},
+                 {"serving", hearing_.Save()}};
   for (const Undo& undo : undos_) {
     common["undos"].push_back(
         {undo.policy, undo.flag, undo.field, undo.before, undo.set, undo.until_wall_ms});
@@ -104,6 +105,7 @@ void Driver::LoadState(const Json& state, int64_t now_ms, int64_t now_wall_ms) t
   live_moves_.Load(common.at("live_moves"), now);
   dry_moves_.Load(common.at("dry_moves"), now);
   restart_numbers_ = common.at("restart_numbers").get<std::map<std::string, uint64_t>>();
+  hearing_.Load(common.value("serving", Json::object()), now_ms);
   for (const Json& u : common.value("undos", Json::array())) {
     Undo undo{u.at(0), u.at(1), u.at(2), u.at(3), u.at(4), u.at(5).get<int64_t>()};
     if (!undo.set.is_null() && (undo.before.is_null() || undo.before.type() == undo.set.type() ||

@@ -110,13 +110,17 @@ class Desk::Call : public std::enable_shared_from_this<Call> {
   int broken_ = 0;  // of them, those that got as far as the service
   size_t asked_ = 0;
   bool is_probe_ = false;  // the call that is under way there
-  uint64_t number_ = 0;    // there
+  bool has_say_ = false;   // no probe, and the place was not out
+  uint32_t ejections_ = 0;
+  uint64_t number_ = 0;  // there
   std::optional<std::stop_callback<std::function<void()>>> on_stop_;
 };
 
 void Desk::Call::Send(Desk& desk, Choice choice) {
   asked_ = choice.place;
   is_probe_ = choice.is_probe;
+  has_say_ = !place().IsOut();
+  ejections_ = place().ejections();
   tried_[asked_] = true;
   const Result<http::Upstream*> upstream = desk.UpstreamTo(asked_);
   if (!upstream.ok()) return End(Internal(upstream.status().ToString()));
@@ -140,8 +144,10 @@ void Desk::Call::OnAnswer(http::UpstreamAnswer answer) {
   const breaker::Outcome outcome = OutcomeOf(answer.response->status);
   const int64_t now_ns = desk->clock_.MonotonicNs();
   if (is_probe_) {
-    EndProbe(outcome, now_ns);
-  } else {
+    const bool is_full = outcome == breaker::Outcome::kNothing && answer.response->status >= 500;
+    EndProbe(is_full ? breaker::Outcome::kBad : outcome, now_ns);
+  } else if (has_say_ && ejections_ == place().ejections()) {
+    // What an ejected one was asked for before, or for want of another, has no say.
     desk->Note(asked_, outcome, request_.key_hash, now_ns);
   }
   Read(*desk, std::move(answer));
@@ -154,7 +160,8 @@ void Desk::Call::Retry(Desk& desk, const http::UpstreamAnswer& answer) {
   const Usage usage{.is_late = answer.is_late, .unreached = answer.no_connection};
   if (answer.is_late) {
     // Clients must not keep a url out by having no time.
-    if (!is_hasty_) EndProbe(breaker::Outcome::kBad, desk.clock_.MonotonicNs());
+    EndProbe(is_hasty_ ? breaker::Outcome::kNothing : breaker::Outcome::kBad,
+             desk.clock_.MonotonicNs());
     return End(status, usage);
   }
   if (status.code() != Code::kUnavailable) return End(Internal(status.ToString()));
@@ -254,20 +261,21 @@ std::optional<Desk::Choice> Desk::Choose(const std::vector<bool>& tried) {
   while (true) {
     const int64_t now_ns = clock_.MonotonicNs();
     std::optional<size_t> best;
-    std::tuple<bool, int64_t, size_t> best_rank;
+    std::tuple<int, int64_t, size_t> best_rank;  // 0: healthy, 1: answers badly, 2: does not
     for (size_t i = 0; i < places.size(); ++i) {
       const size_t at = (turn_ + i) % places.size();
       const size_t busy = Busy(at);
       if (tried[at] || busy >= room) continue;
       const int64_t aside_ns = std::max(places[at]->aside_until_ns(), places[at]->out_until_ns());
       const bool is_healthy = places[at]->IsWell() && aside_ns <= now_ns;
-      const std::tuple rank(!is_healthy, is_healthy ? 0 : aside_ns, busy);
+      const bool answers = places[at]->IsWell() && places[at]->aside_until_ns() <= now_ns;
+      const std::tuple rank(is_healthy ? 0 : answers ? 1 : 2, is_healthy ? 0 : aside_ns, busy);
       if (best.has_value() && !(rank < best_rank)) continue;
       best = at;
       best_rank = rank;
     }
     if (!best.has_value()) return std::nullopt;
-    if (std::get<0>(best_rank)) return Choice{.place = *best};
+    if (std::get<0>(best_rank) != 0) return Choice{.place = *best};
     Place& place = *places[*best];
     const int64_t aside_ns = place.aside_until_ns();
     const int64_t next_ns = now_ns + service_->options.aside_ms * 1'000'000;
@@ -281,8 +289,7 @@ std::optional<Desk::Choice> Desk::Choose(const std::vector<bool>& tried) {
 
 void Desk::Note(size_t place, breaker::Outcome outcome, uint32_t key_hash, int64_t now_ns) {
   Place& asked = *service_->places()[place];
-  // What an ejected one was asked for before, or for want of another, has no say.
-  if (outcome == breaker::Outcome::kNothing || asked.IsOut()) return;
+  if (outcome == breaker::Outcome::kNothing) return;
   const bool is_bad = outcome == breaker::Outcome::kBad;
   Answers& answers = answers_[place];
   if (answers.ejections != asked.ejections()) answers = {asked.ejections(), {}};

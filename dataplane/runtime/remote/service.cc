@@ -205,7 +205,10 @@ void Service::Eject(Place& place, const std::string& why, int64_t now_ns) {
   place.ForgetBad();
   const auto out = static_cast<size_t>(std::count_if(
       places_.begin(), places_.end(), [](const auto& each) { return each->IsOut(); }));
-  if (place.IsOut() || (out + 1) * 2 > places_.size()) return;
+  const bool is_needed = std::none_of(places_.begin(), places_.end(), [&](const auto& each) {
+    return each.get() != &place && each->IsWell() && each->aside_until_ns() == 0 && !each->IsOut();
+  });
+  if (place.IsOut() || (out + 1) * 2 > places_.size() || is_needed) return;
   place.breaker_.Trip(why, now_ns / kMs);
   ++place.ejections_;
   place.out_until_ns_ = place.breaker_.open_until_ms() * kMs;
@@ -234,7 +237,9 @@ void Service::EndProbe(Place& place, breaker::Outcome outcome, int64_t now_ns) {
                           place.breaker_.open_until_ms() - now_ns / kMs);
       break;
     case breaker::State::kProbing:
-      place.out_until_ns_ = Place::kProbeDue;
+      // Of what said nothing another is tried, but not at once: it may go on saying nothing.
+      place.out_until_ns_ = outcome == breaker::Outcome::kNothing ? now_ns + options.aside_ms * kMs
+                                                                  : Place::kProbeDue;
       break;
   }
 }

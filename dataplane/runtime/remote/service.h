@@ -107,8 +107,9 @@ class Service : public std::enable_shared_from_this<Service> {
   // callers, eject it.
   static constexpr int kEjectAfter = 5;
   void Note(Place& place, bool is_bad, uint32_t key_hash, int64_t now_ns);
-  // It leaves the balancing for a while, unless more than half of the places would then be out:
-  // that all are bad is for the version's breaker to see. `why`, for the log: "10 of 20 answers …".
+  // It leaves the balancing for a while, unless more than half of the places would then be out or
+  // no other could be called: that all are bad is for the version's breaker to see. `why`, for the
+  // log: "10 of 20 answers …".
   void Eject(Place& place, const std::string& why, int64_t now_ns);
   // Whether the caller is the one who tries a place whose time is over; EndProbe follows.
   bool BeginProbe(Place& place, int64_t now_ns);

@@ -353,6 +353,42 @@ TEST_F(SloTest, AValueThatSwingsIsOneViolation) {
   EXPECT_FALSE(watch_->IsFiring());
 }
 
+TEST_F(SloTest, WhatIsMissedAgainIsNotGoodBeforeItCounts) {
+  SloSpec slo = Slo("error_rate", 0.05);
+  slo.window = {10'000};
+  slo.for_ms = {60'000};
+  slo.keep_firing_for.reset();
+  Watch(slo);
+  Edge edge = Edge::kNone;
+  const auto look = [&](uint64_t good, uint64_t bad) {
+    Add(Answers(good, bad));
+    return Look();
+  };
+  for (int i = 0; i < 70 && edge == Edge::kNone; ++i) edge = look(0, 100);
+  ASSERT_EQ(edge, Edge::kViolated);
+  now_ms_ += 11'000;
+  EXPECT_EQ(look(100, 0), Edge::kNone);
+  now_ms_ += 11'000;
+  for (int i = 0; i < 55; ++i) EXPECT_EQ(look(0, 100), Edge::kNone) << i;
+  EXPECT_TRUE(watch_->IsFiring());
+}
+
+TEST_F(SloTest, WhatIsNotSeenDoesNotCountAsGood) {
+  SloSpec slo = Slo("error_rate", 0.05);
+  slo.window = {10'000};
+  slo.keep_firing_for = {120'000};
+  Watch(slo);
+  Add(Answers(0, 100));
+  ASSERT_EQ(Look(), Edge::kViolated);
+  now_ms_ += 11'000;
+  Add(Answers(100, 0));
+  EXPECT_EQ(Look(), Edge::kNone);
+  for (int i = 0; i < 130; ++i) EXPECT_EQ(Look(), Edge::kNone);
+  Add(Answers(100, 0));
+  EXPECT_EQ(Look(), Edge::kNone) << "good for ten seconds only, as far as anybody saw";
+  EXPECT_TRUE(watch_->IsFiring());
+}
+
 TEST_F(SloTest, HowLongItMustBeGoodIsTheWindowUnlessItIsSaid) {
   SloSpec slo = Slo("error_rate", 0.05);
   EXPECT_EQ(HoldMsOf(slo), 0);

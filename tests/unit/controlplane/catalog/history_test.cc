@@ -164,6 +164,27 @@ TEST_F(CatalogActs, RevertTakesOneActBackWhateverCameSince) {
   EXPECT_THAT(Standing(), ElementsAre("b shed_load"));
 }
 
+TEST_F(CatalogActs, TheActThatCreatedTheLimitGoesAlone) {
+  MustCommit({Remove(Kind::kLimit, "fraud")});
+  Resource limit;
+  limit.kind = Kind::kLimit;
+  limit.name = "fraud";
+  limit.spec = domain::LimitSpec{};
+  domain::LimitAct act;
+  act.policy = "a";
+  act.action = "shed_load";
+  act.value = 0.5;
+  act.since = {clock_.WallMs()};
+  act.until = {clock_.WallMs() + 60'000};
+  limit.As<domain::LimitSpec>().acts = {act};
+  const uint64_t created = MustCommit({Put(limit)}).revision;
+  Act("b", "throttle");
+  const auto reverted = catalog_->Revert(created, "cli:carol", "");
+  ASSERT_TRUE(reverted.ok()) << reverted.status().ToString();
+  EXPECT_THAT(Standing(), ElementsAre("b throttle"));
+  EXPECT_THAT(reverted->changes[0].kept, ElementsAre(HasSubstr("of policy b since ")));
+}
+
 TEST_F(CatalogActs, AnActThatWasLaidAnewIsAnother) {
   const uint64_t first = Act("a", "scale_up");
   clock_.AdvanceMs(1000);

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <utility>
+
 namespace weir::control::remedy {
 namespace {
 
@@ -44,6 +46,22 @@ TEST_F(HearingTest, ANodeThatFellSilentIsAGapOfItsModels) {
   nodes_[1].lost = true;
   EXPECT_EQ(Gap(), "n1 was silent, and 1 more");
   EXPECT_TRUE(Of().is_deaf);
+}
+
+TEST_F(HearingTest, ANewProcessMissesWhoServedUntilTheyAreSeen) {
+  EXPECT_EQ(Gap(), "");
+  Hearing before = std::exchange(hearing_, Hearing());
+  hearing_.Load(before.Save(), now_ms_);
+  const std::vector<NodeFacts> all = std::exchange(nodes_, {nodes_[0], nodes_[2]});
+  EXPECT_EQ(Gap(), "n2 was silent");
+  EXPECT_FALSE(Of().is_deaf);
+  nodes_ = all;
+  nodes_[1].live = false;
+  EXPECT_EQ(Gap(), "") << "it said goodbye";
+  hearing_.Load(before.Save(), now_ms_);
+  nodes_ = {all[0], all[2]};
+  now_ms_ += 3'600'000;
+  EXPECT_EQ(Gap(), "") << "forgotten";
 }
 
 TEST_F(HearingTest, WhoLeftIsNotMissed) {

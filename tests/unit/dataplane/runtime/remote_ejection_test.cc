@@ -146,6 +146,27 @@ TEST_F(RemoteEjection, NeverMoreThanHalfOfTheUrlsAreLeftOut) {
   EXPECT_EQ(good_.calls() + bad_.calls() + third.calls(), 90U);
 }
 
+TEST_F(RemoteEjection, TheOnlyUrlThatCanBeCalledStays) {
+  const auto version = Load({&good_, &bad_});
+  good_.Stop();
+  bad_.error_rate = 1;
+  AskTimes(30, version);
+  EXPECT_EQ(StateOf(*version, bad_), breaker::State::kClosed);
+  bad_.error_rate = 0;
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(Ask(version)) << i;
+}
+
+TEST_F(RemoteEjection, ATrialThatIsAnsweredFullHasFailed) {
+  const auto version = Load({&good_, &bad_});
+  ASSERT_NO_FATAL_FAILURE(Eject(version, bad_));
+  const uint64_t calls = bad_.calls();
+  bad_.SetAnswer(http::ErrorResponse(503, ""));
+  clock_.AdvanceMs(kFirstMs);
+  AskTimes(20, version);
+  EXPECT_EQ(bad_.calls(), calls + 1);
+  EXPECT_EQ(StateOf(*version, bad_), breaker::State::kOpen);
+}
+
 TEST_F(RemoteEjection, ASingleCallAtATimeTriesItAndThreeGoodOnesBringItBack) {
   const auto version = Load({&good_, &bad_});
   ASSERT_NO_FATAL_FAILURE(Eject(version, bad_));
