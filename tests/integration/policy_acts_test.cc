@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a policy does, nodes do: each action that lets in more or less, or loads anew, by a policy
-// that watches an objective under load. rollback, shed_load and disable_flag are in
-// policies_test.cc, alert in alerts_test.cc.
+// that watches an objective under load; and people are told. rollback, shed_load and disable_flag
+// are in policies_test.cc.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
@@ -179,6 +179,27 @@ TEST_F(PolicyActs, SetPercentageChangesHowManyUsersHaveAFlag) {
   EXPECT_GT(during, 0);
   EXPECT_LT(during, 50);
   ASSERT_TRUE(WaitFor("all again", [&] { return Threshold(node(0), "fancy") == 100'000; }));
+  EXPECT_EQ(crowd.Stop().other, 0u);
+}
+
+TEST_F(PolicyActs, AlertTellsPeopleWhenItBeginsAndWhenItEnds) {
+  ASSERT_NO_FATAL_FAILURE(StartWithService());
+  ASSERT_EQ(PutSink("book", {{"format", "log"}, {"team", "risk"}}).status, 201);
+  Crowd crowd(node(0).address(), 4);
+  Json slo = TooQuick();
+  slo["severity"] = "high";
+  ASSERT_NO_FATAL_FAILURE(Watch(slo, {{"action", "alert"}}));
+  const auto is_told = [&](const std::string& text) {
+    return control.process().Tail(100'000).find(text) != std::string::npos;
+  };
+  ASSERT_TRUE(WaitFor("it is told", [&] {
+    return is_told("[high] for risk") && is_told("p95_latency_ms is ");
+  })) << control.process().Tail(2000);
+  ASSERT_TRUE(HasActed()) << PolicyStatus(api(), "p");
+  EXPECT_TRUE(Acts(api()).empty()) << "nothing is laid over the limit";
+  service.delay_ms = 0;
+  ASSERT_TRUE(WaitFor("its end is told", [&] { return is_told("resolved"); }))
+      << control.process().Tail(2000);
   EXPECT_EQ(crowd.Stop().other, 0u);
 }
 
