@@ -148,8 +148,8 @@ class Node {
         [fetcher = Fetcher{settings_.control, settings_.control_ca_file, id_, keys_}](
             const std::string& sha) { return FetchBlob(fetcher, sha); },
         [this](std::shared_ptr<const runtime::VersionTable> table) {
-          bus_->ReportVersions(ToReports(*table));
-          front_.PublishVersions(std::move(table));
+          // READY is said once every worker answers with it.
+          front_.PublishVersions(table, [this, table] { bus_->ReportVersions(ToReports(*table)); });
         },
         options);
     bus_ = std::make_unique<bus::Bus>(context_, MakeBusOptions(), MakeHooks());

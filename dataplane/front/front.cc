@@ -98,9 +98,11 @@ void Front::PublishRules(std::shared_ptr<const decision::Ruleset> rules,
                 });
 }
 
-void Front::PublishVersions(std::shared_ptr<const runtime::VersionTable> versions) {
+void Front::PublishVersions(std::shared_ptr<const runtime::VersionTable> versions,
+                            std::function<void()> taken) {
   ForEachWorker(
-      [versions = std::move(versions)](size_t, Worker& worker) { worker.SetVersions(versions); });
+      [versions = std::move(versions)](size_t, Worker& worker) { worker.SetVersions(versions); },
+      std::move(taken));
 }
 
 void Front::PublishStatus(std::shared_ptr<const NodeStatusView> status) {

@@ -69,10 +69,12 @@ class Front {
   std::string http_address() const;
   std::string admin_address() const;  // the application's if there is no admin server
 
-  // `taken`, if given, is called once, on the thread of the last worker to take it (APPLIED).
+  // `taken`, if given, is called once, on the thread of the last worker to take it; those of one
+  // function in the order of the calls.
   void PublishRules(std::shared_ptr<const decision::Ruleset> rules,
                     std::function<void()> taken = {});
-  void PublishVersions(std::shared_ptr<const runtime::VersionTable> versions);
+  void PublishVersions(std::shared_ptr<const runtime::VersionTable> versions,
+                       std::function<void()> taken = {});
   void PublishStatus(std::shared_ptr<const NodeStatusView> status);
   void PublishOverrides(std::shared_ptr<const OverridesView> overrides);
   // What all workers recorded since the last call, and the decisions on flags that they picked out
